@@ -1,0 +1,22 @@
+"""What stands between the features and the loss: class scores."""
+from ademxapp.symbol import layers
+
+HEADS = ("2conv", "1conv")
+HEAD_CHANNELS = 512
+HEAD_DILATION = 12  # the large field of view of DeepLab-v2 (paper section 5, "Classifier")
+
+
+def classifier(scope, features, classes):
+    """Scores (N, classes) over features (N, C, H, W): global average, then `linear<classes>`."""
+    return layers.fc(scope, layers.global_pool(scope, features, "pool7"), f"linear{classes}", classes)
+
+
+def segmentation_head(scope, features, classes, head):
+    """Score maps (N, classes, H, W): `linear<classes>` as a dilated convolution, after `conv6a` in a "2conv" head."""
+    if head not in HEADS:
+        raise ValueError(f"head is {head!r}; known are {', '.join(HEADS)}")
+    out = features
+    if head == "2conv":
+        out = layers.conv(scope, out, "conv6a", scope.channels(HEAD_CHANNELS), dilation=HEAD_DILATION, bias=True)
+        out = layers.relu(scope, out, "relu6a")
+    return layers.conv(scope, out, f"linear{classes}", classes, dilation=HEAD_DILATION, bias=True)

@@ -1,0 +1,167 @@
+"""Labels and network names to Symbols."""
+import re
+from dataclasses import dataclass
+from typing import Callable, Optional, Tuple
+
+from ademxapp.backend import mx
+from ademxapp.symbol import heads, losses
+from ademxapp.symbol.labels import Label, parse_label
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.options import SymbolOptions
+from ademxapp.symbol.rna import NOTATIONS, TEST_CROPS, parse_rna, rna_features
+
+_NAME = re.compile(r"(?P<base>.+?)(?P<scales>-2s)?(?:-w(?P<width>\d+(?:\.\d+)?))?")
+DILATED_STRIDES = (8, 16)
+SEGMENTATION_LOSSES = ("ohem", "softmax")
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """The images that a network expects: RGB / 255, less the mean, over the deviation; crops in pixels."""
+
+    train_crop: int
+    test_crop: int
+    mean: Tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: Tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the zoo.
+
+    Attributes
+    ----------
+    features : callable
+        `features(scope, data, stride)`: the last feature maps.
+    native_stride, strides : int, tuple of int
+        Output stride without dilation, and all that can be asked for.
+    depth : int
+        As the paper counts it.
+    width : float
+        Multiplies every channel count.
+    two_scales : bool
+        Features of the image at full and at half resolution, concatenated (paper section 6.2, Cityscapes).
+    """
+
+    name: str
+    features: Callable
+    input: InputSettings
+    native_stride: int
+    strides: Tuple[int, ...]
+    depth: int
+    width: float = 1.0
+    two_scales: bool = False
+
+
+def network(name):
+    """The `Network` of a name such as `rna-a1`, `rna-112-1-1-1-1-9-1-1-c` or `rna-a1-2s-w0.125`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network; the message names those there are.
+    """
+    parts = _NAME.fullmatch(name)
+    base = _base_network(parts["base"]) if parts else None
+    width = float(parts["width"]) if parts and parts["width"] else 1.0
+    if base is None or width <= 0:
+        raise ValueError(f"network {name!r} is not known; known are {', '.join(known_networks())}, and rna-<notation> "
+                         "such as rna-224-0-3-3-6-3-1-1 (-c behind it: strided); each may end in -2s, in -w<factor>")
+    return Network(name, base.features, base.input, base.native_stride, base.strides, base.depth, width,
+                   bool(parts["scales"]))
+
+
+def known_networks():
+    """Names of the networks that have one, in the paper's order."""
+    return [f"rna-{letter}{form}" for letter in NOTATIONS for form in ("", "1")] + ["rna-a2"]
+
+
+def classification_symbol(label, options: Optional[SymbolOptions] = None):
+    """A classification network.
+
+    Parameters
+    ----------
+    label : str or Label
+        For instance "ilsvrc-cls_rna-a1_cls1000".
+
+    Returns
+    -------
+    Symbol
+        Output `softmax_output` (N, classes); inputs `data` (N, 3, H, W) and `softmax_label` (N,), float32.
+    """
+    label = _as_label(label)
+    scope = Scope(options or SymbolOptions())
+    features = _features(scope, network(label.network), label.stride)
+    return losses.softmax(heads.classifier(scope, features, label.classes))
+
+
+def segmentation_symbol(label, options: Optional[SymbolOptions] = None, head="2conv", loss="ohem"):
+    """A fully convolutional segmentation network (paper section 5).
+
+    Parameters
+    ----------
+    label : str or Label
+        For instance "voc_rna-a1_cls21_s8".
+    head : {"2conv", "1conv"}
+        Layers behind the features.
+    loss : {"ohem", "softmax"}
+        Online bootstrapping, or every cell that is not labelled 255.
+
+    Returns
+    -------
+    Symbol
+        Output `softmax_output` (N, classes, H / stride, W / stride); inputs `data` (N, 3, H, W) and `softmax_label`
+        (N, cells), cells in row order, float32.
+    """
+    label = _as_label(label)
+    if loss not in SEGMENTATION_LOSSES:
+        raise ValueError(f"loss is {loss!r}; known are {', '.join(SEGMENTATION_LOSSES)}")
+    scope = Scope(options or SymbolOptions(), dropout=True)
+    features = _features(scope, network(label.network), label.stride)
+    scores = heads.segmentation_head(scope, features, label.classes, head)
+    return losses.ohem_softmax(scores) if loss == "ohem" else losses.softmax(scores, dense=True)
+
+
+def output_stride(label):
+    """Input pixels per cell of a label's network (int); ValueError for a stride that it cannot have."""
+    label = _as_label(label)
+    net = network(label.network)
+    stride = net.native_stride if label.stride is None else label.stride
+    if stride not in net.strides:
+        raise ValueError(f"{net.name} cannot have stride {stride}; it has {', '.join(map(str, net.strides))}")
+    return stride
+
+
+def _features(scope, net, stride):
+    scope.width = net.width
+    stride = output_stride(Label("any", net.name, 1, stride))
+    data = mx.sym.Variable("data")
+    full = net.features(scope, data, stride)
+    if not net.two_scales:
+        return full
+    scope.prefix = "half_"
+    half_data = mx.sym.Pooling(data, kernel=(2, 2), stride=(2, 2), pool_type="avg", name="half_data")
+    half = mx.sym.contrib.BilinearResize2D(net.features(scope, half_data, stride), full, mode="like",
+                                           name="half_enlarged")
+    scope.prefix = ""
+    return mx.sym.concat(full, half, dim=1, name="two_scales")
+
+
+def _base_network(name):
+    family, _, rest = name.partition("-")
+    spec = parse_rna(rest) if family == "rna" else None
+    return _rna_network(name, spec) if spec else None
+
+
+def _rna_network(name, spec):
+    def features(scope, data, stride):
+        return rna_features(scope, data, spec, stride)
+
+    strides = tuple(sorted({stride for stride in DILATED_STRIDES if stride <= spec.native_stride}
+                           | {spec.native_stride}))
+    return Network(name, features, InputSettings(spec.crop, TEST_CROPS[spec.crop]), spec.native_stride, strides,
+                   spec.depth)
+
+
+def _as_label(label):
+    return label if isinstance(label, Label) else parse_label(label)
