@@ -6,7 +6,7 @@ from typing import Optional
 
 _LABEL = re.compile(
     r"^(?P<dataset>[a-z0-9-]+)_(?P<network>[a-z0-9.-]+)_cls(?P<classes>\d+)(?:_s(?P<stride>\d+))?(?:_(?P<tag>.+))?$")
-_EPOCH = re.compile(r"_ep-(\d{4,})$")
+_EPOCH = re.compile(r"_ep(?:-(\d{4,}))?$")
 _EXTENSIONS = (".params", ".json", ".log", ".jsonl", ".png", ".npz", ".safetensors", ".onnx")
 
 
@@ -34,7 +34,7 @@ def label_stem(text):
 def label_epoch(text):
     """Epochs that a checkpoint's name counts (int), or None where it names none."""
     found = _EPOCH.search(_file_stem(text))
-    return int(found.group(1)) if found else None
+    return int(found.group(1)) if found and found.group(1) else None
 
 
 def parse_label(text):

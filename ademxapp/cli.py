@@ -1,0 +1,83 @@
+"""What every command line program shares: its errors, its devices, its arguments' types."""
+import argparse
+import importlib
+import os
+import sys
+
+
+class UsageError(ValueError):
+    """Wrong use of a command: exit status 2."""
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the description's line breaks, and names the defaults that there are."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False) or "%(default)" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def run(module_name):
+    """Import a program's module, call its `main()` and end the process.
+
+    A user's error ends with one line on stderr: exit status 2 for wrong use, 1 for failure. `--debug` shows where.
+    """
+    program = os.path.basename(sys.argv[0])
+    if "--debug" in sys.argv:  # before MXNet is imported
+        os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+    try:
+        status = importlib.import_module(module_name).main()
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        status = 130
+    except (ValueError, OSError, ImportError) as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+        status = 2 if isinstance(error, UsageError) else 1
+    sys.exit(status)
+
+
+def one_line(error):
+    """The message of an exception, without line breaks."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([" -> ".join(names), error.strerror] if names else [error.strerror])
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def number(kind, minimum=None, maximum=None):
+    """An argparse type: an int or float within bounds, both included."""
+    def convert(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
+        if value != value or (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+            bounds = [f"{word} {bound}" for word, bound in (("at least", minimum), ("at most", maximum))
+                      if bound is not None]
+            raise argparse.ArgumentTypeError(f"{text} is out of range: wanted {' and '.join(bounds)}")
+        return value
+    return convert
+
+
+def numbers(kind, minimum=None, count=None):
+    """An argparse type: a comma-separated list of numbers, as a tuple."""
+    one = number(kind, minimum)
+
+    def convert(text):
+        values = tuple(one(part) for part in text.split(","))
+        if count is not None and len(values) != count:
+            raise argparse.ArgumentTypeError(f"{text!r} has {len(values)} numbers, wanted {count}")
+        return values
+    return convert
+
+
+def existing_file(text):
+    """An argparse type: the path of a file that can be read."""
+    if not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    if not os.access(text, os.R_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be read: check its permissions")
+    return text

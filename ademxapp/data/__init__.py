@@ -1,0 +1,1 @@
+"""Lists, decoding, transforms, the loader, and the generated dataset. Only `loader` needs MXNet."""

@@ -1,0 +1,96 @@
+"""Lists of samples, and folder trees read as lists.
+
+Classification: `index<TAB>class<TAB>image`. Segmentation: `image<TAB>label`, or `image` alone where there is no truth.
+Paths are relative to the data root.
+"""
+import os
+from dataclasses import dataclass
+from typing import Optional
+
+from ademxapp.files import write_text
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image. `image` and `label_image` are paths below `root`; `class_id` is -1 where it is not known."""
+
+    root: str
+    image: str
+    class_id: int = -1
+    label_image: Optional[str] = None
+
+    @property
+    def image_path(self):
+        return os.path.join(self.root, self.image)
+
+    @property
+    def label_path(self):
+        return os.path.join(self.root, self.label_image)
+
+
+def read_classification_list(path, root, classes):
+    """Samples (list of `Sample`) of a classification list; class ids are in 0 … classes - 1."""
+    samples = []
+    for where, fields in _rows(path):
+        if len(fields) != 3:
+            raise ValueError(f"{where}: {len(fields)} fields, wanted index<TAB>class<TAB>image")
+        if not fields[1].isdigit() or int(fields[1]) >= classes:
+            raise ValueError(f"{where}: class {fields[1]!r} is not among 0 … {classes - 1}")
+        samples.append(Sample(root, _inside(fields[2], where), int(fields[1])))
+    return samples
+
+
+def read_segmentation_list(path, root):
+    """Samples (list of `Sample`) of a segmentation list."""
+    samples = []
+    for where, fields in _rows(path):
+        if len(fields) not in (1, 2):
+            raise ValueError(f"{where}: {len(fields)} fields, wanted image<TAB>label")
+        label = _inside(fields[1], where) if len(fields) == 2 else None
+        samples.append(Sample(root, _inside(fields[0], where), label_image=label))
+    return samples
+
+
+def scan_tree(root, split, classes):
+    """Samples of `<root>/<split>/<class>/<image>`, classes numbered in the order of their sorted names."""
+    folder = os.path.join(root, split)
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    if len(names) != classes:
+        raise ValueError(f"{folder} has {len(names)} class folders, the label says {classes} classes")
+    return [Sample(root, os.path.join(split, name, image), class_id)
+            for class_id, name in enumerate(names)
+            for image in sorted(os.listdir(os.path.join(folder, name))) if image.lower().endswith(IMAGE_EXTENSIONS)]
+
+
+def write_classification_list(path, samples):
+    """Write `samples` as a classification list."""
+    write_text(path, "".join(f"{i}\t{sample.class_id}\t{sample.image}\n" for i, sample in enumerate(samples)))
+
+
+def write_segmentation_list(path, samples):
+    """Write `samples` as a segmentation list."""
+    write_text(path, "".join(sample.image + ("" if sample.label_image is None else f"\t{sample.label_image}") + "\n"
+                             for sample in samples))
+
+
+def _rows(path):
+    """`(path:line, fields)` of every line that is not blank; at least one."""
+    with open(path, encoding="utf-8") as lines:
+        try:
+            rows = [(f"{path}:{number}", line.rstrip("\r\n").split("\t"))
+                    for number, line in enumerate(lines, 1) if line.strip()]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no list: {error}") from None
+    if not rows:
+        raise ValueError(f"{path} names no image")
+    return rows
+
+
+def _inside(path, where):
+    """`path`, if it stays below the data root."""
+    normal = os.path.normpath(path)
+    if not path or os.path.isabs(normal) or normal.split(os.sep)[0] == "..":
+        raise ValueError(f"{where}: the path {path!r} leaves the data root")
+    return path

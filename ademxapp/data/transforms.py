@@ -1,0 +1,95 @@
+"""Augmentation and normalisation: small functions over arrays and a `numpy.random.Generator`.
+
+Brightness, contrast, saturation, lighting and normalisation are affine maps of a pixel's colour. They are composed
+into one matrix and one offset first, and applied to the pixels once.
+"""
+import math
+
+import cv2
+import numpy as np
+
+GREY = np.array([0.299, 0.587, 0.114])
+# Principal components of the colours of ILSVRC's images (Krizhevsky et al. 2012): values, and vectors in columns.
+LIGHTING_VALUES = np.array([0.2175, 0.0188, 0.0045])
+LIGHTING_VECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+CROP_ATTEMPTS = 10
+
+
+def random_sized_crop(rng, size, areas=(0.08, 1.0), aspects=(3 / 4, 4 / 3)):
+    """A random part of an image of `size` (h, w): a share of its area within `areas`, of an aspect within `aspects`.
+
+    Returns
+    -------
+    (left, top, right, bottom) in pixels; after ten attempts that do not fit, the largest centred square.
+    """
+    height, width = size
+    for _ in range(CROP_ATTEMPTS):
+        area = rng.uniform(*areas) * height * width
+        aspect = rng.uniform(*aspects)
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if rng.random() < 0.5:
+            w, h = h, w
+        if 0 < h <= height and 0 < w <= width:
+            top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+            return left, top, left + w, top + h
+    return centre_box(size, min(size))
+
+
+def centre_box(size, crop):
+    """The centred square of side `crop`; where the sides' parities differ, one pixel further to the right and below.
+
+    Raises ValueError if the image is smaller than the crop.
+    """
+    height, width = size
+    if min(size) < crop:
+        raise ValueError(f"an image of {height}x{width} pixels is smaller than the crop of {crop}")
+    top, left = -(-(height - crop) // 2), -(-(width - crop) // 2)
+    return left, top, left + crop, top + crop
+
+
+def three_boxes(size, crop):
+    """Three squares of side `crop` along the longer side: at its start, in the centre, at its end."""
+    left, top, _, _ = centre_box(size, crop)
+    height, width = size
+    places = [(0, top), (left, top), (width - crop, top)] if width >= height else \
+             [(left, 0), (left, top), (left, height - crop)]
+    return [(x, y, x + crop, y + crop) for x, y in places]
+
+
+def normalisation(mean, std):
+    """The map from pixels in 0 … 255 to a network's input: (matrix (3, 3), offset (3,))."""
+    std = np.asarray(std, float)
+    return np.diag(1 / (255 * std)), -np.asarray(mean, float) / std
+
+
+def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
+    """`normalisation` after random changes of colour, in the order of the ResNets of Gross and Wilber.
+
+    Brightness, contrast and saturation in a random order, each by a factor in 1 ± `jitter`; then light along the
+    principal components with standard deviation `lighting`.
+    """
+    matrix, offset = np.eye(3) / 255, np.zeros(3)
+    mean_colour = pixels.reshape(-1, 3).mean(0)
+    for change in rng.permutation(3):
+        factor = 1 + rng.uniform(-jitter, jitter)
+        step, constant = factor * np.eye(3), np.zeros(3)
+        if change == 1:  # contrast: towards the mean grey of the image as it is by now
+            constant = np.full(3, (1 - factor) * (GREY @ (matrix @ mean_colour + offset)))
+        elif change == 2:  # saturation: towards each pixel's own grey
+            step = step + (1 - factor) * np.tile(GREY, (3, 1))
+        matrix, offset = step @ matrix, step @ offset + constant
+    offset = offset + LIGHTING_VECTORS @ (rng.normal(0, lighting, 3) * LIGHTING_VALUES)
+    scale = 1 + lighting  # as the original does
+    std = np.asarray(std, float)
+    return matrix / (scale * std)[:, None], (offset / scale - np.asarray(mean, float)) / std
+
+
+def apply_colour_map(pixels, matrix, offset):
+    """(H, W, 3) pixels through an affine map of colours, as a contiguous (3, H, W) float32 array."""
+    mapped = cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset]))
+    return np.ascontiguousarray(mapped.transpose(2, 0, 1))
+
+
+def flip(array):
+    """Mirror an array left-right (its last axis)."""
+    return np.ascontiguousarray(array[..., ::-1])

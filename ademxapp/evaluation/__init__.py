@@ -1,0 +1,1 @@
+"""Testing: the network's forward pass, score maps, scores, pictures."""

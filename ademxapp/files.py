@@ -1,0 +1,40 @@
+"""Files appear whole under their final name, or not at all."""
+import contextlib
+import json
+import os
+import tempfile
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path beside `path`; what is written there takes that name when the block ends well."""
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".part-", suffix=os.path.splitext(path)[1], dir=folder)
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_text(path, text):
+    """Write a text file (UTF-8), whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
+        out.write(text)
+
+
+def write_json(path, value):
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Training on top of MXNet's Module. Nothing here knows what the network is."""

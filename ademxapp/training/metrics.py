@@ -1,0 +1,59 @@
+"""What a training report says of the batches since the last one."""
+import numpy as np
+
+from ademxapp.backend import mx
+
+
+class TrainingMetric(mx.metric.EvalMetric):
+    """Loss (mean cross-entropy), accuracy, and share of the most predicted class, over the labels that count.
+
+    `ignore_label` does not count. With `ohem` = (thresh, min_kept), also the share of cells that online bootstrapping
+    keeps (`kept`). Every device's batch is seen on its own.
+    """
+
+    def __init__(self, classes, ignore_label=None, ohem=None):
+        self.classes, self.ignore_label, self.ohem = classes, ignore_label, ohem
+        super().__init__("training", output_names=["softmax_output"], label_names=["softmax_label"])
+
+    def reset(self):
+        """Start a new report."""
+        self.count, self.loss, self.right, self.kept = 0, 0.0, 0, 0
+        self.predicted = np.zeros(self.classes, np.int64)
+
+    def update(self, labels, preds):
+        """Count the labels (N, …) and probabilities (N, C, …) of one device's batch."""
+        for label, pred in zip(labels, preds):
+            self._count(label.asnumpy().reshape(-1).astype(np.int64), pred)
+
+    def _count(self, label, pred):
+        best = pred.argmax(axis=1).asnumpy().reshape(-1).astype(np.int64)
+        prob = pred.reshape((0, 0, -1)).transpose((0, 2, 1)).reshape((-1, self.classes)).asnumpy()
+        counts = np.ones(len(label), bool) if self.ignore_label is None else label != self.ignore_label
+        true_prob = prob[np.flatnonzero(counts), label[counts]]
+        self.count += int(counts.sum())
+        self.loss -= float(np.log(np.maximum(true_prob, 1e-30), dtype=np.float64).sum())
+        self.right += int((best[counts] == label[counts]).sum())
+        self.predicted += np.bincount(best[counts], minlength=self.classes)
+        if self.ohem:
+            self.kept += hard_cells(true_prob, *self.ohem)
+
+    def report(self):
+        """{name: value} of the batches since `reset`; NaN where no label counted."""
+        values = {"loss": self.loss, "accuracy": self.right}
+        if self.ignore_label is not None:
+            values["kept"] = self.kept if self.ohem else self.count
+            values["top_class_share"] = int(self.predicted.max())
+        return {name: value / self.count if self.count else float("nan") for name, value in values.items()}
+
+    def get(self):
+        """Names and values, as MXNet asks for them."""
+        report = self.report()
+        return list(report), list(report.values())
+
+
+def hard_cells(true_prob, thresh, min_kept):
+    """How many of the true classes' probabilities (1-D) online bootstrapping keeps (see `losses.ohem_softmax`)."""
+    if len(true_prob) <= min_kept:
+        return len(true_prob)
+    kth = np.partition(true_prob, min_kept - 1)[min_kept - 1] if min_kept > 0 else 0.0
+    return int((true_prob <= max(thresh, kth)).sum())

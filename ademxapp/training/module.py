@@ -1,0 +1,48 @@
+"""MXNet's Module, with parameters and optimiser states that come back with the same bits."""
+from ademxapp.backend import mx
+
+
+class Module(mx.mod.Module):
+    """A Module whose parameters are read from its first device, and BN statistics too unless they are trained.
+
+    MXNet averages them over the devices; the mean of three equal float32 numbers need not be that number.
+    """
+
+    def __init__(self, symbol, context, average_auxs, logger):
+        super().__init__(symbol, context=context, logger=logger)
+        self._average_auxs = average_auxs
+        self.restored_states = None
+
+    def _sync_params_from_devices(self):
+        group = self._exec_group
+        for name, copies in zip(self._param_names, group.param_arrays):
+            copies[0].copyto(self._arg_params[name])
+        for name, copies in zip(self._aux_names, group.aux_arrays):
+            total = copies[0].as_in_context(mx.cpu())
+            if self._average_auxs and len(copies) > 1:
+                total = sum((copy.as_in_context(mx.cpu()) for copy in copies[1:]), total) / len(copies)
+            total.copyto(self._aux_params[name])
+        self._params_dirty = False
+
+    def init_optimizer(self, *args, **kwargs):
+        """As MXNet's; then takes over `restored_states`, where given."""
+        super().init_optimizer(*args, **kwargs)
+        if self.restored_states is not None:
+            updater = self._state_holder()
+            updater.states = {_parse_key(key): state for key, state in self.restored_states.items()}
+            updater.states_synced = dict.fromkeys(updater.states, False)
+            self.restored_states = None
+
+    def optimizer_states(self):
+        """The optimiser's state of every parameter: {key: NDArray}, as `restored_states` takes them."""
+        return {f"{type(key).__name__}:{key}": state for key, state in self._state_holder().states.items()
+                if state is not None}
+
+    def _state_holder(self):
+        updater = self._kvstore._updater if self._update_on_kvstore else self._updater
+        return getattr(updater, "__self__", updater)
+
+
+def _parse_key(key):
+    kind, _, value = key.partition(":")
+    return int(value) if kind == "int" else value

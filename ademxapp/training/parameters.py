@@ -1,0 +1,152 @@
+"""Parameter files, and whether they fit a network."""
+import os
+import re
+from dataclasses import dataclass
+from typing import Tuple
+
+from ademxapp.backend import mx
+from ademxapp.files import replacing, write_text
+from ademxapp.training.initialise import initial_parameters
+
+INPUTS = ("data", "softmax_label")
+TOP = re.compile(r"(linear\d+|conv6a)_(weight|bias)")
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A network's arguments (trained) and auxiliary states (BN's moving statistics): {name: NDArray} each."""
+
+    args: dict
+    auxs: dict
+
+    @property
+    def all(self):
+        """Both in one dictionary."""
+        return {**self.args, **self.auxs}
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of each parameter when a network started from another's weights: names."""
+
+    taken: Tuple[str, ...]
+    started: Tuple[str, ...]
+    left: Tuple[str, ...]
+
+    def __str__(self):
+        return (f"{len(self.taken)} parameters taken; started afresh: {', '.join(self.started) or 'none'}; "
+                f"left aside: {', '.join(self.left) or 'none'}")
+
+
+def parameter_shapes(symbol, **inputs):
+    """Shapes of a symbol's parameters for the given input shapes: (arguments, auxiliary states)."""
+    arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
+    args = dict(zip(symbol.list_arguments(), arg_shapes))
+    return ({name: shape for name, shape in args.items() if name not in INPUTS},
+            dict(zip(symbol.list_auxiliary_states(), aux_shapes)))
+
+
+def load_parameters(path):
+    """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
+    with open(path, "rb"):
+        pass
+    try:
+        stored = mx.nd.load(path)
+    except mx.base.MXNetError:
+        raise ValueError(f"{path} is no whole .params file of MXNet: get or write it again") from None
+    parts = {"arg": {}, "aux": {}}
+    for key, value in (stored.items() if isinstance(stored, dict) else ()):
+        kind, _, name = key.partition(":")
+        if kind not in parts:
+            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
+        parts[kind][name] = value
+    if not parts["arg"]:
+        raise ValueError(f"{path} names no parameter")
+    return Parameters(parts["arg"], parts["aux"])
+
+
+def save_parameters(path, parameters):
+    """Write a `.params` file, whole or not at all."""
+    stored = {f"arg:{name}": value for name, value in parameters.args.items()}
+    stored.update({f"aux:{name}": value for name, value in parameters.auxs.items()})
+    with replacing(path) as temporary:
+        mx.nd.save(temporary, stored)
+
+
+def save_checkpoint(folder, label, epoch, symbol, parameters):
+    """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former."""
+    write_text(os.path.join(folder, f"{label}_ep-symbol.json"), symbol.tojson())
+    path = os.path.join(folder, f"{label}_ep-{epoch:04d}.params")
+    save_parameters(path, parameters)
+    return path
+
+
+def require_exact(parameters, shapes, source):
+    """ValueError unless `parameters` are those of `shapes`: none missing, none more, none of another shape."""
+    problems = [(name, problem) for name, problem in differences(parameters, shapes)]
+    if problems:
+        raise ValueError(_problem_line(problems, source))
+
+
+def start_from(parameters, shapes, seed, source):
+    """Parameters for a network that starts from another label's weights.
+
+    The parameters of the top that the source lacks or has in another shape are initialised; the source's own top is
+    left aside.
+
+    Returns
+    -------
+    Parameters, Transfer
+
+    Raises
+    ------
+    ValueError
+        For any other difference.
+    """
+    found = dict(differences(parameters, shapes))
+    wrong = [(name, problem) for name, problem in found.items() if not TOP.fullmatch(name)]
+    if wrong:
+        raise ValueError(_problem_line(wrong, source))
+    wanted = {**shapes[0], **shapes[1]}
+    started = [name for name in wanted if name in found]
+    fresh = initial_parameters({name: shape for name, shape in wanted.items() if _layer(name) in
+                                {_layer(other) for other in started}}, seed)
+    values = {name: mx.nd.array(fresh[name]) if name in started else parameters.all[name] for name in wanted}
+    transfer = Transfer(tuple(name for name in wanted if name not in found), tuple(started),
+                        tuple(name for name in found if name not in wanted))
+    return Parameters({name: values[name] for name in shapes[0]}, {name: values[name] for name in shapes[1]}), transfer
+
+
+def start_afresh(shapes, seed):
+    """Initial parameters of a network."""
+    values = initial_parameters({**shapes[0], **shapes[1]}, seed)
+    return Parameters({name: mx.nd.array(values[name]) for name in shapes[0]},
+                      {name: mx.nd.array(values[name]) for name in shapes[1]})
+
+
+def differences(parameters, shapes):
+    """`(name, what is wrong)` for every parameter that is missing, too many, or of another shape."""
+    for have, want in zip((parameters.args, parameters.auxs), shapes):
+        for name, shape in want.items():
+            if name not in have:
+                yield name, "is missing"
+            elif tuple(have[name].shape) != tuple(shape):
+                yield name, f"has shape {_shape(have[name].shape)}, wanted {_shape(shape)}"
+        for name in have:
+            if name not in want:
+                yield name, "is not in the network"
+
+
+def _problem_line(problems, source):
+    shown = "; ".join(f"{name} {problem}" for name, problem in problems[:_SHOWN])
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return f"{source} does not fit the network: {shown}{more}. Check --model against the weights"
+
+
+def _layer(name):
+    return name.rpartition("_")[0]
+
+
+def _shape(shape):
+    return "x".join(map(str, shape))

@@ -1,0 +1,95 @@
+"""What one sees of a training run: a progress bar, a log, a line of JSON and a curve for every report."""
+import json
+import os
+import time
+
+from tqdm import tqdm
+
+from ademxapp.training.curves import plot_curves
+
+REPORTS_PER_EPOCH = 8
+
+
+class Progress:
+    """Reports a run whose batches are counted by `step`.
+
+    Parameters
+    ----------
+    path : str
+        `<output>/<label>`: `.jsonl` and `.png` are written beside it.
+    metric : TrainingMetric
+        Read and reset at every report.
+    position, epochs, batches : int
+        Batches done before; epochs to reach; batches in an epoch.
+    """
+
+    def __init__(self, path, log, metric, position, epochs, batches, batch_size):
+        self._path, self._log, self._metric = path, log, metric
+        self._position, self._last = position, (time.monotonic(), position)
+        self._total, self._batches, self._batch_size = epochs * batches, batches, batch_size
+        self._every = -(-batches // REPORTS_PER_EPOCH)
+        self._reports = [report for report in read_reports(path) if self._number(report) <= position]
+        with open(f"{path}.jsonl", "w", encoding="utf-8") as out:
+            out.writelines(json.dumps(report) + "\n" for report in self._reports)
+        self._bar = tqdm(total=self._total, initial=position, unit="batch", desc="training", disable=None,
+                         dynamic_ncols=True)
+
+    def step(self, lr):
+        """Count a batch that was trained with learning rate `lr`; report where one is due."""
+        self._position += 1
+        self._bar.update()
+        batch = (self._position - 1) % self._batches + 1
+        if batch % self._every == 0 or batch == self._batches:
+            self._report((self._position - 1) // self._batches + 1, batch, lr)
+
+    def close(self):
+        """Draw the curves and end the bar."""
+        self._bar.close()
+        if self._reports:
+            plot_curves(self._reports, f"{self._path}.png", self._batches)
+
+    def _report(self, epoch, batch, lr):
+        (before, done), now = self._last, time.monotonic()
+        rate = (self._position - done) / max(now - before, 1e-9)
+        self._last = now, self._position
+        report = {"epoch": epoch, "batch": batch, "lr": lr, **self._metric.report(),
+                  "images_per_s": round(rate * self._batch_size, 2),
+                  "seconds_left": round((self._total - self._position) / rate)}
+        self._metric.reset()
+        self._reports.append(report)
+        with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
+            out.write(json.dumps(report) + "\n")
+        self._log.info(report_line(report, self._batches))
+        self._bar.set_postfix(loss=f"{report['loss']:.3f}", accuracy=f"{report['accuracy']:.3f}")
+        if batch == self._batches:
+            plot_curves(self._reports, f"{self._path}.png", self._batches)
+
+    def _number(self, report):
+        return (report["epoch"] - 1) * self._batches + report["batch"]
+
+
+def read_reports(path):
+    """The reports (list of dict) in `<path>.jsonl`; none if there is no such file. A line cut short is left out."""
+    reports = []
+    if os.path.exists(f"{path}.jsonl"):
+        with open(f"{path}.jsonl", encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    reports.append(json.loads(line))
+                except json.JSONDecodeError:
+                    continue
+    return reports
+
+
+def report_line(report, batches):
+    """A report as a line of the log."""
+    extra = "".join(f"  {name.replace('_', ' ')} {report[name]:.3f}" for name in ("kept", "top_class_share")
+                    if name in report)
+    return (f"epoch {report['epoch']} batch {report['batch']}/{batches}  lr {report['lr']:.3g}  "
+            f"loss {report['loss']:.4f}  accuracy {report['accuracy']:.3f}{extra}  "
+            f"{report['images_per_s']:.1f} images/s  remaining {clock(report['seconds_left'])}")
+
+
+def clock(seconds):
+    """Seconds as h:mm:ss."""
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"

@@ -1,0 +1,1 @@
+"""Image classification: datasets, their images, the driver."""

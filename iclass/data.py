@@ -1,0 +1,84 @@
+"""Images for classification: random crops in training, centre crops in testing."""
+import numpy as np
+from PIL import Image
+
+from ademxapp.data import transforms
+from ademxapp.data.images import decode_rgb, read_bytes
+from ademxapp.data.resize import resize, scaled_size
+
+
+class TrainImages:
+    """A random-access dataset of augmented crops and class ids (paper section 4; Gross and Wilber's settings).
+
+    Parameters
+    ----------
+    samples : list of Sample
+    crop : int
+        Pixels.
+    settings : InputSettings
+    adaptive : bool
+        Resize with the adaptive choice of filter, else bicubic.
+    """
+
+    def __init__(self, samples, crop, settings, adaptive=True):
+        self.samples, self.crop, self.adaptive = samples, crop, adaptive
+        self.mean, self.std = settings.mean, settings.std
+        self.data_shape, self.label_shape = (3, crop, crop), ()
+
+    def __len__(self):
+        return len(self.samples)
+
+    def describe(self, index):
+        """The image's path."""
+        return self.samples[index].image_path
+
+    def load(self, index, rng):
+        """A crop (3, crop, crop) float32 and its class id, float32."""
+        image = _read(self.samples[index])
+        box = transforms.random_sized_crop(rng, (image.height, image.width))
+        pixels = np.asarray(resize(image, (self.crop, self.crop), box, self.adaptive))
+        colours = transforms.jittered_normalisation(rng, pixels, self.mean, self.std)
+        data = transforms.apply_colour_map(pixels, *colours)
+        if rng.integers(2) == 0:
+            data = transforms.flip(data)
+        return data, np.float32(self.samples[index].class_id)
+
+
+class TestImages:
+    """A random-access dataset of centre crops, or of three crops along the longer side, each an item of its own.
+
+    Parameters
+    ----------
+    scale : int
+        Length of the shorter side and of the crop, in pixels.
+    """
+
+    __test__ = False  # no test case of pytest's
+
+    def __init__(self, samples, scale, settings, three_crops=False, adaptive=True):
+        self.samples, self.scale, self.adaptive = samples, scale, adaptive
+        self.views = 3 if three_crops else 1
+        self.colours = transforms.normalisation(settings.mean, settings.std)
+        self.data_shape, self.label_shape = (3, scale, scale), ()
+
+    def __len__(self):
+        return len(self.samples) * self.views
+
+    def describe(self, index):
+        """The image's path."""
+        return self.samples[index // self.views].image_path
+
+    def load(self, index, rng):
+        """A crop (3, scale, scale) float32 and the class id, float32; nothing is random."""
+        sample = self.samples[index // self.views]
+        image = _read(sample)
+        size = scaled_size((image.height, image.width), self.scale, longer=False)
+        image = resize(image, size, adaptive=self.adaptive)
+        boxes = transforms.three_boxes(size, self.scale) if self.views == 3 else \
+            [transforms.centre_box(size, self.scale)]
+        pixels = np.asarray(image.crop(boxes[index % self.views]))
+        return transforms.apply_colour_map(pixels, *self.colours), np.float32(sample.class_id)
+
+
+def _read(sample):
+    return Image.fromarray(decode_rgb(read_bytes(sample.image_path), sample.image_path))

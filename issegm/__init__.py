@@ -1,0 +1,1 @@
+"""Semantic segmentation: datasets, their images, the driver."""
