@@ -3,6 +3,7 @@
 Every layer takes a `Scope` first: what holds for the whole network that is being built.
 """
 from dataclasses import dataclass, field
+from functools import reduce
 
 from ademxapp.backend import mx
 from ademxapp.symbol.options import SymbolOptions
@@ -17,8 +18,7 @@ class Scope:
     """Settings of one network under construction, and its variables.
 
     Two passes with one scope share every parameter; `prefix` keeps the names of their nodes apart.
-    `dropout` turns the paper's dropout on (fine-tuning). `residual` is on inside a residual unit, where
-    `SymbolOptions.recompute` applies.
+    `dropout` turns the paper's dropout on (fine-tuning).
     """
 
     options: SymbolOptions = SymbolOptions()
@@ -45,10 +45,34 @@ class Scope:
             return {"__lr_mult__": "0.", "__wd_mult__": "0."}
         return {}
 
-    def node(self, name):
-        """Name and attributes of an operator's node, as keyword arguments."""
-        mirror = {"force_mirroring": "True"} if self.options.recompute else None
-        return {"name": self.prefix + name, "attr": mirror}
+    def node(self, name, recomputable=False):
+        """Name and attributes of an operator's node, as keyword arguments.
+
+        A `recomputable` node's output is not kept for the backward pass where `SymbolOptions.recompute` asks for
+        that; MXNet then runs the node again, from the nearest outputs that are kept.
+        """
+        recompute = recomputable and self.options.recompute
+        return {"name": self.prefix + name, "attr": {"force_mirroring": "True"} if recompute else None}
+
+
+@dataclass
+class Resolution:
+    """How far the maps are halved on the way to an output stride, and the dilation beyond it.
+
+    A halving past `stride` becomes dilation, of the layers after the one that would have halved (paper section 5,
+    "Resolution").
+    """
+
+    stride: int
+    reached: int = 1
+    dilation: int = 1
+
+    def halve(self):
+        """Take the next halving: (stride, dilation) of the layer that does it; `dilation` is then of those after it."""
+        step, growth, dilation = (2, 1, self.dilation) if self.reached < self.stride else (1, 2, self.dilation)
+        self.reached *= step
+        self.dilation *= growth
+        return step, dilation
 
 
 def conv(scope, data, name, channels, kernel=3, stride=1, dilation=1, bias=False, pad=None):
@@ -63,19 +87,25 @@ def conv(scope, data, name, channels, kernel=3, stride=1, dilation=1, bias=False
     if bias:
         inputs["bias"] = scope.variable(f"{name}_bias")
     return mx.sym.Convolution(data, num_filter=channels, kernel=kernel, stride=_pair(stride), pad=pad,
-                              dilate=_pair(dilation), no_bias=not bias, **inputs, **scope.node(name))
+                              dilate=_pair(dilation), no_bias=not bias, **inputs,
+                              **scope.node(name, recomputable=True))
 
 
 def bn(scope, data, name, eps=BN_EPS):
     """Batch normalisation with a trained gamma."""
+    options = scope.options
     inputs = {part: scope.variable(f"{name}_{part}") for part in ("gamma", "beta", "moving_mean", "moving_var")}
+    # cuDNN's BN updates the moving statistics in every forward pass, so in a recomputation once more. MXNet's own
+    # (always used on the CPU) does so in the backward pass, which is run once.
+    own = {"cudnn_off": True} if options.recompute and not options.bn_use_global_stats else {}
     return mx.sym.BatchNorm(data, eps=eps, momentum=BN_MOMENTUM, fix_gamma=False,
-                            use_global_stats=scope.options.bn_use_global_stats, **inputs, **scope.node(name))
+                            use_global_stats=options.bn_use_global_stats, **own, **inputs,
+                            **scope.node(name, recomputable=True))
 
 
 def relu(scope, data, name):
     """Rectified linear units."""
-    return mx.sym.Activation(data, act_type="relu", **scope.node(name))
+    return mx.sym.Activation(data, act_type="relu", **scope.node(name, recomputable=True))
 
 
 def bn_relu(scope, data, name):
@@ -89,9 +119,9 @@ def fc(scope, data, name, units):
                                  num_hidden=units, **scope.node(name))
 
 
-def dropout(scope, data, name, rate):
-    """Dropout where the scope has it on; else nothing."""
-    return mx.sym.Dropout(data, p=rate, **scope.node(name)) if scope.dropout and rate else data
+def dropout(scope, data, name, rate, always=False):
+    """Dropout where the scope has it on, or `always`; else nothing. It is never recomputed: it would draw anew."""
+    return mx.sym.Dropout(data, p=rate, **scope.node(name)) if (scope.dropout or always) and rate else data
 
 
 def global_pool(scope, data, name):
@@ -100,36 +130,45 @@ def global_pool(scope, data, name):
     return mx.sym.Flatten(pooled)
 
 
-def max_pool(scope, data, name, stride=2, dilation=1):
-    """3x3 max pooling, padded as `SymbolOptions.pool_top_infer_style` says.
+def pool(scope, data, name, kind, kernel=3, stride=1, pad=0, convention="valid", recomputable=False):
+    """Pooling, `kind` "max" or "avg"; an average counts no padding."""
+    return mx.sym.Pooling(data, pool_type=kind, kernel=_pair(kernel), stride=_pair(stride), pad=_pair(pad),
+                          pooling_convention=convention, count_include_pad=False,
+                          **scope.node(name, recomputable))
+
+
+def max_pool(scope, data, name, stride=2, dilation=1, kernel=3):
+    """Max pooling; a 3x3 kernel is padded as `SymbolOptions.pool_top_infer_style` says, a 2x2 one is not.
 
     With stride 1 the maps keep their size, and at every second cell hold what the pooling of stride 2 has.
     """
-    style = scope.options.pool_top_infer_style
+    style = scope.options.pool_top_infer_style if kernel == 3 else "caffe"
     if stride == 1:
-        return dilated_max_pool(scope, data, name, dilation, centred=style is None)
-    return mx.sym.Pooling(data, kernel=(3, 3), stride=(stride, stride), pool_type="max",
-                          pad=(1, 1) if style is None else (0, 0),
-                          pooling_convention="full" if style == "full" else "valid", **scope.node(name))
+        return dilated_max_pool(scope, data, name, dilation, style is None, kernel)
+    return pool(scope, data, name, "max", kernel, stride, pad=1 if style is None else 0,
+                convention="full" if style == "full" else "valid", recomputable=kernel == 3)
 
 
-def dilated_max_pool(scope, data, name, dilation=1, centred=True):
-    """3x3 max pooling of stride 1 over cells that lie `dilation` apart; (N, C, H, W) to the same.
+def dilated_max_pool(scope, data, name, dilation=1, centred=True, kernel=3):
+    """Max pooling of stride 1 over cells that lie `dilation` apart; (N, C, H, W) to the same.
 
-    MXNet 1.9.1's Pooling knows no dilation, so the maximum is taken over three shifted copies along the
-    rows, then along the columns. Of several equal maxima the first in row order gets the gradient, as in
-    Pooling. `centred=False` looks at cells to the right and below only (padding 0 of the original).
+    MXNet 1.9.1's Pooling knows no dilation, so the maximum is taken over shifted copies along the rows, then along
+    the columns. Of several equal maxima the first in row order gets the gradient, as in Pooling. `centred=False`
+    looks at cells to the right and below only (padding 0 of the original). The copies are cheap to make and large,
+    so they are always made again for the backward pass.
     """
-    before, after = (dilation, dilation) if centred else (0, 2 * dilation)
-    padded = mx.sym.Pad(data, mode="constant", constant_value=MINUS_INFINITY,
-                        pad_width=(0, 0, 0, 0, before, after, before, after), name=f"{scope.prefix}{name}_pad")
-    return _maximum_of_three(_maximum_of_three(padded, 3, dilation), 2, dilation)
+    reach = (kernel - 1) * dilation
+    before = reach // 2 if centred else 0
+    with mx.AttrScope(force_mirroring="True"):
+        padded = mx.sym.Pad(data, mode="constant", constant_value=MINUS_INFINITY, name=f"{scope.prefix}{name}_pad",
+                            pad_width=(0, 0, 0, 0, before, reach - before, before, reach - before))
+        return _maximum_of_shifted(_maximum_of_shifted(padded, 3, kernel, dilation), 2, kernel, dilation)
 
 
-def _maximum_of_three(data, axis, dilation):
-    shifted = [mx.sym.slice_axis(data, axis=axis, begin=begin * dilation, end=end)
-               for begin, end in ((0, -2 * dilation), (1, -dilation), (2, None))]
-    return mx.sym.maximum(mx.sym.maximum(shifted[0], shifted[1]), shifted[2])
+def _maximum_of_shifted(data, axis, count, dilation):
+    ends = [(i + 1 - count) * dilation or None for i in range(count)]
+    shifted = [mx.sym.slice_axis(data, axis=axis, begin=i * dilation, end=end) for i, end in enumerate(ends)]
+    return reduce(mx.sym.maximum, shifted)
 
 
 def _pair(value):

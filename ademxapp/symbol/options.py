@@ -21,7 +21,8 @@ class SymbolOptions:
     pool_top_infer_style : {None, "caffe", "full"}
         Pooling that halves: padding 1; padding 0 with sizes rounded down; padding 0, rounded up.
     recompute : bool
-        Compute the residual units' activations again in the backward pass instead of keeping them.
+        Compute convolutions, BN and ReLUs again in the backward pass instead of keeping their outputs; what is kept
+        are sums, concatenations and dropout.
     """
 
     bn_use_global_stats: bool = False

@@ -68,28 +68,22 @@ def parse_rna(name):
     return RnaSpec(int(found.group(1)), units, strided)
 
 
-def rna_features(scope, data, spec, stride):
-    """The features `relu7` of a network, (N, 4096 x width, H / stride, W / stride).
-
-    `stride` is the asked output stride; halvings past it become dilation: of the layers after the one that would
-    have halved (paper section 5, "Resolution").
-    """
+def rna_features(scope, data, stride, spec):
+    """The features `relu7` of a network, (N, 4096 x width, H / stride, W / stride); `stride` as asked."""
     out = layers.conv(scope, data, "conv1a", scope.channels(64))
-    reached, dilation = 1, 1
+    resolution = layers.Resolution(stride)
     for level, shape in LEVELS.items():
-        first_stride, first_dilation = 1, dilation
+        first_stride, first_dilation = 1, resolution.dilation
         if 2 <= level < 2 + HALVINGS[spec.crop]:
-            step, growth = (2, 1) if reached < stride else (1, 2)
-            reached *= step
+            step, dilation = resolution.halve()
             if spec.strided:
                 first_stride = step
             else:
                 out = layers.max_pool(scope, out, f"pool{level - 1}", step, dilation)
-                first_dilation *= growth
-            dilation *= growth
+                first_dilation = resolution.dilation
         for i in range(spec.units[level - 1]):
             first = i == 0 and level > 1
             name = f"{level}a" if first else f"{level}b{i + 1 if level == 1 else i}"
-            dilations = (first_dilation if i == 0 else dilation, dilation)
+            dilations = (first_dilation if i == 0 else resolution.dilation, resolution.dilation)
             out = preactivation_unit(scope, out, name, shape, first, first_stride if first else 1, dilations)
     return layers.bn_relu(scope, out, "7")

@@ -1,0 +1,133 @@
+"""Inception-v4 and Inception-ResNet-v2: Szegedy et al. 2017, "Inception-v4, Inception-ResNet and the Impact of Residual
+Connections on Learning".
+
+A network is a list of blocks from the image on; a block is written as its branches, side by side, as the paper's
+figures draw them. A branch is a sequence of layers: "3x3/2 96 V" is a 3x3 convolution of stride 2 with 96 channels and
+no padding ("valid"), BN and ReLU; "max/2 V" and "avg" pool 3x3 cells; "1x3 256 + 3x1 256" is a fork, its ends
+concatenated.
+
+The released Inception-ResNet-v2, with its 55.84 million parameters, is built here. The paper's figures draw a smaller
+one: the stem of Inception-v4, 5, 10 and 5 units instead of 10, 20 and 10, and no last convolution. The depth of 96 that
+Table 1 of "Wider or Deeper" has is that of the figures; the longest path of the released network has 176 layers.
+"""
+import re
+from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import Tuple
+
+from ademxapp.backend import mx
+from ademxapp.symbol import layers
+
+BN_EPS = 1e-3
+DROPOUT = 0.2  # before the classifier
+NATIVE_STRIDE = 32
+
+
+@dataclass(frozen=True)
+class Block:
+    """`count` equal blocks in a row.
+
+    With a `scale` they are residual: a 1x1 convolution brings the concatenated branches to the input's channels, and
+    the input plus `scale` times that goes through a ReLU, unless the block is `linear`.
+    """
+
+    name: str
+    branches: Tuple[str, ...]
+    count: int = 1
+    scale: float = 0.0
+    linear: bool = False
+
+
+V4 = (
+    Block("stem1", ("3x3/2 32 V, 3x3 32 V, 3x3 64",)),
+    Block("stem2", ("max/2 V", "3x3/2 96 V")),
+    Block("stem3", ("1x1 64, 3x3 96 V", "1x1 64, 7x1 64, 1x7 64, 3x3 96 V")),
+    Block("stem4", ("3x3/2 192 V", "max/2 V")),
+    Block("a", ("avg, 1x1 96", "1x1 96", "1x1 64, 3x3 96", "1x1 64, 3x3 96, 3x3 96"), 4),
+    Block("reduction_a", ("max/2 V", "3x3/2 384 V", "1x1 192, 3x3 224, 3x3/2 256 V")),
+    Block("b", ("avg, 1x1 128", "1x1 384", "1x1 192, 1x7 224, 7x1 256",
+                "1x1 192, 1x7 192, 7x1 224, 1x7 224, 7x1 256"), 7),
+    Block("reduction_b", ("max/2 V", "1x1 192, 3x3/2 192 V", "1x1 256, 1x7 256, 7x1 320, 3x3/2 320 V")),
+    Block("c", ("avg, 1x1 256", "1x1 256", "1x1 384, 1x3 256 + 3x1 256",
+                "1x1 384, 1x3 448, 3x1 512, 3x1 256 + 1x3 256"), 3),
+)
+RESNET_V2 = (
+    Block("stem", ("3x3/2 32 V, 3x3 32 V, 3x3 64, max/2 V, 1x1 80, 3x3 192 V, max/2 V",)),
+    Block("mixed", ("1x1 96", "1x1 48, 5x5 64", "1x1 64, 3x3 96, 3x3 96", "avg, 1x1 64")),
+    Block("a", ("1x1 32", "1x1 32, 3x3 32", "1x1 32, 3x3 48, 3x3 64"), 10, scale=0.17),
+    Block("reduction_a", ("3x3/2 384 V", "1x1 256, 3x3 256, 3x3/2 384 V", "max/2 V")),
+    Block("b", ("1x1 192", "1x1 128, 1x7 160, 7x1 192"), 20, scale=0.1),
+    Block("reduction_b", ("1x1 256, 3x3/2 384 V", "1x1 256, 3x3/2 288 V", "1x1 256, 3x3 288, 3x3/2 320 V", "max/2 V")),
+    Block("c", ("1x1 192", "1x1 192, 1x3 224, 3x1 256"), 9, scale=0.2),
+    Block("c10", ("1x1 192", "1x1 192, 1x3 224, 3x1 256"), scale=1.0, linear=True),
+    Block("last", ("1x1 1536",)),
+)
+_LAYER = re.compile(r"(?:(max|avg)|(\d)x(\d))(/2)?(?: (\d+))?( V)?")
+
+
+@dataclass(frozen=True)
+class InceptionSpec:
+    """An Inception network: its blocks, and its depth as Table 1 has it."""
+
+    blocks: Tuple[Block, ...]
+    depth: int
+
+
+SPECS = {"inception-v4": InceptionSpec(V4, 76), "inception-resnet-v2": InceptionSpec(RESNET_V2, 96)}
+
+
+def inception_features(scope, data, stride, spec):
+    """The last feature maps, (N, 1536 x width, 8, 8) for 299x299 pixels; `stride` can be 32 only."""
+    out, channels = data, 3
+    for block in spec.blocks:
+        for i in range(block.count):
+            name = f"{block.name}{i + 1}" if block.count > 1 else block.name
+            out, channels = _block(scope, out, channels, name, block)
+    return out
+
+
+def inception_classifier(scope, features, classes):
+    """Scores (N, classes): global average, dropout, `linear<classes>`."""
+    pooled = layers.dropout(scope, layers.global_pool(scope, features, "pool_last"), "drop_last", DROPOUT, always=True)
+    return layers.fc(scope, pooled, f"linear{classes}", classes)
+
+
+def _block(scope, data, channels, name, block):
+    ends = [_branch(scope, data, channels, f"{name}_branch{i}", branch)
+            for i, branch in enumerate(block.branches, start=1)]
+    out, width = _concat(scope, ends, f"concat_{name}")
+    if not block.scale:
+        return out, width
+    mapping = layers.conv(scope, out, f"conv_{name}_up", channels, 1, bias=True)
+    out = mx.sym.elemwise_add(data, mapping * block.scale, name=f"{scope.prefix}sum_{name}")
+    return (out if block.linear else layers.relu(scope, out, f"relu_{name}")), channels
+
+
+def _branch(scope, data, channels, name, branch):
+    """The branch's layers get letters; the ends of a fork get a letter and a number."""
+    out = data
+    for letter, step in zip(ascii_lowercase, branch.split(", ")):
+        fork = step.split(" + ")
+        ends = [_layer(scope, out, channels, f"{name}{letter}{i if len(fork) > 1 else ''}", text)
+                for i, text in enumerate(fork, start=1)]
+        out, channels = _concat(scope, ends, f"concat_{name}{letter}")
+    return out, channels
+
+
+def _layer(scope, data, channels, name, text):
+    pooling, rows, columns, halves, count, valid = _LAYER.fullmatch(text).groups()
+    stride = 2 if halves else 1
+    if pooling:
+        return layers.pool(scope, data, f"pool_{name}", pooling, 3, stride, pad=0 if valid else 1), channels
+    channels = scope.channels(int(count))
+    out = layers.conv(scope, data, f"conv_{name}", channels, (int(rows), int(columns)), stride,
+                      pad=0 if valid else None)
+    return layers.relu(scope, layers.bn(scope, out, f"bn_{name}", BN_EPS), f"relu_{name}"), channels
+
+
+def _concat(scope, ends, name):
+    """Several (symbol, channels) as one."""
+    if len(ends) == 1:
+        return ends[0]
+    return (mx.sym.concat(*[end for end, _ in ends], dim=1, name=scope.prefix + name),
+            sum(channels for _, channels in ends))

@@ -1,0 +1,41 @@
+"""VGG16 (Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition")."""
+from ademxapp.backend import mx
+from ademxapp.symbol import layers
+
+LEVELS = {1: (64, 64), 2: (128, 128), 3: (256, 256, 256), 4: (512, 512, 512), 5: (512, 512, 512)}
+FC_CHANNELS = 4096
+DENSE_CHANNELS, DENSE_DILATION = 1024, 12  # fc6 and fc7 as convolutions: DeepLab's large field of view
+DROPOUT = 0.5
+NATIVE_STRIDE = 32
+DEPTH = sum(len(channels) for channels in LEVELS.values()) + 3
+
+
+def vgg_features(scope, data, stride):
+    """The pooled maps of the last convolutions, (N, 512 x width, H / stride, W / stride)."""
+    out = data
+    resolution = layers.Resolution(stride)
+    for level, counts in LEVELS.items():
+        for i, channels in enumerate(counts, start=1):
+            out = layers.conv(scope, out, f"conv{level}_{i}", scope.channels(channels), bias=True,
+                              dilation=resolution.dilation)
+            out = layers.relu(scope, out, f"relu{level}_{i}")
+        out = layers.max_pool(scope, out, f"pool{level}", *resolution.halve(), kernel=2)
+    return out
+
+
+def dense_vgg_features(scope, data, stride):
+    """Features for segmentation, (N, 1024 x width, H / stride, W / stride): fc6 and fc7 as convolutions."""
+    out = vgg_features(scope, data, stride)
+    for name, kernel in (("fc6", 3), ("fc7", 1)):
+        out = layers.conv(scope, out, name, scope.channels(DENSE_CHANNELS), kernel, dilation=DENSE_DILATION, bias=True)
+        out = layers.dropout(scope, layers.relu(scope, out, f"relu{name[-1]}"), f"drop{name[-1]}", DROPOUT)
+    return out
+
+
+def vgg_classifier(scope, features, classes):
+    """Scores (N, classes): three fully connected layers. The size of the image is part of the first one's weights."""
+    out = mx.sym.Flatten(features)
+    for name in ("fc6", "fc7"):
+        out = layers.relu(scope, layers.fc(scope, out, name, scope.channels(FC_CHANNELS)), f"relu{name[-1]}")
+        out = layers.dropout(scope, out, f"drop{name[-1]}", DROPOUT, always=True)
+    return layers.fc(scope, out, f"linear{classes}", classes)
