@@ -61,6 +61,7 @@ def prepare():
     vars(numpy).setdefault("bool", bool)
     if "mxnet" not in sys.modules:  # by default MXNet takes half of the cores, and it reads this only once
         os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+        os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind says that oneDNN is in use
 
 
 def load():

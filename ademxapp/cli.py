@@ -4,9 +4,19 @@ import importlib
 import os
 import sys
 
+from ademxapp import backend
+
 
 class UsageError(ValueError):
     """Wrong use of a command: exit status 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are UsageErrors: one line, and the help only where it is asked for."""
+
+    def error(self, message):
+        """Raise UsageError."""
+        raise UsageError(f"{message}; {self.prog} --help explains")
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -27,6 +37,7 @@ def run(module_name):
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
     try:
+        backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

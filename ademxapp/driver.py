@@ -1,5 +1,4 @@
 """What the drivers of both tasks share: arguments, devices, logs, the start of a training, the folder of a test."""
-import argparse
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 import ademxapp
 from ademxapp.backend import check_card, mx
-from ademxapp.cli import Formatter, UsageError, existing_file, number, numbers
+from ademxapp.cli import Formatter, Parser, UsageError, existing_file, number, numbers
 from ademxapp.data.lists import scan_tree
 from ademxapp.data.loader import KINDS, Loader
 from ademxapp.files import write_json
@@ -29,12 +28,13 @@ from ademxapp.training.parameters import (
     start_afresh,
     start_from,
 )
+from ademxapp.training.progress import clock
 from ademxapp.training.snapshots import load_snapshot
 
 SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
 # What may differ between two runs that are the same run: where it runs, where its files are, how it tells.
-NO_MATTER = ("output", "overwrite", "debug", "log_file", "gpus", "cpus", "prefetch_threads", "prefetcher", "cache_images",
-             "resume", "stop_epoch", "check_start", "check_step", "from_epoch")
+NO_MATTER = ("output", "overwrite", "debug", "log_file", "gpus", "cpus", "prefetch_threads", "prefetcher",
+             "cache_images", "resume", "stop_epoch", "check_start", "check_step", "from_epoch")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ SEGMENTATION = Recipe("sgd", True, True, lambda base_lr: min(base_lr / 100, 1e-6
 
 def make_parser(description):
     """A parser whose help keeps the lines of `description`."""
-    return argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
+    return Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
 def add_shared_arguments(parser, base_lr, weight_decay, check_step):
@@ -97,8 +97,8 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
                        "weights' name says where its label is the run's, else 0)")
     group.add_argument("--stop-epoch", type=number(int, 1), metavar="N", help="epoch to pause at (default: --to-epoch)")
     group.add_argument("--to-epoch", type=number(int, 1), metavar="N", help="epochs of the schedule")
-    group.add_argument("--check-start", type=number(int, 1), default=1, metavar="N", help="first epoch whose checkpoint "
-                       "is kept")
+    group.add_argument("--check-start", type=number(int, 1), default=1, metavar="N", help="first epoch whose "
+                       "checkpoint is kept")
     group.add_argument("--check-step", type=number(int, 1), default=check_step, metavar="N", help="keep a checkpoint "
                        "every so many epochs; the last always")
     group.add_argument("--backward-do-mirror", action="store_true", help="less memory for more time")
@@ -234,7 +234,10 @@ def train(args, label, symbol, dataset, metric, recipe, log):
         {"arguments": what_matters(args), "versions": versions()})
     log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
              args.from_epoch + 1, args.stop_epoch, args.to_epoch)
-    return fit(plan, symbol, loader, parameters, metric, contexts, log, states)
+    watch = Stopwatch()
+    parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, states)
+    log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
+    return parameters
 
 
 def check_training_arguments(args):
@@ -333,11 +336,15 @@ def exact_parameters(args, symbol, shape):
 
 
 class Stopwatch:
-    """Seconds since it was made."""
+    """Seconds since it was made: by the clock, and of this process on the processors."""
 
     def __init__(self):
-        self._start = time.monotonic()
+        self._start = time.monotonic(), time.process_time()
 
     @property
     def seconds(self):
-        return time.monotonic() - self._start
+        return time.monotonic() - self._start[0]
+
+    @property
+    def cpu_seconds(self):
+        return time.process_time() - self._start[1]

@@ -18,10 +18,12 @@ class TrainImages:
     settings : InputSettings
     adaptive : bool
         Resize with the adaptive choice of filter, else bicubic.
+    areas : (float, float)
+        Smallest and largest share of an image's area that a crop takes.
     """
 
-    def __init__(self, samples, crop, settings, adaptive=True):
-        self.samples, self.crop, self.adaptive = samples, crop, adaptive
+    def __init__(self, samples, crop, settings, adaptive=True, areas=(0.08, 1.0)):
+        self.samples, self.crop, self.adaptive, self.areas = samples, crop, adaptive, areas
         self.mean, self.std = settings.mean, settings.std
         self.data_shape, self.label_shape = (3, crop, crop), ()
 
@@ -35,7 +37,7 @@ class TrainImages:
     def load(self, index, rng):
         """A crop (3, crop, crop) float32 and its class id, float32."""
         image = _read(self.samples[index])
-        box = transforms.random_sized_crop(rng, (image.height, image.width))
+        box = transforms.random_sized_crop(rng, (image.height, image.width), self.areas)
         pixels = np.asarray(resize(image, (self.crop, self.crop), box, self.adaptive))
         colours = transforms.jittered_normalisation(rng, pixels, self.mean, self.std)
         data = transforms.apply_colour_map(pixels, *colours)

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import UsageError
+from ademxapp.cli import UsageError, numbers
 from ademxapp.data import transforms
 from ademxapp.data.lists import read_classification_list
 from ademxapp.data.loader import Loader
@@ -56,6 +56,8 @@ def build_parser():
     parser = driver.make_parser(__doc__)
     driver.add_shared_arguments(parser, base_lr=0.1, weight_decay=1e-4, check_step=1)
     group = parser.add_argument_group("classification")
+    group.add_argument("--crop-area-range", type=numbers(float, 0.001, count=2), default=(0.08, 1.0), metavar="LOW,HIGH",
+                       help="training: share of an image's area that a crop takes")
     group.add_argument("--test-3crops", action="store_true", help="average three crops along the longer side")
     group.add_argument("--no-choose-interp-method", action="store_true", help="resize always with the bicubic filter "
                        "(default: Lanczos down, bicubic up)")
@@ -67,11 +69,14 @@ def build_parser():
 def train(args, label, settings):
     """Train a network."""
     driver.check_training_arguments(args)
+    if not args.crop_area_range[0] <= args.crop_area_range[1] <= 1:
+        raise UsageError("--crop-area-range {},{}: wanted the smaller share first, and none over 1".format(
+            *args.crop_area_range))
     args.batch_images = args.batch_images or 256
     args.crop_size = args.crop_size or settings.train_crop
     log = driver.open_log(args)
     samples = find_samples(args, label)
-    dataset = TrainImages(samples, args.crop_size, settings, not args.no_choose_interp_method)
+    dataset = TrainImages(samples, args.crop_size, settings, not args.no_choose_interp_method, args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
     driver.train(args, label, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log)
 

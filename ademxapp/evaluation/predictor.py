@@ -1,7 +1,12 @@
 """The forward pass of a network over batches of any shape, on one or several devices."""
+import collections
+import warnings
+
 import numpy as np
 
 from ademxapp.backend import mx
+
+SHAPES_KEPT = 8
 
 
 class Predictor:
@@ -17,28 +22,30 @@ class Predictor:
     """
 
     def __init__(self, symbol, parameters, contexts):
-        self._module = mx.mod.Module(symbol, label_names=None, context=contexts)
-        self._parameters, self._devices, self._shape = parameters, len(contexts), None
+        self._symbol, self._parameters, self._contexts = symbol, parameters, contexts
+        self._modules = collections.OrderedDict()  # by shape; binding anew takes a second
 
     def __call__(self, data):
         """Outputs (N, …) float32 for inputs (N, 3, H, W): NumPy arrays both."""
-        return self.start(data)()
-
-    def start(self, data):
-        """Start the forward pass of a batch; the function that is returned waits for its outputs."""
         count = len(data)
-        missing = -count % self._devices
+        missing = -count % len(self._contexts)
         if missing:
             data = np.concatenate([data, np.repeat(data[-1:], missing, 0)])
-        self._bind(data.shape)
-        self._module.forward(mx.io.DataBatch([mx.nd.array(data)]), is_train=False)
-        outputs = self._module.get_outputs()[0]
-        return lambda: outputs.asnumpy()[:count]
+        module = self._bound(data.shape)
+        module.forward(mx.io.DataBatch([mx.nd.array(data)]), is_train=False)
+        return module.get_outputs()[0].asnumpy()[:count]
 
-    def _bind(self, shape):
-        if shape == self._shape:
-            return
-        self._module.bind([mx.io.DataDesc("data", shape)], for_training=False, force_rebind=self._shape is not None)
-        self._module.init_params(arg_params=self._parameters.args, aux_params=self._parameters.auxs,
-                                 allow_missing=False, force_init=True)
-        self._shape = shape
+    def _bound(self, shape):
+        """The module for inputs of a shape: all of them share one set of parameters."""
+        if shape not in self._modules:
+            module = mx.mod.Module(self._symbol, label_names=["softmax_label"], context=self._contexts)
+            shared = next(iter(self._modules.values()), None)
+            with warnings.catch_warnings():  # that there are no labels is meant
+                warnings.filterwarnings("ignore", message="Data provided by label_shapes")
+                module.bind([mx.io.DataDesc("data", shape)], for_training=False, shared_module=shared)
+            if shared is None:
+                module.init_params(arg_params=self._parameters.args, aux_params=self._parameters.auxs)
+            self._modules[shape] = module
+            if len(self._modules) > SHAPES_KEPT:  # never the first: the others were bound to share its parameters
+                del self._modules[list(self._modules)[1]]
+        return self._modules[shape]

@@ -2,6 +2,7 @@
 from ademxapp.backend import mx
 
 IGNORE_LABEL = 255
+OHEM_THRESH, OHEM_MIN_KEPT = 0.6, 256
 
 
 def softmax(scores, dense=False):
@@ -15,7 +16,7 @@ def softmax(scores, dense=False):
     return _dense_softmax(scores, mx.sym.Variable("softmax_label"), IGNORE_LABEL)
 
 
-def ohem_softmax(scores, ignore_label=255, thresh=0.6, min_kept=256, margin=-1):
+def ohem_softmax(scores, ignore_label=IGNORE_LABEL, thresh=OHEM_THRESH, min_kept=OHEM_MIN_KEPT, margin=-1):
     """Softmax over the hardest cells: online bootstrapping (paper section 5, reference [29]).
 
     Of the cells whose label counts, those stay whose true class has a probability of at most `thresh`, and at least

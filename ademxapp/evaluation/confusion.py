@@ -1,0 +1,80 @@
+"""Scores of segmentation, from one confusion matrix."""
+import numpy as np
+
+
+class Confusion:
+    """Counts of pixels by true class (rows) and predicted class (columns).
+
+    A class is absent where it is neither in the truth nor predicted.
+    """
+
+    def __init__(self, classes):
+        self.counts = np.zeros((classes, classes), np.int64)
+
+    def add(self, truth, predicted):
+        """Count an image: arrays of one shape with class indices; truths outside the classes do not count."""
+        if truth.shape != predicted.shape:
+            raise ValueError(f"the truth has {truth.shape} pixels, the prediction {predicted.shape}")
+        classes = len(self.counts)
+        counts = truth < classes
+        pairs = truth[counts].astype(np.int32) * classes + predicted[counts]
+        self.counts += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        return self
+
+    def merge(self, other):
+        """Add the counts of another matrix."""
+        self.counts += other.counts
+        return self
+
+    @property
+    def absent(self):
+        """Mask of the absent classes."""
+        return (self.counts.sum(0) + self.counts.sum(1)) == 0
+
+    @property
+    def class_acc(self):
+        """Right pixels of each class over its true pixels, percent; NaN where the truth has none."""
+        return _percent(np.diag(self.counts), self.counts.sum(1))
+
+    @property
+    def class_iou(self):
+        """Intersection over union of each class, percent; NaN where it is absent."""
+        right = np.diag(self.counts)
+        return _percent(right, self.counts.sum(0) + self.counts.sum(1) - right)
+
+    def scores(self, class_names):
+        """Scores in percent, as `result.json` has them; what is not defined is None.
+
+        `mean_acc` is over the classes in the truth, `mean_iou` over those not absent; `mean_iou_original` counts
+        absent classes as 0.
+        """
+        iou, acc = self.class_iou, self.class_acc
+        return {
+            "pixel_acc": _number(_percent(np.trace(self.counts), self.counts.sum())),
+            "mean_acc": _mean(acc), "mean_iou": _mean(iou),
+            "class_acc": [_number(value) for value in acc], "class_iou": [_number(value) for value in iou],
+            "classes_absent": [name for name, absent in zip(class_names, self.absent) if absent],
+            "mean_iou_original": float(np.nan_to_num(iou).mean()),
+            "confusion": self.counts.tolist(),
+        }
+
+
+def most_frequent_class_scores(counts):
+    """`(pixel accuracy, mean IoU)` in percent of predicting the most frequent true class everywhere."""
+    frequent = int(counts.sum(1).argmax())
+    constant = Confusion(len(counts))
+    constant.counts[:, frequent] = counts.sum(1)
+    return float(_percent(np.trace(constant.counts), counts.sum())), _mean(constant.class_iou)
+
+
+def _percent(part, whole):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 100.0 * part / whole
+
+
+def _mean(values):
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def _number(value):
+    return float(value) if np.isfinite(value) else None

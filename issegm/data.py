@@ -1,0 +1,112 @@
+"""Images for segmentation: scaled crops with labels on the grid of the network's cells."""
+import numpy as np
+from PIL import Image
+
+from ademxapp.data import transforms
+from ademxapp.data.images import decode_label, decode_rgb, read_bytes
+from ademxapp.data.resize import resize
+from issegm.datasets import IGNORE
+
+
+class TrainCrops:
+    """A random-access dataset of crops of scaled images, and their labels at the cells' centres (paper section 5).
+
+    Parameters
+    ----------
+    samples : list of Sample
+    record : SegmentationDataset
+    settings : InputSettings
+    stride : int
+        Of the network.
+    crop : int
+        Pixels, a multiple of the stride.
+    origin_size : int
+        The longer side of an image is resized to this times a factor within `rates`.
+    rates : (float, float)
+    cache : bool
+        Keep the files' bytes in memory.
+    """
+
+    def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3), cache=False):
+        self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
+        self.origin_size, self.rates = origin_size, rates
+        self.mean, self.std = settings.mean, settings.std
+        self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
+        self._cache = {} if cache else None
+
+    def __len__(self):
+        return len(self.samples)
+
+    def describe(self, index):
+        """The image's path."""
+        return self.samples[index].image_path
+
+    def load(self, index, rng):
+        """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
+        image, label = read_pair(self.samples[index], self.record, self._read)
+        longer = self.origin_size * rng.uniform(*self.rates)
+        rate = max(1.0, round(longer)) / max(label.shape)
+        top, left = (self._start(rng, side * rate) for side in label.shape)
+        pixels = self._crop_image(image, rate, top, left)
+        cells = self._crop_label(label, rate, top, left)
+        if rng.integers(2) == 0:
+            pixels, cells = pixels[:, ::-1], cells[:, ::-1]
+        data = transforms.apply_colour_map(np.ascontiguousarray(pixels), *transforms.normalisation(self.mean, self.std))
+        return data, cells.reshape(-1).astype(np.float32)
+
+    def _start(self, rng, side):
+        """First pixel of the crop along a side: from half a cell before the image to half a cell behind its end.
+
+        A side that the crop holds whole still moves by up to a cell, so that the cells see all of it.
+        """
+        border = max(1, self.stride // 2)
+        spread = max(int(round(side)) + 2 * border - self.crop, self.stride)
+        return int(rng.integers(spread + 1)) - border
+
+    def _crop_image(self, image, rate, top, left):
+        """The crop's pixels, (crop, crop, 3) uint8; the mean colour where there is no image."""
+        canvas = np.empty((self.crop, self.crop, 3), np.uint8)
+        canvas[:] = (np.asarray(self.mean) * 255).astype(np.uint8)
+        rows, y0, y1 = self._visible(top, image.shape[0], rate)
+        columns, x0, x1 = self._visible(left, image.shape[1], rate)
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        if min(size) > 0:
+            canvas[rows, columns] = np.asarray(resize(Image.fromarray(image), size, (x0, y0, x1, y1)))
+        return canvas
+
+    def _visible(self, start, side, rate):
+        """Where along the crop an image is seen (slice), and from where to where in its own pixels (floats)."""
+        first, last = max(0, -start), min(self.crop, int(round(side * rate)) - start)
+        last = max(first, last)
+        return slice(first, last), (first + start) / rate, min(side, (last + start) / rate)
+
+    def _crop_label(self, label, rate, top, left):
+        """Classes at the centres of the cells (nearest neighbour), (cells, cells) uint8."""
+        centres = np.arange(self.stride // 2, self.crop, self.stride) + 0.5
+        rows = np.floor((centres + top) / rate).astype(int)
+        columns = np.floor((centres + left) / rate).astype(int)
+        inside = ((rows >= 0) & (rows < label.shape[0]))[:, None] & ((columns >= 0) & (columns < label.shape[1]))
+        found = label[np.clip(rows, 0, label.shape[0] - 1)[:, None], np.clip(columns, 0, label.shape[1] - 1)]
+        return np.where(inside, found, IGNORE)
+
+    def _read(self, path):
+        if self._cache is None:
+            return read_bytes(path)
+        if path not in self._cache:
+            self._cache[path] = read_bytes(path)
+        return self._cache[path]
+
+
+def read_pair(sample, record, read=read_bytes):
+    """An image (H, W, 3) uint8 and its classes (H, W) uint8, or None where the list names no label.
+
+    Raises ValueError if they cannot be decoded, differ in size, or the label has values outside the dataset's.
+    """
+    image = decode_rgb(read(sample.image_path), sample.image_path)
+    if sample.label_image is None:
+        return image, None
+    label = record.to_classes(decode_label(read(sample.label_path), sample.label_path), sample.label_path)
+    if label.shape != image.shape[:2]:
+        raise ValueError(f"{sample.label_path} has {label.shape[1]}x{label.shape[0]} pixels, its image "
+                         f"{image.shape[1]}x{image.shape[0]}")
+    return image, label

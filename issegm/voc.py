@@ -1,0 +1,175 @@
+"""Train and test semantic segmentation networks.
+
+Fine-tune a classification network of the same features on CamVid, then test it:
+
+    python tools/prepare.py camvid --root $ADEMXAPP_DATA/camvid
+    python issegm/voc.py --phase train --model camvid_rna-a1-w0.125_cls11_s8 --data-root $ADEMXAPP_DATA/camvid \\
+        --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0020.params --crop-size 240 --batch-images 8 \\
+        --lr-type linear --base-lr 0.01 --to-epoch 30
+    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0030.params \\
+        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 480 --test-flipping
+
+The released Model A1 on PASCAL VOC:
+
+    python issegm/voc.py --phase val --weights models/voc_rna-a1_cls21_s8_ep-0001.params --split val \\
+        --data-root data/VOCdevkit --output output --test-scales 500 --test-flipping --gpus 0
+"""
+if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
+    import pathlib
+    import sys
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+    from ademxapp.cli import run
+    run("issegm.voc")
+
+import os
+
+from tqdm import tqdm
+
+from ademxapp import driver
+from ademxapp.cli import UsageError, number, numbers
+from ademxapp.data.images import stem, write_png
+from ademxapp.data.lists import read_segmentation_list
+from ademxapp.evaluation.confusion import Confusion, most_frequent_class_scores
+from ademxapp.evaluation.dense import DenseSettings, label_map, predict_dense
+from ademxapp.evaluation.pictures import correct_picture
+from ademxapp.evaluation.pipeline import overlapped
+from ademxapp.evaluation.predictor import Predictor
+from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
+from ademxapp.symbol.heads import HEADS
+from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
+from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
+from issegm.data import TrainCrops, read_pair
+from issegm.datasets import IGNORE, dataset_record
+
+
+def main(argv=None):
+    """Parse the arguments and run the phase that they name."""
+    args = build_parser().parse_args(argv)
+    label = driver.run_label(args)
+    try:
+        stride, settings = output_stride(label), network(label.network).input
+        record = dataset_record(args.dataset, label.classes)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if args.phase == "train":
+        train(args, label, record, settings, stride)
+    else:
+        val(args, label, record, settings, stride)
+
+
+def build_parser():
+    """The driver's arguments."""
+    parser = driver.make_parser(__doc__)
+    driver.add_shared_arguments(parser, base_lr=0.0016, weight_decay=5e-4, check_step=4)
+    group = parser.add_argument_group("segmentation")
+    group.add_argument("--origin-size", type=number(int, 1), metavar="PIXELS", help="training: the longer side is "
+                       "resized to this times a factor of --scale-rate-range (default: the dataset's largest side)")
+    group.add_argument("--scale-rate-range", type=numbers(float, 0.05, count=2), default=(0.7, 1.3), metavar="LOW,HIGH",
+                       help="of the scales in training")
+    group.add_argument("--cache-images", type=number(int, 0, 1), default=1, metavar="0|1", help="training: keep the "
+                       "files' bytes in memory")
+    group.add_argument("--head", choices=HEADS, default=HEADS[0], help="layers behind the features; when testing, the "
+                       "weights tell")
+    group.add_argument("--loss", choices=SEGMENTATION_LOSSES, default=SEGMENTATION_LOSSES[0], help="online "
+                       "bootstrapping, or plain softmax")
+    group.add_argument("--test-steps", type=number(int, 1), default=1, metavar="N", help="shifts per direction, in "
+                       "parts of the stride")
+    group.add_argument("--no-save-results", action="store_true", help="do not write label images")
+    return parser
+
+
+def train(args, label, record, settings, stride):
+    """Fine-tune a network with fixed BN statistics."""
+    driver.check_training_arguments(args)
+    args.batch_images = args.batch_images or 16
+    asked = args.crop_size or 500
+    args.crop_size = -(-asked // stride) * stride
+    args.origin_size = args.origin_size or record.largest_side
+    if args.scale_rate_range[0] > args.scale_rate_range[1]:
+        raise UsageError("--scale-rate-range {},{}: the first is larger than the second".format(*args.scale_rate_range))
+    samples = find_samples(args, label)
+    if any(sample.label_image is None for sample in samples):
+        raise ValueError("the list names images without labels: training needs image<TAB>label on every line")
+    log = driver.open_log(args)
+    if args.crop_size != asked:
+        log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", args.crop_size, asked, stride)
+    dataset = TrainCrops(samples, record, settings, stride, args.crop_size, args.origin_size, args.scale_rate_range,
+                         bool(args.cache_images))
+    options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=args.backward_do_mirror)
+    symbol = segmentation_symbol(label, options, args.head, args.loss)
+    ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if args.loss == "ohem" else None
+    metric = TrainingMetric(label.classes, IGNORE, ohem)
+    driver.train(args, label, symbol, dataset, metric, driver.SEGMENTATION, log)
+
+
+def val(args, label, record, settings, stride):
+    """Test a network: labels and correctness pictures of every image, scores of all."""
+    driver.require_testing_arguments(args)
+    if stride % args.test_steps:
+        raise UsageError(f"--test-steps {args.test_steps} does not divide the stride {stride}")
+    args.batch_images = args.batch_images or 1
+    samples = find_samples(args, label)
+    parameters = load_parameters(args.weights)
+    args.head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
+    symbol = segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), args.head, "softmax")
+    require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * stride, 2 * stride)), args.weights)
+    folder = driver.test_folder(args)
+    log = driver.open_log(args)
+    predictor = Predictor(symbol, parameters, driver.devices(args, log))
+    dense = DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
+                          not record.same_size, args.batch_images)
+    confusion, watch = Confusion(record.classes), driver.Stopwatch()
+
+    def read(sample):
+        return sample, *read_pair(sample, record)
+
+    def forward(item):
+        sample, image, truth = item
+        return sample, truth, [predict_dense(predictor, image, scale, dense) for scale in args.test_scales]
+
+    def finish(item):
+        sample, truth, score_maps = item
+        predicted = label_map(score_maps)
+        if not args.no_save_results:
+            save_pictures(folder, sample, truth, predicted, record)
+        return truth, predicted
+
+    with tqdm(total=len(samples), unit="image", desc=args.split, disable=None, dynamic_ncols=True) as bar:
+        for truth, predicted in overlapped(samples, read, forward, finish, args.prefetch_threads):
+            if truth is not None:
+                confusion.add(truth, predicted)
+            bar.update()
+    report(args, folder, label, record, confusion, len(samples), watch.seconds, log)
+
+
+def save_pictures(folder, sample, truth, predicted, record):
+    """Write an image's labels in the dataset's ids and, where there is a truth, where they are right."""
+    name = f"{stem(sample.image)}.png"
+    write_png(os.path.join(folder, name), record.to_label_ids(predicted), record.palette)
+    if truth is not None:
+        write_png(os.path.join(folder, "correct", name), correct_picture(truth, predicted, record.classes))
+
+
+def report(args, folder, label, record, confusion, images, seconds, log):
+    """Write `result.json` and log the scores."""
+    scores = confusion.scores(record.class_names)
+    driver.write_result(folder, args, images, seconds, record.paper.get((label.network, args.split)), scores)
+    for name, iou, acc in zip(record.class_names, scores["class_iou"], scores["class_acc"]):
+        log.info("%-16s IoU %s  accuracy %s", name, _percent(iou), _percent(acc))
+    log.info("%d images: pixel accuracy %s, mean accuracy %s, mean IoU %s, %.2f images/s; written to %s", images,
+             _percent(scores["pixel_acc"]), _percent(scores["mean_acc"]), _percent(scores["mean_iou"]),
+             images / seconds, folder)
+    frequent_acc, frequent_iou = most_frequent_class_scores(confusion.counts)
+    log.info("the most frequent class everywhere: pixel accuracy %s, mean IoU %s", _percent(frequent_acc),
+             _percent(frequent_iou))
+
+
+def _percent(value):
+    return "   -  " if value is None or value != value else f"{value:5.2f}%"
+
+
+def find_samples(args, label):
+    """The samples of the split."""
+    return driver.find_samples(args, label, lambda path: read_segmentation_list(path, args.data_root))

@@ -1,0 +1,96 @@
+"""The whole path on a drawn dataset, within minutes: draw, train to classify, fine-tune to segment, test, look.
+
+    python tools/demo.py
+    python tools/demo.py --output output/demo --seed 1
+"""
+if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
+    import pathlib
+    import sys
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+    from ademxapp.cli import run
+    run("tools.demo")
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from ademxapp.driver import make_parser
+from ademxapp.evaluation.confusion import most_frequent_class_scores
+from ademxapp.training.progress import clock
+
+NETWORK = "rna-a1-w0.125"
+CLASSIFY, SEGMENT = f"demo-cls_{NETWORK}_cls6", f"demo_{NETWORK}_cls7_s8"
+CLASSIFY_EPOCHS, SEGMENT_EPOCHS = 8, 10
+
+
+def main(argv=None):
+    """Run the stages in turn, each a command that a user could type, and say what came out."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--output", default="output/demo", metavar="DIR", help="folder of what is made")
+    parser.add_argument("--seed", default="0", help="of the pictures and of the training")
+    args = parser.parse_args(argv)
+    start = time.monotonic()
+    for title, command in stages(args.output, args.seed):
+        print(f"\n== {title}\n$ python {shlex.join(command)}", flush=True)
+        status = subprocess.run([sys.executable] + command).returncode
+        if status:
+            return status
+    print(summary(args.output, time.monotonic() - start))
+    return 0
+
+
+def stages(output, seed):
+    """`(title, arguments of python)` of every stage."""
+    data = os.path.join(output, "data")
+    lists = {name: ["--data-root", data, "--seed", seed, "--output", output, "--list",
+                    os.path.join(data, "lists", name, "{}.lst")] for name in ("demo-cls", "demo")}
+
+    def samples(name, split):
+        return [part.format(split) for part in lists[name]] + ["--split", split, "--prefetch-threads", "2"]
+
+    classifier = os.path.join(output, f"{CLASSIFY}_ep-{CLASSIFY_EPOCHS:04d}.params")
+    segmenter = os.path.join(output, f"{SEGMENT}_ep-{SEGMENT_EPOCHS:04d}.params")
+    training = ["--lr-type", "linear", "--check-start", "100"]
+    yield "Draw scenes with labels, and patches of single objects", [
+        "tools/prepare.py", "demo", "--root", data, "--out", os.path.join(data, "lists"), "--seed", seed]
+    yield "Train a narrow Model A1 to classify the patches", [
+        "iclass/ilsvrc.py", "--phase", "train", "--model", CLASSIFY, "--crop-size", "48", "--batch-images", "32",
+        "--crop-area-range", "0.5,1", "--base-lr", "0.1", "--to-epoch", str(CLASSIFY_EPOCHS)] + training + samples("demo-cls", "train")
+    yield "Test it on patches of other scenes", [
+        "iclass/ilsvrc.py", "--phase", "val", "--weights", classifier, "--test-scales", "48", "--overwrite"
+    ] + samples("demo-cls", "val")
+    yield "Turn it into a segmentation network and fine-tune that, with fixed BN statistics", [
+        "issegm/voc.py", "--phase", "train", "--model", SEGMENT, "--weights", classifier, "--crop-size", "120",
+        "--batch-images", "8", "--base-lr", "0.02", "--to-epoch", str(SEGMENT_EPOCHS)
+    ] + training + samples("demo", "train")
+    yield "Test it on other scenes", [
+        "issegm/voc.py", "--phase", "val", "--weights", segmenter, "--test-scales", "168", "--test-flipping",
+        "--overwrite"] + samples("demo", "val")
+    yield "Put images, truths, predictions and differences on a sheet", [
+        "tools/report.py", "sheet", segmenter[:-len(".params")], "--out", os.path.join(output, "sheet.png")]
+
+
+def summary(output, seconds):
+    """What came out, and where it is."""
+    results = {}
+    for label, epochs in ((CLASSIFY, CLASSIFY_EPOCHS), (SEGMENT, SEGMENT_EPOCHS)):
+        with open(os.path.join(output, f"{label}_ep-{epochs:04d}", "result.json"), encoding="utf-8") as source:
+            results[label] = json.load(source)
+    classification, segmentation = results[CLASSIFY], results[SEGMENT]
+    frequent_acc, frequent_iou = most_frequent_class_scores(np.array(segmentation["confusion"]))
+    classes = len(segmentation["class_iou"]) - 1
+    return f"""
+== Done in {clock(seconds)}, on {classification["images"]} patches and {segmentation["images"]} scenes not trained on
+
+classification   top-1 accuracy {100 - classification["top1_error"]:5.1f} %    (the most frequent class: {100 / classes:.1f} %)
+segmentation     mean IoU       {segmentation["mean_iou"]:5.1f} %    (the most frequent class: {frequent_iou:.1f} %)
+                 pixel accuracy {segmentation["pixel_acc"]:5.1f} %    (the most frequent class: {frequent_acc:.1f} %)
+
+pictures         {os.path.join(output, "sheet.png")}
+                 {os.path.join(output, f"{SEGMENT}_ep-{SEGMENT_EPOCHS:04d}")}
+curves           {os.path.join(output, CLASSIFY)}.png, {os.path.join(output, SEGMENT)}.png"""
