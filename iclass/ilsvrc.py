@@ -56,8 +56,8 @@ def build_parser():
     parser = driver.make_parser(__doc__)
     driver.add_shared_arguments(parser, base_lr=0.1, weight_decay=1e-4, check_step=1)
     group = parser.add_argument_group("classification")
-    group.add_argument("--crop-area-range", type=numbers(float, 0.001, count=2), default=(0.08, 1.0), metavar="LOW,HIGH",
-                       help="training: share of an image's area that a crop takes")
+    group.add_argument("--crop-area-range", type=numbers(float, 0.001, count=2), default=(0.08, 1.0),
+                       metavar="LOW,HIGH", help="training: share of an image's area that a crop takes")
     group.add_argument("--test-3crops", action="store_true", help="average three crops along the longer side")
     group.add_argument("--no-choose-interp-method", action="store_true", help="resize always with the bicubic filter "
                        "(default: Lanczos down, bicubic up)")

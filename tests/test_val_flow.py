@@ -51,8 +51,8 @@ def test_driver_gives_the_originals_results(folder, case, monkeypatch):
 
     monkeypatch.setattr(voc, "predict_dense", predict_dense)
     voc.main(["--phase", "val", "--weights", str(folder / f"{LABEL}_ep-0001.params"), "--list",
-              str(folder / "val.lst"), "--data-root", str(folder), "--split", "val", "--test-scales", "64", "--tag", case,
-              "--cpus", "1"] + CASES[case])
+              str(folder / "val.lst"), "--data-root", str(folder), "--split", "val", "--test-scales", "64",
+              "--tag", case, "--cpus", "1"] + CASES[case])
     results = folder / f"{LABEL}_ep-0001_{case}"
     for i, score_map in enumerate(maps):
         if f"seg/{case}/net_preds{i}" in GOLDEN:

@@ -60,7 +60,8 @@ def stages(output, seed):
         "tools/prepare.py", "demo", "--root", data, "--out", os.path.join(data, "lists"), "--seed", seed]
     yield "Train a narrow Model A1 to classify the patches", [
         "iclass/ilsvrc.py", "--phase", "train", "--model", CLASSIFY, "--crop-size", "48", "--batch-images", "32",
-        "--crop-area-range", "0.5,1", "--base-lr", "0.1", "--to-epoch", str(CLASSIFY_EPOCHS)] + training + samples("demo-cls", "train")
+        "--crop-area-range", "0.5,1", "--base-lr", "0.1", "--to-epoch", str(CLASSIFY_EPOCHS)
+    ] + training + samples("demo-cls", "train")
     yield "Test it on patches of other scenes", [
         "iclass/ilsvrc.py", "--phase", "val", "--weights", classifier, "--test-scales", "48", "--overwrite"
     ] + samples("demo-cls", "val")
@@ -83,14 +84,15 @@ def summary(output, seconds):
             results[label] = json.load(source)
     classification, segmentation = results[CLASSIFY], results[SEGMENT]
     frequent_acc, frequent_iou = most_frequent_class_scores(np.array(segmentation["confusion"]))
-    classes = len(segmentation["class_iou"]) - 1
-    return f"""
-== Done in {clock(seconds)}, on {classification["images"]} patches and {segmentation["images"]} scenes not trained on
-
-classification   top-1 accuracy {100 - classification["top1_error"]:5.1f} %    (the most frequent class: {100 / classes:.1f} %)
-segmentation     mean IoU       {segmentation["mean_iou"]:5.1f} %    (the most frequent class: {frequent_iou:.1f} %)
-                 pixel accuracy {segmentation["pixel_acc"]:5.1f} %    (the most frequent class: {frequent_acc:.1f} %)
-
-pictures         {os.path.join(output, "sheet.png")}
-                 {os.path.join(output, f"{SEGMENT}_ep-{SEGMENT_EPOCHS:04d}")}
-curves           {os.path.join(output, CLASSIFY)}.png, {os.path.join(output, SEGMENT)}.png"""
+    classes = len(segmentation["class_iou"]) - 1  # patches show one of each class but the background, as often
+    scores = (("classification", "top-1 accuracy", 100 - classification["top1_error"], 100 / classes),
+              ("segmentation", "mean IoU", segmentation["mean_iou"], frequent_iou),
+              ("", "pixel accuracy", segmentation["pixel_acc"], frequent_acc))
+    lines = [f"{task:16} {name:14} {score:5.1f} %   (the most frequent class: {constant:.1f} %)"
+             for task, name, score, constant in scores]
+    return "\n".join([
+        f"\n== Done in {clock(seconds)}, tested on {classification['images']} patches and {segmentation['images']} "
+        "scenes not trained on\n", *lines, "",
+        f"{'pictures':16} {os.path.join(output, 'sheet.png')}",
+        f"{'':16} {os.path.join(output, f'{SEGMENT}_ep-{SEGMENT_EPOCHS:04d}')}",
+        f"{'curves':16} {os.path.join(output, CLASSIFY)}.png, {os.path.join(output, SEGMENT)}.png"])

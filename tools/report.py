@@ -74,7 +74,8 @@ def pictures(sample, folder, record):
     image, truth = read_pair(sample, record)
     path = os.path.join(folder, f"{stem(sample.image)}.png")
     predicted = record.to_classes(_label(path), path)
-    return image, coloured(truth, record), coloured(predicted, record), correct_picture(truth, predicted, record.classes)
+    difference = correct_picture(truth, predicted, record.classes)
+    return image, coloured(truth, record), coloured(predicted, record), difference
 
 
 def coloured(classes, record):
