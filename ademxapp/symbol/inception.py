@@ -129,5 +129,6 @@ def _concat(scope, ends, name):
     """Several (symbol, channels) as one."""
     if len(ends) == 1:
         return ends[0]
-    return (mx.sym.concat(*[end for end, _ in ends], dim=1, name=scope.prefix + name),
-            sum(channels for _, channels in ends))
+    counts = [channels for _, channels in ends]
+    aligned = all(count % layers.ONEDNN_BLOCK == 0 for count in counts)
+    return layers.concat(scope, [end for end, _ in ends], name, aligned), sum(counts)

@@ -10,6 +10,7 @@ from ademxapp.symbol.options import SymbolOptions
 
 BN_EPS = 1.001e-5
 BN_MOMENTUM = 0.9
+ONEDNN_BLOCK = 16
 MINUS_INFINITY = -1e30  # of dilated pooling's padding: finite, so that no NaN can come of it
 
 
@@ -163,6 +164,16 @@ def dilated_max_pool(scope, data, name, dilation=1, centred=True, kernel=3):
         padded = mx.sym.Pad(data, mode="constant", constant_value=MINUS_INFINITY, name=f"{scope.prefix}{name}_pad",
                             pad_width=(0, 0, 0, 0, before, reach - before, before, reach - before))
         return _maximum_of_shifted(_maximum_of_shifted(padded, 3, kernel, dilation), 2, kernel, dilation)
+
+
+def concat(scope, ends, name, aligned=False):
+    """Several maps as one, along the channels; `aligned` says that each has a multiple of `ONEDNN_BLOCK` channels.
+
+    Where a part starts within a block, oneDNN's gradient of a concatenation fails or ends the process (MXNet 1.9.1).
+    Reshaping makes MXNet lay the gradient out without blocks.
+    """
+    out = mx.sym.concat(*ends, dim=1, name=scope.prefix + name)
+    return out if aligned else mx.sym.squeeze(mx.sym.expand_dims(out, axis=4), axis=4)
 
 
 def _maximum_of_shifted(data, axis, count, dilation):

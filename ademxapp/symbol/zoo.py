@@ -7,7 +7,7 @@ from typing import Callable, Optional, Tuple
 from ademxapp.backend import mx
 from ademxapp.symbol import heads, inception, losses, resnet, vgg
 from ademxapp.symbol.labels import Label, parse_label
-from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.layers import Scope, concat
 from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.rna import NOTATIONS, TEST_CROPS, parse_rna, rna_features
 
@@ -165,7 +165,7 @@ def _features(scope, net, build, stride):
     half_data = mx.sym.Pooling(data, kernel=(2, 2), stride=(2, 2), pool_type="avg", name="half_data")
     half = mx.sym.contrib.BilinearResize2D(build(scope, half_data, stride), full, mode="like", name="half_enlarged")
     scope.prefix = ""
-    return mx.sym.concat(full, half, dim=1, name="two_scales")
+    return concat(scope, [full, half], "two_scales")
 
 
 def _dense_networks():
