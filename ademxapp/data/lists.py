@@ -36,7 +36,7 @@ def read_classification_list(path, root, classes):
     for where, fields in _rows(path):
         if len(fields) != 3:
             raise ValueError(f"{where}: {len(fields)} fields, wanted index<TAB>class<TAB>image")
-        if not fields[1].isdigit() or int(fields[1]) >= classes:
+        if not fields[1].isdecimal() or int(fields[1]) >= classes:
             raise ValueError(f"{where}: class {fields[1]!r} is not among 0 … {classes - 1}")
         samples.append(Sample(root, _inside(fields[2], where), int(fields[1])))
     return samples
@@ -54,14 +54,18 @@ def read_segmentation_list(path, root):
 
 
 def scan_tree(root, split, classes):
-    """Samples of `<root>/<split>/<class>/<image>`, classes numbered in the order of their sorted names."""
+    """Samples of `<root>/<split>/<class>/<image>`, classes numbered in the order of their sorted names.
+
+    Hidden folders and files are left out: macOS and Jupyter leave some.
+    """
     folder = os.path.join(root, split)
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(names) != classes:
         raise ValueError(f"{folder} has {len(names)} class folders, the label says {classes} classes")
     return [Sample(root, os.path.join(split, name, image), class_id)
             for class_id, name in enumerate(names)
-            for image in sorted(os.listdir(os.path.join(folder, name))) if image.lower().endswith(IMAGE_EXTENSIONS)]
+            for image in sorted(os.listdir(os.path.join(folder, name)))
+            if image.lower().endswith(IMAGE_EXTENSIONS) and not image.startswith(".")]
 
 
 def write_classification_list(path, samples):

@@ -4,16 +4,13 @@ What a batch holds is a function of (dataset, seed, epoch, batch number) alone; 
 they are threads or processes, changes nothing.
 """
 import collections
-import contextlib
-import multiprocessing
-import sys
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import queue
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.data import worker
+from ademxapp.data.worker import ReadingProcess, load_sample
 
 KINDS = ("thread", "process")
 
@@ -26,7 +23,7 @@ class Loader(mx.io.DataIter):
     dataset : object
         `len(dataset)`; `dataset.load(index, rng)` gives the arrays of one sample, all of one shape and dtype;
         `dataset.describe(index)` names its files; `dataset.data_shape` and `dataset.label_shape` are those of one
-        sample. With process workers it must be picklable.
+        sample. With process workers it must be picklable, and of a class that is not the main script's.
     batch_size : int
     shuffle : bool
         A new order each epoch.
@@ -38,6 +35,8 @@ class Loader(mx.io.DataIter):
     kind : {"thread", "process"}
     part, parts : int
         Read the `part`-th of `parts` equal shares of every epoch.
+
+    An exception of a worker, or its death, is raised by `next`; both name the sample's files.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False, drop_last=False, seed=0, workers=1, kind="thread",
@@ -51,6 +50,8 @@ class Loader(mx.io.DataIter):
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
         self.epoch, self._pending, self._pool = 0, collections.deque(), None
+        self._processes, self._idle = [], queue.SimpleQueue()
+        self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
         self.provide_data = [mx.io.DataDesc("data", (batch_size,) + tuple(dataset.data_shape))]
         self.provide_label = [mx.io.DataDesc("softmax_label", (batch_size,) + tuple(dataset.label_shape))]
         self.start(0)
@@ -80,14 +81,13 @@ class Loader(mx.io.DataIter):
 
     def next(self):
         """The next batch; StopIteration at the end of the epoch."""
-        while len(self._pending) < 2 * self.workers and self._next < self.batches:
+        while len(self._pending) < self._ahead and self._next < self.batches:
             self._submit(self._next)
             self._next += 1
         if not self._pending:
             raise StopIteration
         futures = self._pending[0]
-        with self._reading_errors():
-            samples = [future.result() for future in futures]
+        samples = [future.result() for future in futures]
         self._pending.popleft()
         data, label = (mx.nd.array(np.stack(arrays), dtype=np.float32) for arrays in zip(*samples))
         return mx.io.DataBatch([data], [label], pad=sum(future.padding for future in futures),
@@ -98,8 +98,10 @@ class Loader(mx.io.DataIter):
         """End the workers."""
         if self._pool is not None:
             self.start(self.epoch)
-            self._pool.shutdown(wait=False)
-            self._pool = None
+            for process in self._processes:
+                process.close()
+            self._pool.shutdown()
+            self._processes, self._idle, self._pool = [], queue.SimpleQueue(), None
 
     def __enter__(self):
         return self
@@ -108,50 +110,28 @@ class Loader(mx.io.DataIter):
         self.close()
 
     def _submit(self, batch):
-        places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
+        if self._pool is None:
+            self._open_pool()
         futures = []
-        with self._reading_errors(), _without_main_script(self._pool is None):
-            self._pool = self._pool or self._make_pool()
-            for place in places:
-                index = int(self._order[place % len(self._order)])
-                task = worker.load_sample if self.kind == "process" else self._load_here
-                futures.append(self._pool.submit(task, self.seed, self.epoch, index))
-                futures[-1].index, futures[-1].padding = index, int(place >= len(self._order))
+        for place in range(batch * self.batch_size, (batch + 1) * self.batch_size):
+            index = int(self._order[place % len(self._order)])
+            futures.append(self._pool.submit(self._load, self.seed, self.epoch, index))
+            futures[-1].index, futures[-1].padding = index, int(place >= len(self._order))
         self._pending.append(futures)
 
-    def _load_here(self, seed, epoch, index):
-        return self.dataset.load(index, worker.sample_rng(seed, epoch, index))
+    def _open_pool(self):
+        """Start the threads, each of which reads itself or waits for a process."""
+        if self.kind == "process":
+            self._processes = [ReadingProcess(self.dataset) for _ in range(self.workers)]
+            for process in self._processes:
+                self._idle.put(process)
+        self._pool = ThreadPoolExecutor(self.workers)
 
-    def _make_pool(self):
+    def _load(self, seed, epoch, index):
         if self.kind == "thread":
-            return ThreadPoolExecutor(self.workers)
-        # Spawned, not forked: MXNet's threads and locks do not survive a fork.
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"),
-                                   worker.initialise, (self.dataset,))
-
-    @contextlib.contextmanager
-    def _reading_errors(self):
+            return load_sample(self.dataset, seed, epoch, index)
+        process = self._idle.get()
         try:
-            yield
-        except BrokenProcessPool:
-            at_work = [self.dataset.describe(future.index) for futures in self._pending for future in futures
-                       if future.running() or future.done()][:2 * self.workers]
-            self._pool = None
-            raise ChildProcessError("a reading process died (killed, or out of memory?) while these were read: "
-                                    + (", ".join(at_work) or "none yet")
-                                    + "; fewer --prefetch-threads need less memory") from None
-
-
-@contextlib.contextmanager
-def _without_main_script(active):
-    """Spawned processes import the main script anew, and MXNet with it: keep it from them, they need none of it."""
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None) if active else None
-    if path is None or getattr(main, "__spec__", None) is not None:
-        yield
-        return
-    del main.__file__
-    try:
-        yield
-    finally:
-        main.__file__ = path
+            return process.load(seed, epoch, index)
+        finally:
+            self._idle.put(process)

@@ -70,8 +70,20 @@ def save_parameters(path, parameters):
     """Write a `.params` file, whole or not at all."""
     stored = {f"arg:{name}": value for name, value in parameters.args.items()}
     stored.update({f"aux:{name}": value for name, value in parameters.auxs.items()})
+    save_arrays(path, stored)
+
+
+def save_arrays(path, arrays):
+    """Write {name: NDArray} in MXNet's format, whole or not at all. OSError if it cannot be written."""
     with replacing(path) as temporary:
-        mx.nd.save(temporary, stored)
+        try:
+            mx.nd.save(temporary, arrays)
+        except mx.base.MXNetError:
+            whole = False
+        else:
+            whole = _ends_with(temporary, list(arrays)[-1] if arrays else "")  # MXNet does not see a failing last write
+        if not whole:
+            raise OSError(f"{path} could not be written: is the disk full?")
 
 
 def save_checkpoint(folder, label, epoch, symbol, parameters):
@@ -136,6 +148,12 @@ def differences(parameters, shapes):
         for name in have:
             if name not in want:
                 yield name, "is not in the network"
+
+
+def _ends_with(path, text):
+    with open(path, "rb") as written:
+        written.seek(-min(len(text.encode()), os.path.getsize(path)), os.SEEK_END)
+        return written.read() == text.encode()
 
 
 def _problem_line(problems, source):

@@ -5,6 +5,7 @@ import time
 
 from tqdm import tqdm
 
+from ademxapp.files import write_text
 from ademxapp.training.curves import plot_curves
 
 REPORTS_PER_EPOCH = 8
@@ -29,8 +30,7 @@ class Progress:
         self._total, self._batches, self._batch_size = epochs * batches, batches, batch_size
         self._every = -(-batches // REPORTS_PER_EPOCH)
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
-        with open(f"{path}.jsonl", "w", encoding="utf-8") as out:
-            out.writelines(json.dumps(report) + "\n" for report in self._reports)
+        write_text(f"{path}.jsonl", "".join(json.dumps(report) + "\n" for report in self._reports))
         self._bar = tqdm(total=self._total, initial=position, unit="batch", desc="training", disable=None,
                          dynamic_ncols=True)
 

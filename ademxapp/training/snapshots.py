@@ -1,7 +1,7 @@
 """Snapshots: all that a run needs to go on as if it had never stopped.
 
 `<label>_snapshot/<epoch>-<batch>/` holds `parameters.params`, `optimizer.params` and `state.json`. A folder is renamed
-to its name when it is whole; older ones go then.
+to its name when it is whole; others go then.
 """
 import json
 import os
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from ademxapp.backend import mx
 from ademxapp.files import write_json
-from ademxapp.training.parameters import Parameters, load_parameters, save_parameters
+from ademxapp.training.parameters import Parameters, load_parameters, save_arrays, save_parameters
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
+_PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,22 @@ class Snapshot:
     state: dict
 
 
-def save_snapshot(folder, snapshot, keep=1):
-    """Write a snapshot below `folder` and remove all but the newest `keep`."""
+def save_snapshot(folder, snapshot):
+    """Write a snapshot below `folder`, then remove the others: older ones, and those of a run before this one."""
     os.makedirs(folder, exist_ok=True)
     name = f"{snapshot.state['epoch']:04d}-{snapshot.state['batch']:06d}"
-    part = tempfile.mkdtemp(prefix=".part-", dir=folder)
+    part = tempfile.mkdtemp(prefix=_PART, dir=folder)
     try:
         save_parameters(os.path.join(part, "parameters.params"), snapshot.parameters)
-        mx.nd.save(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
+        save_arrays(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
         write_json(os.path.join(part, "state.json"), snapshot.state)
         shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
         os.rename(part, os.path.join(folder, name))
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    for old in _names(folder)[:-keep]:
-        shutil.rmtree(os.path.join(folder, old))
+    for other in os.listdir(folder):
+        if other != name and (_NAME.fullmatch(other) or other.startswith(_PART)):
+            shutil.rmtree(os.path.join(folder, other))
 
 
 def load_snapshot(folder):
