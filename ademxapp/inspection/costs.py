@@ -1,0 +1,167 @@
+"""The costs of one labelled network, for a batch of given size."""
+from dataclasses import dataclass, field, replace
+from typing import List, Optional, Tuple
+
+from ademxapp.inspection import graph
+from ademxapp.inspection.memory import planned_bytes, training_bytes
+from ademxapp.inspection.published import TABLE2_MEMORY
+from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, segmentation_symbol
+from ademxapp.symbol.labels import Label, parse_label
+
+TASKS = ("classification", "segmentation")
+SEGMENTATION_CROP, SEGMENTATION_IMAGES = 500, 4  # of one device in fine-tuning (paper section 5)
+CLASSIFICATION_IMAGES = 64  # of one device of four in training
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is asked of a network: task, images of one device, crop (pixels), head and loss of segmentation."""
+
+    task: str
+    images: int
+    crop: int
+    head: str = "2conv"
+    loss: str = "softmax"
+
+    @property
+    def data_shape(self):
+        """Shape of the network's `data`."""
+        return self.images, 3, self.crop, self.crop
+
+
+@dataclass(frozen=True)
+class Group:
+    """Equal units in a row, or one layer that belongs to none: what `summary.py` prints as a line."""
+
+    level: str
+    units: Tuple[str, ...]
+    layers: Tuple[graph.Layer, ...]  # of the first unit
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a label's network costs.
+
+    Attributes
+    ----------
+    depth, longest_path : int
+        As the paper counts the layers of the classification network; layers on the longest path of this one, with
+        its top.
+    parameters, statistics : int
+        Trained numbers; moving means and variances of BN.
+    multiply_adds : int
+        Of one image.
+    training_bytes, recomputed_bytes, testing_bytes : int
+        MXNet's plans, without parameters: training as is, training with `SymbolOptions.recompute`, testing.
+    """
+
+    label: str
+    setting: Setting
+    depth: int
+    longest_path: int
+    parameters: int
+    statistics: int
+    multiply_adds: int
+    training_bytes: int
+    recomputed_bytes: int
+    testing_bytes: int
+    groups: List[Group] = field(default_factory=list)
+    layers: List[graph.Layer] = field(default_factory=list)
+
+
+def read_label(text):
+    """The `Label` of a text; a network alone stands for its ILSVRC classifier."""
+    try:
+        return parse_label(text)
+    except ValueError:
+        if "_" in text:
+            raise
+        network(text)
+        return Label("ilsvrc-cls", text, 1000)
+
+
+def default_setting(label, task=None, images=None, crop=None, head="2conv", loss="softmax"):
+    """The setting of a label in the paper, with what is given instead.
+
+    Without a task, a label with a stride is for segmentation.
+    """
+    task = task or (TASKS[0] if label.stride is None else TASKS[1])
+    if task == "classification":
+        return Setting(task, images or CLASSIFICATION_IMAGES, crop or network(label.network).input.train_crop)
+    stride = output_stride(label)
+    crop = -(-(crop or SEGMENTATION_CROP) // stride) * stride
+    return Setting(task, images or SEGMENTATION_IMAGES, crop, head, loss)
+
+
+def build(label, setting, training, recompute=False):
+    """The network as it is trained or tested: BN's statistics are those of the batch in training a classifier only."""
+    fixed = setting.task == "segmentation" or not training
+    options = SymbolOptions(bn_use_global_stats=fixed, recompute=recompute)
+    if setting.task == "classification":
+        return classification_symbol(label, options)
+    return segmentation_symbol(label, options, setting.head, setting.loss if training else "softmax")
+
+
+def costs(label, setting):
+    """The `Costs` of a label."""
+    symbol = build(label, setting, training=True)
+    shape = setting.data_shape
+    layers = graph.layers(symbol, shape)
+    parameters, statistics = graph.parameter_counts(symbol, shape)
+    return Costs(
+        str(label), setting, network(label.network).depth, graph.depth(symbol), parameters, statistics,
+        sum(layer.multiply_adds for layer in layers), planned_bytes(symbol, shape),
+        planned_bytes(build(label, setting, training=True, recompute=True), shape),
+        planned_bytes(build(label, setting, training=False), shape, training=False), group_units(layers), layers)
+
+
+def group_units(layers):
+    """Consecutive layers as units, and equal consecutive units of a level as one `Group`."""
+    units = []
+    for layer in layers:
+        if units and units[-1][-1].unit == layer.unit:
+            units[-1].append(layer)
+        else:
+            units.append([layer])
+    groups = []
+    for unit in units:
+        like = [replace(layer, name="", unit="", parameters=0, multiply_adds=0) for layer in unit]
+        if groups and groups[-1][0] == (unit[0].level, like):
+            groups[-1][1].append(unit)
+        else:
+            groups.append(((unit[0].level, like), [unit]))
+    return [Group(level, tuple(unit[0].unit for unit in members), tuple(members[0]),
+                  sum(layer.parameters for unit in members for layer in unit),
+                  sum(layer.multiply_adds for unit in members for layer in unit))
+            for (level, _), members in groups]
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """A row of Table 2 beside MXNet's plan: bytes, and (plan + 3 x parameters) in GiB over the paper's GB."""
+
+    network: str
+    head: str
+    paper_gigabytes: float
+    planned_bytes: int
+    parameters: int
+    total_bytes: int
+    ratio: float
+    deviation: Optional[float] = None
+
+
+def table2_memory(classes=21, images=SEGMENTATION_IMAGES, crop=504):
+    """Every row of Table 2's memory column beside the plan; `deviation` is ratio / mean ratio - 1."""
+    rows = []
+    for paper in TABLE2_MEMORY:
+        label = Label("voc", paper.network, classes, 8)
+        symbol = build(label, Setting("segmentation", images, crop, paper.head), training=True)
+        shape = (images, 3, crop, crop)
+        planned, parameters = planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0]
+        total = training_bytes(planned, parameters)
+        rows.append(MemoryRow(paper.network, paper.head, paper.gigabytes, planned, parameters, total,
+                              total / 2 ** 30 / paper.gigabytes))
+    mean = sum(row.ratio for row in rows) / len(rows)
+    return [replace(row, deviation=row.ratio / mean - 1) for row in rows]

@@ -1,0 +1,209 @@
+"""Networks at one look: layers, depth, parameters, multiply-adds and planned memory. Nothing is computed or allocated.
+
+    python tools/summary.py voc_rna-a1_cls21_s8 --head 1conv
+    python tools/summary.py rna-a rn-101 inception-v4 --brief
+    python tools/summary.py rna-a1-w0.125 --batch 8 --crop 64 --format json
+    python tools/summary.py rna-a rna-c rn-101 rn-152 vgg-16 --brief --plot networks.png
+    python tools/summary.py --table2 --output docs/results/table2-memory.md
+
+A label with a stride (_s8) is for segmentation, one without for classification, a network's name alone is its ILSVRC
+classifier. The plans are MXNet's for the maps between the layers; the parameters come on top: in training three times
+(values, gradients, momentum).
+"""
+if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
+    import pathlib
+    import sys
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+    from ademxapp.cli import run
+    run("tools.summary")
+
+import json
+import os
+from dataclasses import asdict
+
+from ademxapp.cli import UsageError, number
+from ademxapp.driver import make_parser
+from ademxapp.files import replacing, write_json, write_text
+from ademxapp.inspection.costs import (
+    TASKS,
+    costs,
+    default_setting,
+    read_label,
+    table2_memory,
+)
+from ademxapp.inspection.memory import MIB
+from ademxapp.symbol.heads import HEADS
+from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
+
+FORMATS = ("table", "markdown", "json")
+LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
+COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
+                "recomputed (MiB)", "testing (MiB)")
+TABLE2_COLUMNS = ("network", "top", "paper (GB)", "plan (MiB)", "parameters", "plan + 3 x parameters (GiB)",
+                  "ratio to the paper", "off the mean ratio (%)")
+TABLE2_COMMAND = "python tools/summary.py --table2 --output {}"
+
+
+def build_parser():
+    """The command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument("labels", nargs="*", metavar="LABEL", help="label, checkpoint or name of a network")
+    parser.add_argument("--task", choices=TASKS, help="what the network is for (the label tells)")
+    parser.add_argument("--batch", type=number(int, 1), metavar="N", help="images on one device (4 for segmentation, "
+                        "64 for classification)")
+    parser.add_argument("--crop", type=number(int, 1), metavar="PIXELS", help="side of the images (500 rounded up to "
+                        "a multiple of the stride; the network's training crop)")
+    parser.add_argument("--head", choices=HEADS, default="2conv", help="top for segmentation")
+    parser.add_argument("--loss", choices=SEGMENTATION_LOSSES, default="softmax", help="loss of segmentation")
+    parser.add_argument("--brief", action="store_true", help="one line for each network, without its layers")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of printing")
+    parser.add_argument("--plot", metavar="PNG", help="draw the networks' costs beside each other")
+    parser.add_argument("--table2", action="store_true", help="the memory column of the paper's Table 2 beside the "
+                        "plans, in Markdown; with --output FILE.md also FILE.json")
+    return parser
+
+
+def main(argv=None):
+    """Print, write or draw what the arguments ask for."""
+    args = build_parser().parse_args(argv)
+    if args.table2:
+        return write_table2(args)
+    if not args.labels:
+        raise UsageError("no label given: for instance voc_rna-a1_cls21_s8, or --table2")
+    labels = [read_label(text) for text in args.labels]
+    found = [costs(label, default_setting(label, args.task, args.batch, args.crop, args.head, args.loss))
+             for label in labels]
+    emit(as_json(found) if args.format == "json" else as_tables(found, args.format == "markdown", args.brief),
+         args.output)
+    if args.plot:
+        draw(found, args.plot)
+    return None
+
+
+def as_json(found):
+    """All that is known of the networks, layer by layer."""
+    return json.dumps([asdict(item) for item in found], indent=1) + "\n"
+
+
+def as_tables(found, markdown, brief):
+    """The layers of each network, unless `brief`, and the costs of all."""
+    parts = []
+    if not brief:
+        for item in found:
+            parts += [f"{'## ' if markdown else ''}{item.label}",
+                      table(LAYER_COLUMNS, [layer_row(group) for group in item.groups], markdown)]
+    parts.append(table(COST_COLUMNS, [cost_row(item) for item in found], markdown))
+    notes = [f"{item.label}: the longest path has {item.longest_path} layers" +
+             (", with the top for segmentation" if item.setting.task == "segmentation" else "")
+             for item in found if item.longest_path != item.depth]
+    return "\n\n".join(parts + notes) + "\n"
+
+
+def layer_row(group):
+    """One line: equal units, or a layer of its own."""
+    names = group.units[0] if len(group.units) == 1 else f"{group.units[0]} .. {group.units[-1]}"
+    beside = [layer for layer in group.layers if layer.name.endswith("_branch1")]  # a projection
+    main = [layer for layer in group.layers if layer not in beside]
+    wide = [layer for layer in main if max(layer.kernel) > 1] or main
+    maps = main[-1].shape[1:]
+    return (group.level, names, "{}x{}".format(*maps) if maps else "1",
+            ", ".join(map(describe, main)) + "".join(f" + {describe(layer)}" for layer in beside),
+            max(max(layer.stride) for layer in main), " ".join(distinct(layer.dilation[0] for layer in wide)),
+            max(layer.dropout for layer in main) or "", f"{group.parameters:,}", f"{group.multiply_adds:,}")
+
+
+def describe(layer):
+    """A layer in few characters: `3x3 512`, `3x3 pool`, `fc 1000`."""
+    size = "{}x{}".format(*layer.kernel)
+    if layer.op == "FullyConnected":
+        return f"fc {layer.shape[0]}"
+    return f"{size} pool" if layer.op == "Pooling" else f"{size} {layer.shape[0]}"
+
+
+def distinct(values):
+    """The values as texts, in order, each once."""
+    return list(dict.fromkeys(str(value) for value in values))
+
+
+def cost_row(item):
+    """One line: a network's costs."""
+    setting = item.setting
+    top = f" ({setting.head}, {setting.loss})" if setting.task == "segmentation" else ""
+    statistics = f" + {item.statistics:,}" if item.statistics else ""
+    less = item.recomputed_bytes / max(item.training_bytes, 1)
+    return (item.label + top, f"{setting.images} x {setting.crop}x{setting.crop}", item.depth,
+            f"{item.parameters:,}{statistics}", f"{item.multiply_adds / 1e9:.2f}", f"{item.training_bytes // MIB:,}",
+            f"{item.recomputed_bytes // MIB:,} ({less:.2f})", f"{item.testing_bytes // MIB:,}")
+
+
+def table(columns, rows, markdown):
+    """Rows of values under their columns' names, as text."""
+    lines = [tuple(map(str, columns))] + [tuple(map(str, row)) for row in rows]
+    if markdown:
+        lines.insert(1, ("---",) * len(columns))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def write_table2(args):
+    """The page of Table 2's memory column, and its numbers as JSON beside it."""
+    rows = table2_memory()
+    mean = sum(row.ratio for row in rows) / len(rows)
+    worst = max(rows, key=lambda row: abs(row.deviation))
+    command = TABLE2_COMMAND.format(args.output or "FILE.md")
+    emit("\n\n".join([
+        "# Memory in fine-tuning: the paper's Table 2 and MXNet's plan",
+        f"Made by `{command}` in seconds; nothing is allocated.",
+        "The plan is what MXNet 1.9.1 plans for four images of 504x504 pixels on one device (stride 8, 21 classes, "
+        "plain softmax, BN with fixed statistics, no recomputation). With three times the parameters (values, "
+        "gradients, momentum; float32) it is divided by the memory that Table 2 of the paper prints for the same row. "
+        "The paper's figures hold the convolutions' workspace and the MXNet of 2016 besides, so the ratio is not 1; "
+        "that it is nearly the same for all rows says that the networks are the paper's.",
+        table(TABLE2_COLUMNS, [table2_row(row) for row in rows], markdown=True),
+        f"Mean ratio {mean:.3f}; farthest from it: {worst.network}, {worst.head}, by {100 * worst.deviation:+.1f} %.",
+    ]) + "\n", args.output)
+    if args.output:
+        write_json(os.path.splitext(args.output)[0] + ".json",
+                   {"command": command, "mean_ratio": mean, "rows": [asdict(row) for row in rows]})
+
+
+def table2_row(row):
+    """One line of the page."""
+    return (row.network, row.head, row.paper_gigabytes, f"{row.planned_bytes // MIB:,}", f"{row.parameters:,}",
+            f"{row.total_bytes / 2 ** 30:.2f}", f"{row.ratio:.3f}", f"{100 * row.deviation:+.1f}")
+
+
+def emit(text, path):
+    """Print a text, or write it to a file."""
+    if path:
+        write_text(path, text)
+    else:
+        print(text, end="")
+
+
+def draw(found, path):
+    """Bars of parameters, multiply-adds and planned memory, one network below the other."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(1, 3, figsize=(13, 1.5 + 0.4 * len(found)), sharey=True, constrained_layout=True)
+    places = list(range(len(found)))
+    axes[0].barh(places, [item.parameters / 1e6 for item in found], color="tab:blue")
+    axes[0].set_xlabel("parameters (million)")
+    axes[1].barh(places, [item.multiply_adds / 1e9 for item in found], color="tab:orange")
+    axes[1].set_xlabel("multiply-adds of one image (billion)")
+    for shift, (name, key) in enumerate((("training", "training_bytes"), ("recomputed", "recomputed_bytes"),
+                                         ("testing", "testing_bytes"))):
+        axes[2].barh([place + 0.27 * (shift - 1) for place in places],
+                     [getattr(item, key) / 2 ** 30 for item in found], height=0.27, label=name)
+    axes[2].set_xlabel("planned memory (GiB)")
+    axes[2].legend()
+    axes[0].set_yticks(places)
+    axes[0].set_yticklabels([f"{item.label}\n{item.setting.images} x {item.setting.crop}x{item.setting.crop}"
+                             for item in found])
+    axes[0].invert_yaxis()
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    pyplot.close(figure)
