@@ -105,12 +105,14 @@ def train(args, label, record, settings, stride):
 
 
 def val(args, label, record, settings, stride):
-    """Test a network: labels and correctness pictures of every image, scores of all."""
+    """Test a network: labels and correctness pictures of every image and, in phase val, scores."""
     driver.require_testing_arguments(args)
     if stride % args.test_steps:
         raise UsageError(f"--test-steps {args.test_steps} does not divide the stride {stride}")
     args.batch_images = args.batch_images or 1
     samples = find_samples(args, label)
+    if args.phase == "val" and any(sample.label_image is None for sample in samples):
+        raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
     parameters = load_parameters(args.weights)
     args.head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
     symbol = segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), args.head, "softmax")
@@ -138,7 +140,7 @@ def val(args, label, record, settings, stride):
 
     with tqdm(total=len(samples), unit="image", desc=args.split, disable=None, dynamic_ncols=True) as bar:
         for truth, predicted in overlapped(samples, read, forward, finish, args.prefetch_threads):
-            if truth is not None:
+            if args.phase == "val":
                 confusion.add(truth, predicted)
             bar.update()
     report(args, folder, label, record, confusion, len(samples), watch.seconds, log)
@@ -153,7 +155,11 @@ def save_pictures(folder, sample, truth, predicted, record):
 
 
 def report(args, folder, label, record, confusion, images, seconds, log):
-    """Write `result.json` and log the scores."""
+    """Write `result.json` and, in phase val, log the scores."""
+    if args.phase == "test":
+        driver.write_result(folder, args, images, seconds, None, {})
+        log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
+        return
     scores = confusion.scores(record.class_names)
     driver.write_result(folder, args, images, seconds, record.paper.get((label.network, args.split)), scores)
     for name, iou, acc in zip(record.class_names, scores["class_iou"], scores["class_acc"]):
