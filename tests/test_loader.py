@@ -192,13 +192,15 @@ def test_a_killed_process_is_an_error_that_names_what_it_read(tmp_path):
 
 def test_a_process_killed_while_it_hands_over_an_image_is_an_error(tmp_path):
     """Its death amid a message must not leave the reader waiting for the rest."""
-    process = ReadingProcess(SlowImages(tmp_path, 0))
+    images = SlowImages(tmp_path, 0)
+    images.data_shape = (1, 2000, 2000)  # 16 MB: more than any pipe holds
+    process = ReadingProcess(images)
     try:
         process._connection.send((0, 0, 3))
         deadline = time.monotonic() + 20
         while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(0.5)  # by now it waits with 360 kB for a pipe that holds 64
+        time.sleep(0.5)  # by now it waits for a reader
         os.kill(int(next(tmp_path.iterdir()).name), signal.SIGKILL)
         with pytest.raises(ChildProcessError, match="image-004"):
             process.load(0, 0, 4)
