@@ -2,8 +2,11 @@
 
 Importing the package readies the process for MXNet (see `ademxapp.backend`) but does not import MXNet itself.
 """
+import contextlib
+
 from ademxapp import backend
 
 __version__ = "0.1.0"
 
-backend.prepare()
+with contextlib.suppress(backend.BackendError):  # raised anew where MXNet is asked for, or by the program that runs
+    backend.prepare()
