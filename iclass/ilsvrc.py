@@ -41,10 +41,9 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     label = driver.run_label(args)
     try:
-        settings = network(label.network).input
+        settings, record = network(label.network).input, dataset_record(args.dataset, label.classes)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    record = dataset_record(args.dataset, label.classes)
     if args.phase == "train":
         train(args, label, settings)
     else:

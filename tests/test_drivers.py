@@ -1,0 +1,453 @@
+"""The drivers as users run them: what they write, and how they fail."""
+import json
+import logging
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from ademxapp import cli
+from ademxapp.backend import mx
+from ademxapp.data.images import write_png
+from ademxapp.data.palettes import voc_palette
+from ademxapp.training.parameters import load_parameters
+from ademxapp.training.snapshots import load_snapshot
+from iclass import ilsvrc
+from issegm import voc
+
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .+")
+CLS, SEG = "tiny_rna-b1-w0.02_cls2", "demo_rna-b1-w0.02_cls7_s8"
+MODULES = {"ilsvrc": "iclass.ilsvrc", "voc": "issegm.voc"}
+TRAIN = {
+    "ilsvrc": f"--model {CLS} --crop-size 32 --batch-images 4 --to-epoch 2 --cpus 1",
+    "voc": f"--model {SEG} --weights output/{CLS}_ep-0002.params --crop-size 60 --batch-images 4 --to-epoch 2 --cpus 2 "
+           "--origin-size 64",
+}
+VAL = {
+    "ilsvrc": f"--phase val --weights output/{CLS}_ep-0002.params --split val --test-scales 32 --batch-images 3 "
+              "--cpus 1",
+    "voc": f"--phase val --weights output/{SEG}_ep-0002.params --split val --test-scales 48 --cpus 1",
+}
+REPORT = {"epoch", "batch", "lr", "loss", "accuracy", "images_per_s", "seconds_left"}
+RESULT = {"label", "weights", "split", "arguments", "versions", "images", "images_per_second", "paper"}
+SCORES = {
+    "ilsvrc": {"top1_error", "top5_error"},
+    "voc": {"pixel_acc", "mean_acc", "mean_iou", "class_acc", "class_iou", "classes_absent", "mean_iou_original",
+            "confusion"},
+}
+
+
+def write_data(root):
+    """A class tree `tiny` and a segmentation set `demo` below data/, eight and four images each."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                write_png(f"{root}/data/tiny/{split}/{name}/{i}.png", noise(rng, 40, 48))
+        lines = []
+        for i in range(2 * count):
+            write_png(f"{root}/data/demo/images/{split}{i}.png", noise(rng, 40, 48))
+            label = rng.choice([0, 1, 2, 6, 255], (8, 12)).astype(np.uint8).repeat(5, 0).repeat(4, 1)
+            write_png(f"{root}/data/demo/labels/{split}{i}.png", label, voc_palette())
+            lines.append(f"images/{split}{i}.png\tlabels/{split}{i}.png\n")
+        Path(root, "data", "demo", f"{split}.lst").write_text("".join(lines))
+
+
+def noise(rng, height, width):
+    return rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def run_script(folder, program, arguments, **environment):
+    """A driver in a process of its own."""
+    package = MODULES[program].split(".")[0]
+    return subprocess.run([sys.executable, str(ROOT / package / f"{program}.py"), *shlex.split(arguments)], cwd=folder,
+                          capture_output=True, text=True, timeout=280, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with data, and in output/ what training a classifier and from it a segmenter writes."""
+    folder = tmp_path_factory.mktemp("drivers")
+    write_data(folder)
+    for program in TRAIN:
+        done = run_script(folder, program, TRAIN[program])
+        assert done.returncode == 0, done.stderr
+        assert not other_lines(done.stderr) and not done.stdout
+    return folder
+
+
+@pytest.fixture
+def world(trained, tmp_path, monkeypatch):
+    """A copy of `trained` to work in."""
+    shutil.copytree(trained, tmp_path / "world")
+    monkeypatch.chdir(tmp_path / "world")
+    return tmp_path / "world"
+
+
+@pytest.fixture
+def drive(monkeypatch, capfd):
+    """Runs a driver in this process as its script does: (exit status, lines on stderr that are not the log's)."""
+    def run(program, arguments):
+        monkeypatch.setattr(sys, "argv", [f"{program}.py", *shlex.split(arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.run(MODULES[program])
+        for handler in list(logging.getLogger("ademxapp").handlers):
+            handler.close()
+        return ended.value.code or 0, other_lines(capfd.readouterr().err)
+    return run
+
+
+def other_lines(text):
+    return [line for line in text.splitlines() if not LOG_LINE.fullmatch(line)]
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def reports(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+# What a run leaves
+
+
+@pytest.mark.parametrize("label, extra", [(CLS, set()), (SEG, {"kept", "top_class_share"})])
+def test_training_leaves_checkpoint_log_reports_curves_and_snapshot(trained, label, extra):
+    found = {name for name in files(trained / "output") if name.startswith(label)}
+    snapshot = f"{label}_snapshot/0002-000000"
+    assert found == {f"{label}.log", f"{label}.jsonl", f"{label}.png", f"{label}_ep-symbol.json",
+                     *(f"{label}_ep-{epoch:04d}.params" for epoch in (1, 2)),
+                     *(f"{snapshot}/{name}" for name in ("parameters.params", "optimizer.params", "state.json"))}
+    rows = reports(trained / "output" / f"{label}.jsonl")
+    assert all(set(row) == REPORT | extra for row in rows)
+    assert [(row["epoch"], row["batch"]) for row in rows] == [(epoch, batch) for epoch in (1, 2) for batch in (1, 2)]
+    assert all(np.isfinite(row["loss"]) and 0 <= row["accuracy"] <= 1 for row in rows)
+    assert rows[-1]["seconds_left"] == 0
+    state = json.loads((trained / "output" / snapshot / "state.json").read_text())
+    assert (state["epoch"], state["batch"], state["arguments"]["seed"]) == (2, 0, 0)
+    assert {"mxnet", "numpy", "python"} <= set(state["versions"])
+    log = (trained / "output" / f"{label}.log").read_text()
+    assert all(LOG_LINE.fullmatch(line) for line in log.splitlines())
+    assert f"--model {label}" in log and "remaining 0:00:00" in log
+    assert Image.open(trained / "output" / f"{label}.png").size[0] > 500
+    symbol = mx.sym.load(str(trained / "output" / f"{label}_ep-symbol.json"))
+    written = load_parameters(str(trained / "output" / f"{label}_ep-0002.params"))
+    assert symbol.list_outputs() == ["softmax_output"]
+    assert set(written.args) == set(symbol.list_arguments()) - {"data", "softmax_label"}
+
+
+def test_fine_tuning_says_what_it_takes_and_keeps_the_statistics(trained):
+    log = (trained / "output" / f"{SEG}.log").read_text()
+    assert "60 rounded up to a multiple of the stride 8" in log and "64 pixels" in log
+    assert "started afresh: conv6a_weight, conv6a_bias, linear7_weight, linear7_bias" in log
+    assert "left aside: linear2_weight, linear2_bias" in log
+    before, after = (load_parameters(str(trained / "output" / f"{label}_ep-0002.params")) for label in (CLS, SEG))
+    for name, value in before.auxs.items():
+        np.testing.assert_array_equal(after.auxs[name].asnumpy(), value.asnumpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("program, images", [("ilsvrc", 4), ("voc", 4)])
+def test_testing_leaves_result_and_pictures(world, drive, program, images):
+    assert drive(program, VAL[program]) == (0, [])
+    label = CLS if program == "ilsvrc" else SEG
+    folder = world / "output" / f"{label}_ep-0002"
+    result = json.loads((folder / "result.json").read_text())
+    assert set(result) == RESULT | SCORES[program]
+    assert (result["label"], result["split"], result["images"]) == (label, "val", images)
+    assert result["weights"] == f"output/{label}_ep-0002.params" and result["paper"] is None
+    assert result["arguments"]["test_flipping"] is False and result["images_per_second"] > 0
+    if program == "ilsvrc":
+        assert 0 <= result["top1_error"] <= 100 and result["top5_error"] == 0
+        assert files(folder) == ["result.json"]
+        return
+    names = [f"val{i}.png" for i in range(images)]
+    assert files(folder) == sorted(["result.json", *names, *(f"correct/{name}" for name in names)])
+    right = scored = 0
+    for name in names:
+        found, truth = Image.open(folder / name), np.asarray(Image.open(world / "data" / "demo" / "labels" / name))
+        assert found.mode == "P" and found.size == (48, 40)
+        assert found.getpalette()[:768] == voc_palette().reshape(-1).tolist()
+        labels, correct = np.asarray(found), np.asarray(Image.open(folder / "correct" / name))
+        assert labels.max() < 7
+        np.testing.assert_array_equal(correct, np.where(truth == 255, 255, np.where(labels == truth, 127, 0)))
+        right, scored = right + (labels == truth)[truth != 255].sum(), scored + (truth != 255).sum()
+    assert result["pixel_acc"] == pytest.approx(100 * right / scored)
+    assert np.sum(result["confusion"]) == scored and len(result["class_iou"]) == 7
+    assert set(result["classes_absent"]) <= {"fish", "house", "star"}  # the truths have the other four
+
+
+def test_testing_with_all_there_is(world, drive):
+    """Several scales, flips, crops, devices and workers: the same result whatever the devices and workers are."""
+    extra = {"ilsvrc": "--test-scales 32,40 --test-flipping --test-3crops",
+             "voc": "--test-scales 48,36 --test-flipping --test-steps 2 --no-save-results"}
+    where = ("--cpus 1 --prefetch-threads 1", "--cpus 2 --prefetch-threads 2 --prefetcher process --batch-images 5")
+    for program, how in extra.items():
+        scores = []
+        for number, devices in enumerate(where):
+            weights = VAL[program].split(" --test-scales")[0]
+            assert drive(program, f"{weights} {how} {devices} --tag t{number}") == (0, [])
+            label = CLS if program == "ilsvrc" else SEG
+            folder = world / "output" / f"{label}_ep-0002_t{number}"
+            assert files(folder) == ["result.json"]
+            result = json.loads((folder / "result.json").read_text())
+            scores.append({name: result[name] for name in SCORES[program] & {"top1_error", "pixel_acc", "mean_iou"}})
+        assert scores[0] == pytest.approx(scores[1], abs=0.5)
+
+
+def test_a_result_with_other_arguments_is_kept(world, drive):
+    assert drive("voc", VAL["voc"]) == (0, [])
+    assert drive("voc", VAL["voc"])[0] == 0  # the same again
+    folder = world / "output" / f"{SEG}_ep-0002"
+    before = {name: (folder / name).read_bytes() for name in files(folder)}
+    status, (line,) = drive("voc", f"{VAL['voc']} --test-flipping")
+    assert status == 2 and "test_flipping" in line and "--tag" in line and "--overwrite" in line
+    assert {name: (folder / name).read_bytes() for name in files(folder)} == before
+    assert drive("voc", f"{VAL['voc']} --test-flipping --tag flip") == (0, [])
+    assert drive("voc", f"{VAL['voc']} --test-flipping --overwrite") == (0, [])
+    results = [json.loads((path / "result.json").read_text()) for path in (folder, Path(f"{folder}_flip"))]
+    assert all(result["arguments"]["test_flipping"] for result in results)
+
+
+@pytest.mark.parametrize("program, more", [
+    ("ilsvrc", ""), ("voc", ""), ("voc", "--cpus 1 --prefetch-threads 2 --prefetcher process")])
+def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(world, drive, program, more):
+    label = CLS if program == "ilsvrc" else SEG
+    how = TRAIN[program].replace("--to-epoch 2", "--to-epoch 3 --lr-type linear --seed 5")
+    how = re.sub("--cpus .", more, how) if more else how
+    assert drive(program, f"{how} --output whole") == (0, [])
+    assert drive(program, f"{how} --output parts --stop-epoch 1") == (0, [])
+    assert [row["epoch"] for row in reports(f"parts/{label}.jsonl")] == [1, 1]
+    assert drive(program, f"{how} --output parts --resume") == (0, [])
+    same = ("epoch", "batch", "lr", "loss", "accuracy", "kept", "top_class_share")
+    whole, parts = ([{name: row.get(name) for name in same} for row in reports(f"{run}/{label}.jsonl")]
+                    for run in ("whole", "parts"))
+    assert whole == parts and len(whole) == 6
+    for kind in (f"{label}_ep-0003.params", f"{label}_snapshot/0003-000000/optimizer.params"):
+        one, other = (mx.nd.load(f"{run}/{kind}") for run in ("whole", "parts"))
+        assert set(one) == set(other) and one
+        for name, value in one.items():
+            np.testing.assert_array_equal(value.asnumpy(), other[name].asnumpy(), err_msg=name)
+
+
+def test_resume_wants_a_snapshot_and_the_same_arguments(world, drive):
+    status, (line,) = drive("ilsvrc", f"{TRAIN['ilsvrc']} --resume --output elsewhere")
+    assert status in (1, 2) and "no whole snapshot" in line
+    status, (line,) = drive("ilsvrc", f"{TRAIN['ilsvrc']} --resume --base-lr 0.3")
+    assert status == 2 and "base_lr was 0.1, now 0.3" in line
+    status, (line,) = drive("ilsvrc", f"{TRAIN['ilsvrc']} --resume")
+    assert status == 2 and "nothing to do" in line
+
+
+# Errors: exit status 2 for wrong use, 1 for failure; one line; nothing is written
+
+
+def broken_image(folder):
+    for name in ("data/tiny/train/dog/1.png", "data/tiny/val/dog/1.png", "data/demo/images/train3.png",
+                 "data/demo/images/val1.png"):
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[:len(data) // 2])
+
+
+def missing_image(folder):
+    for name in ("data/demo/images/train3.png", "data/demo/images/val1.png"):
+        (folder / name).unlink()
+    lines = "".join(f"{i}\t{i % 2}\ttrain/cat/{i}.png\n" for i in range(8))  # there are four
+    (folder / "data" / "tiny" / "train.lst").write_text(lines)
+    (folder / "data" / "tiny" / "val.lst").write_text(lines)
+
+
+def wrong_label(folder):
+    for name in ("train3", "val1"):
+        path = folder / "data" / "demo" / "labels" / f"{name}.png"
+        label = np.asarray(Image.open(path)).copy()
+        label[0, 0] = 9
+        write_png(str(path), label)
+
+
+def wrong_class(folder):
+    (folder / "data" / "tiny" / "train.lst").write_text("0\t0\ttrain/cat/0.png\n1\t2\ttrain/cat/1.png\n")
+
+
+def no_label(folder):
+    (folder / "data" / "demo" / "train.lst").write_text("images/train0.png\tlabels/train0.png\nimages/train1.png\n" * 4)
+    (folder / "data" / "demo" / "val.lst").write_text("images/val0.png\n")
+
+
+def no_weights(folder):
+    (folder / "cut.params").write_bytes((folder / "output" / f"{SEG}_ep-0002.params").read_bytes()[:1000])
+    (folder / f"{SEG}_ep-0007.params").write_text("no parameters")
+
+
+FAILURES = [  # what is wrong, driver, arguments, words of the line
+    (broken_image, "ilsvrc", TRAIN["ilsvrc"], ["dog/1.png", "cannot be decoded"]),
+    (broken_image, "ilsvrc", f"{TRAIN['ilsvrc']} --prefetcher process", ["dog/1.png", "cannot be decoded"]),
+    (broken_image, "ilsvrc", VAL["ilsvrc"], ["dog/1.png", "cannot be decoded"]),
+    (broken_image, "voc", TRAIN["voc"], ["train3.png", "cannot be decoded"]),
+    (broken_image, "voc", VAL["voc"], ["val1.png", "cannot be decoded"]),
+    (missing_image, "ilsvrc", TRAIN["ilsvrc"], ["cat/", "No such file"]),
+    (missing_image, "voc", f"{TRAIN['voc']} --prefetcher process", ["train3.png", "No such file"]),
+    (missing_image, "voc", VAL["voc"], ["val1.png", "No such file"]),
+    (wrong_label, "voc", TRAIN["voc"], ["train3.png has label 9", "no class of demo", "0 … 6"]),
+    (wrong_label, "voc", VAL["voc"], ["val1.png has label 9"]),
+    (wrong_class, "ilsvrc", TRAIN["ilsvrc"], ["train.lst:2", "class '2' is not among 0 … 1"]),
+    (no_label, "voc", TRAIN["voc"], ["without labels"]),
+    (no_label, "voc", VAL["voc"], ["without labels"]),
+    (no_weights, "voc", f"--phase val --weights {SEG}_ep-0007.params --split val --test-scales 48",
+     [f"{SEG}_ep-0007.params is no whole .params file"]),
+    (None, "voc", VAL["voc"] + f" --model {SEG.replace('w0.02', 'w0.04')}",
+     ["does not fit the network", "has shape", "wanted", "--model"]),
+    (None, "voc", f"--phase val --weights output/{CLS}_ep-0002.params --model {SEG} --split val --test-scales 48",
+     ["does not fit the network"]),
+    (None, "voc", TRAIN["voc"].replace("rna-b1-w0.02_cls7", "rna-a1-w0.02_cls7"), ["does not fit", "is missing"]),
+    (None, "ilsvrc", TRAIN["ilsvrc"].replace("--batch-images 4", "--batch-images 9"), ["8 images", "batch of 9"]),
+]
+
+
+@pytest.mark.parametrize("spoil, program, arguments, words", FAILURES,
+                         ids=[f"{program} {(spoil.__name__ if spoil else words[0])} {number}"
+                              for number, (spoil, program, _, words) in enumerate(FAILURES)])
+def test_a_failure_ends_with_one_line_and_status_1(world, drive, spoil, program, arguments, words):
+    if spoil:
+        spoil(world)
+    if "--model" in arguments:
+        arguments += " --output new"
+    status, lines = drive(program, arguments)
+    assert status == 1 and len(lines) == 1, lines
+    assert lines[0].startswith(f"{program}.py: error: ")
+    for word in words:
+        assert word in lines[0]
+    whole(world)
+
+
+WRONG_USES = [
+    ("ilsvrc", f"{TRAIN['ilsvrc']} --list missing.lst", ["missing.lst"]),
+    ("ilsvrc", TRAIN["ilsvrc"].replace("tiny_", "none_"), ["data/none/train.lst", "data/none/train", "--list"]),
+    ("voc", f"{TRAIN['voc']} --split trainval", ["data/demo/trainval.lst", "--list"]),
+    ("voc", "--phase val --weights missing.params --test-scales 48", ["there is no file missing.params"]),
+    ("ilsvrc", "--model tiny_rna-b1_class2 --to-epoch 1", ["'tiny_rna-b1_class2' is no label", "_cls<N>"]),
+    ("ilsvrc", "--model tiny_rna-z_cls2 --to-epoch 1", ["rna-z", "known are rna-a"]),
+    ("ilsvrc", "--model imagenette128_rna-b1_cls11 --to-epoch 1", ["has 10 classes, the label says 11"]),
+    ("voc", "--model demo_rna-b1_cls8_s8 --to-epoch 1", ["has 7 classes, the label says 8"]),
+    ("voc", "--model demo_rna-b1_cls7_s12 --to-epoch 1", ["stride 12", "it has 8, 16, 32"]),
+    ("voc", "--model mine_rna-b1_cls7_s8 --to-epoch 1", ["'mine' is not known", "camvid, demo, voc"]),
+    ("ilsvrc", "--to-epoch 1", ["--model", "--weights"]),
+    ("ilsvrc", f"--model {CLS}", ["--to-epoch"]),
+    ("ilsvrc", "--phase val", ["--weights"]),
+    ("voc", VAL["voc"].replace("--test-scales 48", ""), ["--test-scales"]),
+    ("voc", f"{VAL['voc']} --test-steps 3", ["--test-steps 3", "stride 8"]),
+    ("ilsvrc", f"{TRAIN['ilsvrc']} --gpus 0", ["--cpus"]),
+    ("ilsvrc", TRAIN["ilsvrc"].replace("--cpus 1", "--gpus 0"), ["--gpus 0", "--cpus"]),
+    ("ilsvrc", TRAIN["ilsvrc"].replace("--cpus 1", "--cpus 3"), ["--batch-images 4", "3 devices"]),
+    ("ilsvrc", f"{TRAIN['ilsvrc']} --lr-type step", ["--lr-steps"]),
+    ("ilsvrc", f"{TRAIN['ilsvrc']} --lr-steps 1", ["--lr-type step"]),
+    ("ilsvrc", f"{TRAIN['ilsvrc']} --stop-epoch 3", ["--stop-epoch 3", "--to-epoch 2"]),
+    ("ilsvrc", f"{TRAIN['ilsvrc']} --from-epoch 2", ["--from-epoch 2", "from < stop"]),
+    ("voc", f"{TRAIN['voc']} --scale-rate-range 1.3,0.7", ["--scale-rate-range 1.3,0.7"]),
+    ("voc", f"{TRAIN['voc']} --scale-rate-range 1", ["--scale-rate-range", "wanted 2"]),
+    ("voc", f"{TRAIN['voc']} --batch-images 0", ["--batch-images", "at least 1"]),
+    ("voc", f"{TRAIN['voc']} --base-lr fast", ["--base-lr", "'fast'"]),
+    ("voc", f"{TRAIN['voc']} --unknown-flag", ["--unknown-flag"]),
+    ("voc", f"{TRAIN['voc']} --prefetcher coroutine", ["--prefetcher", "thread"]),
+]
+
+
+@pytest.mark.parametrize("program, arguments, words", WRONG_USES,
+                         ids=[f"{use[0]} {use[2][0]} {number}" for number, use in enumerate(WRONG_USES)])
+def test_wrong_use_ends_with_one_line_and_status_2(world, drive, program, arguments, words):
+    if "--phase" not in arguments:
+        arguments += " --output new"
+    status, lines = drive(program, arguments)
+    assert status == 2 and len(lines) == 1, lines
+    for word in words:
+        assert word in lines[0]
+    whole(world)
+
+
+def whole(folder):
+    """No file is half-written, and nothing claims a result."""
+    for name in files(folder):
+        assert ".part-" not in name
+        assert not name.endswith("result.json")
+        if name.startswith("new/"):
+            assert name.endswith((".log", ".jsonl")) or "_ep-" not in name, name
+
+
+def site_without(folder, *packages):
+    """A folder with links to all installed packages but some."""
+    site = Path(np.__file__).parents[1]
+    folder.mkdir()
+    for entry in site.iterdir():
+        if not entry.name.lower().startswith(packages):
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.mark.parametrize("program", MODULES)
+@pytest.mark.parametrize("numpy, words", [(None, ["MXNet is not installed", "pip install"]),
+                                          ("2.1.0", ["numpy 2.1.0", "pip install 'numpy<2'"])])
+def test_what_is_missing_is_said_in_one_line(tmp_path, program, numpy, words):
+    """The script itself, in a Python without MXNet, or with a NumPy that MXNet cannot use."""
+    site = site_without(tmp_path / "site", "mxnet", *(["numpy"] if numpy else []))
+    if numpy:
+        (site / "numpy.py").write_text(f"__version__ = {numpy!r}\n")
+    script = ROOT / MODULES[program].split(".")[0] / f"{program}.py"
+    done = subprocess.run([sys.executable, "-S", str(script), *shlex.split(TRAIN[program])], cwd=tmp_path,
+                          capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(site)}, timeout=100)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"{program}.py: error: ") and not done.stdout
+    for word in words:
+        assert word in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_debug_shows_where_an_error_is(world):
+    done = run_script(world, "ilsvrc", f"--model {CLS} --to-epoch 1 --list missing.lst --debug")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "missing.lst" in done.stderr
+
+
+# The published commands
+
+
+PUBLISHED = """
+iclass/ilsvrc.py --data-root data/ilsvrc12 --output output --batch-images 10 --phase val --weights models/ilsvrc-cls_rna-a_cls1000_ep-0001.params --split val --test-scales 320 --gpus 0 --no-choose-interp-method --pool-top-infer-style caffe
+iclass/ilsvrc.py --data-root data/ilsvrc12 --output output --batch-images 10 --phase val --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --split val --test-scales 320 --gpus 0 --no-choose-interp-method
+iclass/ilsvrc.py --gpus 0,1,2,3 --data-root data/ilsvrc12 --output output --model ilsvrc-cls_rna-a_cls1000 --batch-images 256 --crop-size 224 --lr-type linear --base-lr 0.1 --to-epoch 90 --kvstore local --prefetch-threads 8 --prefetcher process --backward-do-mirror
+iclass/ilsvrc.py --gpus 0,1,2,3 --data-root data/ilsvrc12 --output output --model ilsvrc-cls_rna-a1_cls1000_from-a --batch-images 256 --crop-size 224 --weights models/ilsvrc-cls_rna-a_cls1000_ep-0001.params --lr-type linear --base-lr 0.01 --to-epoch 9 --kvstore local --prefetch-threads 8 --prefetcher process --backward-do-mirror
+issegm/voc.py --data-root data/VOCdevkit --output output --phase val --weights models/voc_rna-a1_cls21_s8_ep-0001.params --split val --test-scales 500 --test-flipping --gpus 0
+issegm/voc.py --data-root data/cityscapes --output output --phase val --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --split val --test-scales 2048 --test-flipping --gpus 0
+issegm/voc.py --gpus 0,1,2,3 --split train --data-root data/cityscapes --output output --model cityscapes_rna-a1_cls19_s8 --batch-images 16 --crop-size 500 --origin-size 2048 --scale-rate-range 0.7,1.3 --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --lr-type fixed --base-lr 0.0016 --to-epoch 140 --kvstore local --prefetch-threads 8 --prefetcher process --cache-images 0 --backward-do-mirror
+issegm/voc.py --gpus 0,1,2,3 --split train --data-root data/cityscapes --output output --model cityscapes_rna-a1_cls19_s8_x1-140 --batch-images 16 --crop-size 500 --origin-size 2048 --scale-rate-range 0.7,1.3 --weights output/cityscapes_rna-a1_cls19_s8_ep-0140.params --lr-type linear --base-lr 0.0008 --to-epoch 64 --kvstore local --prefetch-threads 8 --prefetcher process --cache-images 0 --backward-do-mirror
+issegm/voc.py --data-root data/ade20k --output output --phase val --weights models/ade20k_rna-a1_cls150_s8_ep-0001.params --split val --test-scales 500 --test-flipping --test-steps 2 --gpus 0
+"""  # noqa: E501 (of DESIGN.md, section 5)
+
+
+@pytest.mark.parametrize("command", PUBLISHED.strip().splitlines())
+def test_published_commands_are_understood(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    program, *arguments = shlex.split(command)
+    if "--weights" in arguments:
+        weights = Path(arguments[arguments.index("--weights") + 1])
+        weights.parent.mkdir()
+        weights.touch()
+    driver = {"iclass/ilsvrc.py": ilsvrc, "issegm/voc.py": voc}[program]
+    args = driver.build_parser().parse_args(arguments)
+    assert args.data_root.startswith("data/") and args.gpus in ((0,), (0, 1, 2, 3))
+    assert args.phase == ("val" if "--phase" in arguments else "train")
+    assert args.split == ("val" if args.phase == "val" else "train")
+
+
+def test_snapshots_are_whole(trained):
+    for label in (CLS, SEG):
+        snapshot = load_snapshot(str(trained / "output" / f"{label}_snapshot"))
+        weights = load_parameters(str(trained / "output" / f"{label}_ep-0002.params"))
+        assert set(snapshot.parameters.all) == set(weights.all) and snapshot.optimizer_states
