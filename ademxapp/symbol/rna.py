@@ -85,5 +85,6 @@ def rna_features(scope, data, stride, spec):
             first = i == 0 and level > 1
             name = f"{level}a" if first else f"{level}b{i + 1 if level == 1 else i}"
             dilations = (first_dilation if i == 0 else resolution.dilation, resolution.dilation)
-            out = preactivation_unit(scope, out, name, shape, first, first_stride if first else 1, dilations)
+            out = preactivation_unit(scope, out, name, shape, first, first_stride if first else 1, dilations,
+                                     after_convolution=level == 1 and i == 0)
     return layers.bn_relu(scope, out, "7")

@@ -29,7 +29,8 @@ def branch_names(count):
     return ["branch2a"] + [f"branch2b{i}" for i in range(1, count)]
 
 
-def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilations=(1, 1), activated=False):
+def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilations=(1, 1), activated=False,
+                       after_convolution=False):
     """One pre-activation unit: the mapping (BN, ReLU, convolution, …) plus its shortcut.
 
     Parameters
@@ -42,6 +43,9 @@ def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilati
         Of the first convolution and of those after it.
     activated : bool
         The input is activated already; the mapping starts with its first convolution.
+    after_convolution : bool
+        The input is the output of a convolution. In testing on CPUs, MXNet 1.9.1 fuses an `elemwise_add` with one of
+        its operands that is a convolution, and where both are, computes another sum, or does not bind.
     """
     convolutions = list(zip(branch_names(len(shape.channels)), shape.channels, shape.kernels))
     shortcut, out = data, data
@@ -54,8 +58,8 @@ def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilati
             out = layers.dropout(scope, out, f"drop{name}_{branch}", shape.dropout)
         out = layers.conv(scope, out, f"res{name}_{branch}", scope.channels(channels), kernel,
                           stride if i == 0 else 1, dilations[0 if i == 0 else 1])
-    # oneDNN fuses a sum with its first operand that is a convolution. That must not be the shortcut where the mapping
-    # starts from it (conv1a before B1): MXNet 1.9.1 then fails to bind for testing.
+    if after_convolution:
+        return mx.sym.add_n(out, shortcut, name=f"{scope.prefix}sum{name}")
     operands = (shortcut, out) if project else (out, shortcut)
     return mx.sym.elemwise_add(*operands, name=f"{scope.prefix}sum{name}")
 
