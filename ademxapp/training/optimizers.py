@@ -15,7 +15,7 @@ class TorchNesterov(mx.optimizer.Optimizer):
         self.momentum = momentum
 
     def create_state(self, index, weight):
-        """The momentum of one parameter, zeros in its shape; None without momentum."""
+        """Minus the momentum of one parameter, zeros in its shape; None without momentum."""
         if self.momentum == 0:
             return None
         return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
@@ -24,13 +24,10 @@ class TorchNesterov(mx.optimizer.Optimizer):
         """Update `weight` and its `state` in place."""
         self._update_count(index)
         lr, wd = self._get_lr(index), self._get_wd(index)
-        step = grad * self.rescale_grad
-        if self.clip_gradient is not None:
-            step = mx.nd.clip(step, -self.clip_gradient, self.clip_gradient)
-        if wd:
-            step += wd * weight
+        gradient = {"rescale_grad": self.rescale_grad, "clip_gradient": self.clip_gradient or -1.0}
+        if state is not None:  # holds -m, so that MXNet's fused operators do: of the first, only the state is wanted
+            mx.nd.sgd_mom_update(weight, grad, state, out=mx.nd.empty(weight.shape, weight.context, weight.dtype),
+                                 lr=1.0, wd=wd, momentum=self.momentum, **gradient)
+        mx.nd.sgd_update(weight, grad, out=weight, lr=lr, wd=wd, **gradient)
         if state is not None:
-            state *= self.momentum
-            state += step
-            step += self.momentum * state
-        weight -= lr * step
+            mx.nd.sgd_update(weight, state, out=weight, lr=-lr * self.momentum, wd=0.0)
