@@ -16,14 +16,14 @@ class TrainImages:
     crop : int
         Pixels.
     settings : InputSettings
-    adaptive : bool
-        Resize with the adaptive choice of filter, else bicubic.
+    interpolation : str
+        How images are resized (see `ademxapp.data.resize`).
     areas : (float, float)
         Smallest and largest share of an image's area that a crop takes.
     """
 
-    def __init__(self, samples, crop, settings, adaptive=True, areas=(0.08, 1.0)):
-        self.samples, self.crop, self.adaptive, self.areas = samples, crop, adaptive, areas
+    def __init__(self, samples, crop, settings, interpolation="adaptive", areas=(0.08, 1.0)):
+        self.samples, self.crop, self.interpolation, self.areas = samples, crop, interpolation, areas
         self.mean, self.std = settings.mean, settings.std
         self.data_shape, self.label_shape = (3, crop, crop), ()
 
@@ -38,7 +38,7 @@ class TrainImages:
         """A crop (3, crop, crop) float32 and its class id, float32."""
         image = _read(self.samples[index])
         box = transforms.random_sized_crop(rng, (image.height, image.width), self.areas)
-        pixels = np.asarray(resize(image, (self.crop, self.crop), box, self.adaptive))
+        pixels = np.asarray(resize(image, (self.crop, self.crop), box, self.interpolation))
         colours = transforms.jittered_normalisation(rng, pixels, self.mean, self.std)
         data = transforms.apply_colour_map(pixels, *colours)
         if rng.integers(2) == 0:
@@ -57,8 +57,8 @@ class TestImages:
 
     __test__ = False  # no test case of pytest's
 
-    def __init__(self, samples, scale, settings, three_crops=False, adaptive=True):
-        self.samples, self.scale, self.adaptive = samples, scale, adaptive
+    def __init__(self, samples, scale, settings, three_crops=False, interpolation="adaptive"):
+        self.samples, self.scale, self.interpolation = samples, scale, interpolation
         self.views = 3 if three_crops else 1
         self.colours = transforms.normalisation(settings.mean, settings.std)
         self.data_shape, self.label_shape = (3, scale, scale), ()
@@ -75,7 +75,7 @@ class TestImages:
         sample = self.samples[index // self.views]
         image = _read(sample)
         size = scaled_size((image.height, image.width), self.scale, longer=False)
-        image = resize(image, size, adaptive=self.adaptive)
+        image = resize(image, size, interpolation=self.interpolation)
         boxes = transforms.three_boxes(size, self.scale) if self.views == 3 else \
             [transforms.centre_box(size, self.scale)]
         pixels = np.asarray(image.crop(boxes[index % self.views]))

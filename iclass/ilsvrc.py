@@ -59,7 +59,7 @@ def build_parser():
                        metavar="LOW,HIGH", help="training: share of an image's area that a crop takes")
     group.add_argument("--test-3crops", action="store_true", help="average three crops along the longer side")
     group.add_argument("--no-choose-interp-method", action="store_true", help="resize always with the bicubic filter "
-                       "(default: Lanczos down, bicubic up)")
+                       "(default: as the network's record says, Lanczos down and bicubic up for the paper's)")
     group.add_argument("--pool-top-infer-style", choices=[style for style in POOL_STYLES if style],
                        help="pooling without padding, sizes rounded down (caffe, as the released Model A wants) or up")
     return parser
@@ -75,7 +75,7 @@ def train(args, label, settings):
     args.crop_size = args.crop_size or settings.train_crop
     log = driver.open_log(args)
     samples = find_samples(args, label)
-    dataset = TrainImages(samples, args.crop_size, settings, not args.no_choose_interp_method, args.crop_area_range)
+    dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
     driver.train(args, label, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log)
 
@@ -106,7 +106,7 @@ def val(args, label, settings, record):
 
 def scale_probabilities(args, predictor, samples, scale, settings):
     """Probabilities (images, classes) at one size, averaged over crops and, if asked, the mirrored crops."""
-    dataset = TestImages(samples, scale, settings, args.test_3crops, not args.no_choose_interp_method)
+    dataset = TestImages(samples, scale, settings, args.test_3crops, interpolation(args, settings))
 
     def predict(data):
         plain = predictor(data)
@@ -122,6 +122,11 @@ def find_samples(args, label):
     """The samples of the split."""
     return driver.find_samples(args, label, tree=True, read_list=lambda path: read_classification_list(
         path, args.data_root, label.classes))
+
+
+def interpolation(args, settings):
+    """How images are resized: as the network's record says, or always bicubic."""
+    return "bicubic" if args.no_choose_interp_method else settings.interpolation
 
 
 def options(args, training):

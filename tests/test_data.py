@@ -210,7 +210,7 @@ def test_filter_follows_the_direction(source, target, method):
     wanted = np.asarray(image.resize(target[::-1], method))
     np.testing.assert_array_equal(np.asarray(resize(image, target)), wanted)
     cubic = np.asarray(image.resize(target[::-1], Image.BICUBIC))
-    np.testing.assert_array_equal(np.asarray(resize(image, target, adaptive=False)), cubic)
+    np.testing.assert_array_equal(np.asarray(resize(image, target, interpolation="bicubic")), cubic)
 
 
 @pytest.mark.parametrize("size, target, longer, wanted", [
