@@ -61,7 +61,8 @@ def read_recipe(path):
     stages = recipe.get("stages") if isinstance(recipe, dict) else None
     if not isinstance(stages, list) or not all(isinstance(stage, dict) and STAGE_FIELDS <= set(stage)
                                                for stage in stages) or not {"title", "output"} <= set(recipe):
-        raise ValueError(f"{path} is no recipe: wanted title, output, and stages with {', '.join(sorted(STAGE_FIELDS))}")
+        raise ValueError(f"{path} is no recipe: wanted title, output, and stages with "
+                         f"{', '.join(sorted(STAGE_FIELDS))}")
     return recipe
 
 

@@ -43,8 +43,10 @@ def training_part(path, folder):
     batch_images = load_snapshot(f"{path}_snapshot").state["arguments"]["batch_images"]
     speeds = [report["images_per_s"] for report in reports]
     kept = f", {100 * last['kept']:.0f} % of the cells kept by online bootstrapping" if "kept" in last else ""
-    return [f"{last['epoch']} epochs in {clock(training_seconds(reports, batch_images))} ({np.median(speeds):.0f} images/s "
-            f"in the median of the reports, {max(speeds):.0f} at best). At the end, on augmented training crops: loss {last['loss']:.3f}, accuracy {100 * last['accuracy']:.1f} %{kept}.",
+    return [f"{last['epoch']} epochs in {clock(training_seconds(reports, batch_images))} "
+            f"({np.median(speeds):.0f} images/s in the median of the reports, {max(speeds):.0f} at best). "
+            f"At the end, on augmented training crops: loss {last['loss']:.3f}, accuracy "
+            f"{100 * last['accuracy']:.1f} %{kept}.",
             f"![learning curves]({_beside(folder, path + '.png')})"]
 
 
