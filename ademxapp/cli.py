@@ -42,8 +42,8 @@ def run(module_name):
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         status = 130
-    except (ValueError, OSError, ImportError) as error:
-        if "--debug" in sys.argv:
+    except Exception as error:
+        if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *_mxnet_errors())):
             raise
         print(f"{program}: error: {one_line(error)}", file=sys.stderr)
         status = 2 if isinstance(error, UsageError) else 1
@@ -55,7 +55,15 @@ def one_line(error):
     if isinstance(error, OSError) and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return ": ".join([" -> ".join(names), error.strerror] if names else [error.strerror])
-    return " ".join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if isinstance(error, _mxnet_errors()):  # with a traceback of C++ before the message
+        text = text.rpartition("MXNetError: ")[2]
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _mxnet_errors():
+    """MXNet's own exception, once it is imported: out of memory, for instance."""
+    return (sys.modules["mxnet"].base.MXNetError,) if "mxnet.base" in sys.modules else ()
 
 
 def number(kind, minimum=None, maximum=None):

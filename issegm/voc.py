@@ -22,6 +22,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("issegm.voc")
 
 import os
+from collections import Counter
 
 from tqdm import tqdm
 
@@ -113,6 +114,8 @@ def val(args, label, record, settings, stride):
     samples = find_samples(args, label)
     if args.phase == "val" and any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
+    if not args.no_save_results:
+        require_distinct_names(samples)
     parameters = load_parameters(args.weights)
     args.head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
     symbol = segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), args.head, "softmax")
@@ -144,6 +147,14 @@ def val(args, label, record, settings, stride):
                 confusion.add(truth, predicted)
             bar.update()
     report(args, folder, label, record, confusion, len(samples), watch.seconds, log)
+
+
+def require_distinct_names(samples):
+    """ValueError if the results of two images would be one file."""
+    name, count = Counter(stem(sample.image) for sample in samples).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{count} images of the list are called {name}, and their results would be one file: test "
+                         "them with lists and --tags of their own, or with --no-save-results")
 
 
 def save_pictures(folder, sample, truth, predicted, record):

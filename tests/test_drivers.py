@@ -283,6 +283,12 @@ def no_label(folder):
     (folder / "data" / "demo" / "val.lst").write_text("images/val0.png\n")
 
 
+def same_names(folder):
+    shutil.copytree(folder / "data" / "demo" / "images", folder / "data" / "demo" / "more")
+    lines = [f"{where}/val0.png\tlabels/val0.png\n" for where in ("images", "more")]
+    (folder / "data" / "demo" / "val.lst").write_text("".join(lines))
+
+
 def no_weights(folder):
     (folder / "cut.params").write_bytes((folder / "output" / f"{SEG}_ep-0002.params").read_bytes()[:1000])
     (folder / f"{SEG}_ep-0007.params").write_text("no parameters")
@@ -302,6 +308,9 @@ FAILURES = [  # what is wrong, driver, arguments, words of the line
     (wrong_class, "ilsvrc", TRAIN["ilsvrc"], ["train.lst:2", "class '2' is not among 0 … 1"]),
     (no_label, "voc", TRAIN["voc"], ["without labels"]),
     (no_label, "voc", VAL["voc"], ["without labels"]),
+    (same_names, "voc", VAL["voc"], ["2 images of the list are called val0", "--no-save-results"]),
+    (None, "ilsvrc", "--model tiny_rna-a-w0.02_cls2 --crop-size 8 --pool-top-infer-style caffe --to-epoch 1 "
+     "--batch-images 4 --cpus 1", ["inputs of this size (data 4x3x8x8)", "kernel size (3) exceeds input (1"]),
     (no_weights, "voc", f"--phase val --weights {SEG}_ep-0007.params --split val --test-scales 48",
      [f"{SEG}_ep-0007.params is no whole .params file"]),
     (None, "voc", VAL["voc"] + f" --model {SEG.replace('w0.02', 'w0.04')}",
@@ -408,6 +417,15 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, program, numpy, words):
     for word in words:
         assert word in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_what_mxnet_says_is_one_line_too(monkeypatch, drive):
+    def exhausted():
+        mx.nd.array([1, 2]).reshape((3,)).wait_to_read()
+
+    monkeypatch.setattr(ilsvrc, "main", exhausted)
+    status, lines = drive("ilsvrc", "")
+    assert status == 1 and len(lines) == 1 and re.match(r"ilsvrc.py: error: .*(shape|Check failed)", lines[0]), lines
 
 
 def test_debug_shows_where_an_error_is(world):

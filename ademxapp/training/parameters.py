@@ -40,8 +40,16 @@ class Transfer:
 
 
 def parameter_shapes(symbol, **inputs):
-    """Shapes of a symbol's parameters for the given input shapes: (arguments, auxiliary states)."""
-    arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
+    """Shapes of a symbol's parameters for the given input shapes: (arguments, auxiliary states).
+
+    Raises ValueError for inputs that are too small for the network.
+    """
+    try:
+        arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
+    except mx.base.MXNetError as error:
+        sizes = ", ".join(f"{name} {_shape(shape)}" for name, shape in inputs.items())
+        reason = str(error).rpartition("Check failed: ")[2]
+        raise ValueError(f"the network cannot take inputs of this size ({sizes}): {reason}") from None
     args = dict(zip(symbol.list_arguments(), arg_shapes))
     return ({name: shape for name, shape in args.items() if name not in INPUTS},
             dict(zip(symbol.list_auxiliary_states(), aux_shapes)))
