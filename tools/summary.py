@@ -190,16 +190,16 @@ def draw(found, path):
     from matplotlib import pyplot
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 1.5 + 0.4 * len(found)), sharey=True, constrained_layout=True)
     places = list(range(len(found)))
-    axes[0].barh(places, [item.parameters / 1e6 for item in found], color="tab:blue")
+    axes[0].barh(places, [item.parameters / 1e6 for item in found], color="tab:gray")
     axes[0].set_xlabel("parameters (million)")
-    axes[1].barh(places, [item.multiply_adds / 1e9 for item in found], color="tab:orange")
+    axes[1].barh(places, [item.multiply_adds / 1e9 for item in found], color="tab:gray")
     axes[1].set_xlabel("multiply-adds of one image (billion)")
     for shift, (name, key) in enumerate((("training", "training_bytes"), ("recomputed", "recomputed_bytes"),
                                          ("testing", "testing_bytes"))):
         axes[2].barh([place + 0.27 * (shift - 1) for place in places],
                      [getattr(item, key) / 2 ** 30 for item in found], height=0.27, label=name)
     axes[2].set_xlabel("planned memory (GiB)")
-    axes[2].legend()
+    axes[2].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3, frameon=False)
     axes[0].set_yticks(places)
     axes[0].set_yticklabels([f"{item.label}\n{item.setting.images} x {item.setting.crop}x{item.setting.crop}"
                              for item in found])
