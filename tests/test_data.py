@@ -395,7 +395,7 @@ def scene(tmp_path):
     """Image and label of 60x80 pixels; sizes that scale without rounding."""
     image = photograph(60, 80)
     ids = np.array(BITS.label_ids + (255,), np.uint8)
-    label = ids[np.random.default_rng(0).integers(0, 4, (12, 16))].repeat(5, 0).repeat(5, 1)
+    label = ids[np.random.default_rng(0).integers(0, 4, (60, 80))]
     write_png(str(tmp_path / "x.png"), image)
     write_png(str(tmp_path / "t.png"), label)
     classes = np.select([label == value for value in BITS.label_ids], range(3), 255).astype(np.uint8)
