@@ -16,7 +16,9 @@ def results_page(recipe_path, recipe, output, out):
     """Write the page `out` of a recipe's runs in `output`, and its pictures and results beside it."""
     folder = os.path.splitext(out)[0]
     os.makedirs(folder, exist_ok=True)
+    trainings = [training_seconds(stage["log"].format(output=output)) for stage in recipe["stages"] if "log" in stage]
     parts = [f"# {recipe['title']}", recipe.get("about", "").strip(),
+             f"The trainings took {clock(sum(trainings))} in all, on {len(os.sched_getaffinity(0))} cores.",
              f"All of it is one command: `python tools/reproduce.py run {recipe_path} --data $ADEMXAPP_DATA`. "
              f"This page was made by `python tools/reproduce.py page {recipe_path} --out {out}`."]
     for stage in recipe["stages"]:
@@ -36,22 +38,23 @@ def results_page(recipe_path, recipe, output, out):
 def training_part(path, folder):
     """What the reports of a training say."""
     reports = read_reports(path)
-    if not reports:
-        raise ValueError(f"{path}.jsonl has no reports: run the recipe first")
     last = reports[-1]
     shutil.copy(f"{path}.png", folder)
-    batch_images = load_snapshot(f"{path}_snapshot").state["arguments"]["batch_images"]
     speeds = [report["images_per_s"] for report in reports]
     kept = f", {100 * last['kept']:.0f} % of the cells kept by online bootstrapping" if "kept" in last else ""
-    return [f"{last['epoch']} epochs in {clock(training_seconds(reports, batch_images))} "
+    return [f"{last['epoch']} epochs in {clock(training_seconds(path))} "
             f"({np.median(speeds):.0f} images/s in the median of the reports, {max(speeds):.0f} at best). "
             f"At the end, on augmented training crops: loss {last['loss']:.3f}, accuracy "
             f"{100 * last['accuracy']:.1f} %{kept}.",
             f"![learning curves]({_beside(folder, path + '.png')})"]
 
 
-def training_seconds(reports, batch_images):
+def training_seconds(path):
     """Seconds that a run's reports cover: each tells how fast the images since the last one went by."""
+    reports = read_reports(path)
+    if not reports:
+        raise ValueError(f"{path}.jsonl has no reports: run the recipe first")
+    batch_images = load_snapshot(f"{path}_snapshot").state["arguments"]["batch_images"]
     batches = max(report["batch"] for report in reports)
     done, seconds = 0, 0.0
     for report in reports:

@@ -14,7 +14,7 @@ def plot_curves(reports, path, batches):
     epochs = [report["epoch"] - 1 + report["batch"] / batches for report in reports]
     for place, (name, title) in enumerate(_PANELS, 1):
         axes = figure.add_subplot(1, len(_PANELS), place)
-        axes.plot(epochs, [report[name] for report in reports], linewidth=1.2)
+        axes.plot(epochs, [float("nan") if report[name] is None else report[name] for report in reports], linewidth=1.2)
         axes.set_xlabel("epoch")
         axes.set_title(title)
         axes.grid(alpha=0.3)

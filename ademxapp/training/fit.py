@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ademxapp.backend import mx
+from ademxapp.training import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.training.module import Module
 from ademxapp.training.parameters import Parameters, save_checkpoint
 from ademxapp.training.progress import Progress
@@ -87,6 +88,7 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, optimizer_state
             log.info("wrote %s", save_checkpoint(plan.output, plan.label, epoch + 1, symbol, result))
         save_snapshot(f"{plan.path}_snapshot", Snapshot(result, module.optimizer_states(),
                                                         {"epoch": epoch + 1, "batch": 0, **plan.state}))
+        progress.restart_clock()
 
     try:
         module.fit(loader, eval_metric=_Unreset(metric), kvstore=plan.kvstore, optimizer=plan.optimizer,

@@ -38,17 +38,17 @@ class TrainingMetric(mx.metric.EvalMetric):
             self.kept += hard_cells(true_prob, *self.ohem)
 
     def report(self):
-        """{name: value} of the batches since `reset`; NaN where no label counted."""
+        """{name: value} of the batches since `reset`; None where no label counted."""
         values = {"loss": self.loss, "accuracy": self.right}
         if self.ignore_label is not None:
             values["kept"] = self.kept if self.ohem else self.count
             values["top_class_share"] = int(self.predicted.max())
-        return {name: value / self.count if self.count else float("nan") for name, value in values.items()}
+        return {name: value / self.count if self.count else None for name, value in values.items()}
 
     def get(self):
         """Names and values, as MXNet asks for them."""
         report = self.report()
-        return list(report), list(report.values())
+        return list(report), [float("nan") if value is None else value for value in report.values()]
 
 
 def hard_cells(true_prob, thresh, min_kept):

@@ -42,6 +42,10 @@ class Progress:
         if batch % self._every == 0 or batch == self._batches:
             self._report((self._position - 1) // self._batches + 1, batch, lr)
 
+    def restart_clock(self):
+        """Leave the time since the last report out of the speed of the next one."""
+        self._last = time.monotonic(), self._position
+
     def close(self):
         """Draw the curves and end the bar."""
         self._bar.close()
@@ -60,7 +64,7 @@ class Progress:
         with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
             out.write(json.dumps(report) + "\n")
         self._log.info(report_line(report, self._batches))
-        self._bar.set_postfix(loss=f"{report['loss']:.3f}", accuracy=f"{report['accuracy']:.3f}")
+        self._bar.set_postfix(loss=_text(report["loss"]), accuracy=_text(report["accuracy"]))
         if batch == self._batches:
             plot_curves(self._reports, f"{self._path}.png", self._batches)
 
@@ -83,11 +87,15 @@ def read_reports(path):
 
 def report_line(report, batches):
     """A report as a line of the log."""
-    extra = "".join(f"  {name.replace('_', ' ')} {report[name]:.3f}" for name in ("kept", "top_class_share")
+    extra = "".join(f"  {name.replace('_', ' ')} {_text(report[name])}" for name in ("kept", "top_class_share")
                     if name in report)
     return (f"epoch {report['epoch']} batch {report['batch']}/{batches}  lr {report['lr']:.3g}  "
-            f"loss {report['loss']:.4f}  accuracy {report['accuracy']:.3f}{extra}  "
+            f"loss {_text(report['loss'], 4)}  accuracy {_text(report['accuracy'])}{extra}  "
             f"{report['images_per_s']:.1f} images/s  remaining {clock(report['seconds_left'])}")
+
+
+def _text(value, digits=3):
+    return "none" if value is None else f"{value:.{digits}f}"
 
 
 def clock(seconds):

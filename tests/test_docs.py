@@ -1,0 +1,38 @@
+"""The figures in the pages are those of the files that the runs wrote."""
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+
+def result(pattern):
+    """The one result of the first run whose file matches."""
+    path, = (RESULTS / "first-run").glob(pattern)
+    return json.loads(path.read_text())
+
+
+def test_first_run_figures():
+    classification, segmentation = result("imagenette128_*.json"), result("camvid_*.json")
+    figures = {f"top-1 {100 - classification['top1_error']:.2f} %", f"mean IoU {segmentation['mean_iou']:.2f} %"}
+    readme, page = (ROOT / "README.md").read_text(), (RESULTS / "first-run.md").read_text()
+    for figure in figures:
+        assert figure in readme
+        assert figure.split()[-2] in page
+
+
+def test_memory_figure():
+    rows = json.loads((RESULTS / "table2-memory.json").read_text())
+    ratios = [row["ratio"] for row in (rows["rows"] if isinstance(rows, dict) else rows)]
+    mean = sum(ratios) / len(ratios)
+    farthest = max(abs(ratio / mean - 1) for ratio in ratios)
+    assert f"within {100 * farthest:.1f} %" in (ROOT / "README.md").read_text()
+
+
+def test_links_lead_somewhere():
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page}: {link}"
