@@ -121,8 +121,9 @@ def test_speed_is_measured_in_a_batch_that_fits():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_recomputation_costs_at_most_two_fifths_of_the_time():
-    """Model A1, 1 conv., one image of 248x248; the best of four steps each, in turns. Measured: 1.3 to 1.35."""
+    """Model A1, 1 conv., one image of 248x248; the best of three steps each, in turns. Measured: 1.34."""
     import time
     executors = []
     for recompute in (False, True):
@@ -130,8 +131,8 @@ def test_recomputation_costs_at_most_two_fifths_of_the_time():
         executors.append(symbol.simple_bind(mx.cpu(), data=(1, 3, 248, 248)))
         for name, array in executors[-1].arg_dict.items():
             array[:] = 0.01 if name.endswith("weight") else 1
-    seconds = np.full((2, 5), np.inf)
-    for turn in range(5):
+    seconds = np.full((2, 4), np.inf)
+    for turn in range(4):
         for i, executor in enumerate(executors):
             start = time.perf_counter()
             executor.forward(is_train=True)
