@@ -10,7 +10,7 @@ from ademxapp.backend import mx
 from ademxapp.inspection import graph
 from ademxapp.inspection.costs import build, costs, default_setting, group_units, read_label, table2_memory
 from ademxapp.inspection.memory import MIB, planned_bytes
-from ademxapp.inspection.speed import fitting_images, images_per_second
+from ademxapp.inspection.speed import Runner, fitting_images, race
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,8 +116,8 @@ def test_speed_is_measured_in_a_batch_that_fits():
     symbol = classification_symbol("x_rna-b-w0.05_cls5", FIXED)
     assert fitting_images(symbol, 10, 64, None) == 10
     assert fitting_images(symbol, 10, 224, 8 * MIB) < 10
-    speed = images_per_second(symbol, "rna-b-w0.05", 2, 64, rounds=1)
-    assert speed.images_per_second > 0 and (speed.images, speed.crop) == (2, 64)
+    speeds = race([Runner(symbol, 2, 64), Runner(symbol, 1, 32)], rounds=2)
+    assert len(speeds) == 2 and min(speeds) > 0
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@
     python tools/bench.py networks --gpus 0 --format markdown --output networks.md
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
-where ten do not fit into the memory), and the ratio to ResNet-101, which is run first and last.
+where ten do not fit into the memory), and the ratio to ResNet-101, whose batches are run in turns with the network's.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -16,14 +16,14 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 
 from ademxapp.backend import check_card, mx
 from ademxapp.cli import UsageError, number
 from ademxapp.driver import make_parser
 from ademxapp.files import write_text
 from ademxapp.inspection.published import TABLE1
-from ademxapp.inspection.speed import fitting_images, free_bytes, images_per_second
+from ademxapp.inspection.speed import Runner, fitting_images, free_bytes, race
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
 from tools.summary import FORMATS, table
 
@@ -31,6 +31,22 @@ REFERENCE = "rn-101"
 TESTING = SymbolOptions(bn_use_global_stats=True)
 PAPER = {row.network: row.speed for row in TABLE1}
 COLUMNS = ("network", "images x crop", "images/s", f"ratio to {REFERENCE}", "Table 1: images/s", "Table 1: ratio")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A network's images per second, those of the reference in turns with it, and what a batch was."""
+
+    network: str
+    images: int
+    crop: int
+    images_per_second: float
+    reference_per_second: float
+
+    @property
+    def ratio(self):
+        """Times as fast as the reference."""
+        return self.images_per_second / self.reference_per_second
 
 
 def build_parser():
@@ -67,49 +83,48 @@ def bench_networks(args):
             check_card(args.gpus)
         except ValueError as error:
             raise UsageError(f"{error} (without --gpus it runs on the CPU)") from error
-    names = [name for name in args.names or [row.network for row in TABLE1] if name != REFERENCE]
+    names = args.names or [row.network for row in TABLE1]
     for name in names:
         network(name)  # a wrong name ends the run before it starts
-    found = []
-    for name in [REFERENCE, *names, REFERENCE]:
-        found.append(measure_network(name, args))
-        print(f"{name}: {found[-1].images_per_second:.3g} images/s", file=sys.stderr)
-    first, last = found[0].images_per_second, found.pop().images_per_second
-    found[0] = replace(found[0], images_per_second=(first * last) ** 0.5)
-    text = as_json(found, last / first) if args.format == "json" else as_table(
-        found, args.batch, last / first, args.format == "markdown")
+    reference = make_runner(REFERENCE, args)
+    found = [measure(name, reference, args) for name in names]
+    text = as_json(found) if args.format == "json" else as_table(found, args.batch, args.format == "markdown")
     if args.output:
         write_text(args.output, text)
     else:
         print(text, end="")
 
 
-def measure_network(name, args):
-    """The `Speed` of one network, in the largest batch that fits."""
+def measure(name, reference, args):
+    """The `Speed` of one network, in turns with the reference's runner."""
+    runner = make_runner(name, args)
+    speed, reference_speed = race([runner, reference], args.rounds)
+    print(f"{name}: {speed:.3g} images/s, {REFERENCE}: {reference_speed:.3g} images/s", file=sys.stderr)
+    return Speed(name, runner.images, runner.crop, speed, reference_speed)
+
+
+def make_runner(name, args):
+    """A network's runner, with the largest batch that fits."""
     symbol = classification_symbol(f"ilsvrc-cls_{name}_cls1000", TESTING)
     crop = args.crop or network(name).input.test_crop
     if args.gpus is not None:
-        return images_per_second(symbol, name, args.batch, crop, args.rounds, mx.gpu(args.gpus))
-    return images_per_second(symbol, name, fitting_images(symbol, args.batch, crop, free_bytes()), crop, args.rounds)
+        return Runner(symbol, args.batch, crop, mx.gpu(args.gpus))
+    return Runner(symbol, fitting_images(symbol, args.batch, crop, free_bytes()), crop)
 
 
-def as_json(found, drift):
-    """The measurements, the reference's first, with the ratios to it."""
-    reference = found[0].images_per_second
-    return json.dumps({"reference": REFERENCE, "last_over_first": drift, "networks": [
-        dict(asdict(item), ratio=item.images_per_second / reference, paper=PAPER.get(item.network))
-        for item in found]}, indent=1) + "\n"
+def as_json(found):
+    """The measurements, with the ratios and the paper's speeds."""
+    return json.dumps({"reference": REFERENCE, "networks": [
+        dict(asdict(item), ratio=item.ratio, paper=PAPER.get(item.network)) for item in found]}, indent=1) + "\n"
 
 
-def as_table(found, batch, drift, markdown):
+def as_table(found, batch, markdown):
     """The measurements as a table, and what was not as asked."""
-    rows, reference = [], found[0].images_per_second
+    rows = []
     for item in found:
         paper = PAPER.get(item.network)
         rows.append((item.network, f"{item.images} x {item.crop}x{item.crop}", f"{item.images_per_second:.3g}",
-                     f"{item.images_per_second / reference:.2f}", paper or "",
-                     f"{paper / PAPER[REFERENCE]:.2f}" if paper else ""))
-    notes = [f"{REFERENCE} is the geometric mean of two runs; the last was {drift:.2f} times as fast as the first."]
-    notes += [f"{item.network}: {item.images} images instead of {batch}, which do not fit into the free memory."
-              for item in found if item.images < batch]
+                     f"{item.ratio:.2f}", paper or "", f"{paper / PAPER[REFERENCE]:.2f}" if paper else ""))
+    notes = [f"{item.network}: {item.images} images instead of {batch}, which do not fit into the free memory."
+             for item in found if item.images < batch]
     return "\n\n".join([table(COLUMNS, rows, markdown), *notes]) + "\n"

@@ -1,6 +1,5 @@
 """Images per second of networks in testing, on one device."""
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,17 +8,6 @@ from ademxapp.inspection.graph import INPUTS, parameter_counts
 from ademxapp.inspection.memory import planned_bytes
 
 MEMORY_SHARE = 0.8  # of the free memory, at most, for parameters and maps
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Images per second in the best round, and what was run: images in a batch, side of the images in pixels."""
-
-    network: str
-    images: int
-    crop: int
-    images_per_second: float
-    rounds: int
 
 
 def free_bytes():
@@ -41,30 +29,41 @@ def fitting_images(symbol, images, crop, free):
     return images
 
 
-def bind_for_testing(symbol, data_shape, context, seed=0):
-    """An executor with random parameters that keep the maps in range (denormal numbers would be slow)."""
-    executor = symbol.simple_bind(context, grad_req="null", data=tuple(data_shape))
-    rng = np.random.RandomState(seed)
-    for name, array in executor.arg_dict.items():
-        if name.endswith("_weight"):
-            scale = np.sqrt(2 / np.prod(array.shape[1:]))
-            array[:] = mx.nd.random.normal(0, float(scale), shape=array.shape, ctx=context)
-        elif name not in INPUTS:
-            array[:] = 0.5 if name.endswith("_gamma") else 0
-    for name, array in executor.aux_dict.items():
-        array[:] = 1 if name.endswith("_var") else 0
-    executor.arg_dict["data"][:] = rng.normal(size=data_shape).astype(np.float32)
-    mx.nd.waitall()
-    return executor
+class Runner:
+    """A network bound for testing, with random images and parameters, that runs a batch when asked.
 
+    The parameters keep the maps in range: denormal numbers would be slow.
+    """
 
-def images_per_second(symbol, name, images, crop, rounds=3, context=None):
-    """The `Speed` of a network: batches are run one after another, once to warm up, then `rounds` times."""
-    executor = bind_for_testing(symbol, (images, 3, crop, crop), context or mx.cpu())
-    best = np.inf
-    for turn in range(rounds + 1):
+    def __init__(self, symbol, images, crop, context=None):
+        self.images, self.crop = images, crop
+        context = context or mx.cpu()
+        self._executor = symbol.simple_bind(context, grad_req="null", data=(images, 3, crop, crop))
+        for name, array in self._executor.arg_dict.items():
+            if name == "data" or name.endswith("_weight"):
+                scale = 1.0 if name == "data" else float(np.sqrt(2 / np.prod(array.shape[1:])))
+                array[:] = mx.nd.random.normal(0, scale, shape=array.shape, ctx=context)
+            elif name not in INPUTS:
+                array[:] = 0.5 if name.endswith("_gamma") else 0
+        for name, array in self._executor.aux_dict.items():
+            array[:] = 1 if name.endswith("_var") else 0
+        mx.nd.waitall()
+
+    def seconds(self):
+        """Run a batch: the time that it took (float)."""
         start = time.perf_counter()
-        executor.forward(is_train=False)[0].wait_to_read()
-        if turn:
-            best = min(best, time.perf_counter() - start)
-    return Speed(name, images, crop, images / best, rounds)
+        self._executor.forward(is_train=False)[0].wait_to_read()
+        return time.perf_counter() - start
+
+
+def race(runners, rounds):
+    """Images per second of each `Runner` in its best batch of `rounds`, run in turns after one to warm up.
+
+    In turns, what else the machine does slows all of them alike.
+    """
+    best = [np.inf] * len(runners)
+    for turn in range(rounds + 1):
+        for i, runner in enumerate(runners):
+            seconds = runner.seconds()
+            best[i] = min(best[i], seconds) if turn else np.inf
+    return [runner.images / seconds for runner, seconds in zip(runners, best)]
