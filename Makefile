@@ -13,7 +13,7 @@ help:
 	@echo "make test       lint and the fast tests"
 	@echo "make test-slow  the slow tests"
 	@echo "make lint       lint"
-	@echo "make bench      the benchmarks (installs PyTorch to compare with)"
+	@echo "make bench      the speed of the networks"
 	@echo "make clean      remove .venv and what was built; runs, models and data stay"
 	@echo "Each installs what it needs into .venv the first time. PYTHON=python3.11 chooses the Python (3.8 to 3.12)."
 
@@ -30,7 +30,7 @@ lint: $(VENV)/.has-test
 	@$(RUN) -m ruff check .
 
 bench: $(VENV)/.has-bench
-	@$(RUN) tools/bench.py all
+	@$(RUN) tools/bench.py networks
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -84,8 +84,11 @@ def bench_networks(args):
         except ValueError as error:
             raise UsageError(f"{error} (without --gpus it runs on the CPU)") from error
     names = args.names or [row.network for row in TABLE1]
-    for name in names:
-        network(name)  # a wrong name ends the run before it starts
+    try:
+        for name in names:
+            network(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     reference = make_runner(REFERENCE, args)
     found = [measure(name, reference, args) for name in names]
     text = as_json(found) if args.format == "json" else as_table(found, args.batch, args.format == "markdown")

@@ -13,6 +13,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.reproduce")
 
+import glob
 import os
 import shlex
 import subprocess
@@ -75,8 +76,9 @@ def run_stages(recipe, data, output, dry_run):
               f"{shlex.join(command)}", flush=True)
         if done or dry_run:
             continue
-        snapshot = os.path.isdir(stage.get("log", "").format(data=data, output=output) + "_snapshot")
-        status = subprocess.run([sys.executable] + command + (["--resume"] if snapshot else [])).returncode
+        log = stage.get("log", "").format(data=data, output=output)
+        resume = log and glob.glob(f"{glob.escape(log)}_snapshot/*/state.json")
+        status = subprocess.run([sys.executable] + command + (["--resume"] if resume else [])).returncode
         if status:
             return status
     return 0

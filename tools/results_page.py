@@ -65,7 +65,7 @@ def training_seconds(path):
 
 
 def test_part(path, folder):
-    """What a test's `result.json` says; a copy of it without the confusion matrix goes into `folder`."""
+    """What a test's `result.json` says; a copy of it goes into `folder`."""
     with open(path, encoding="utf-8") as source:
         result = json.load(source)
     shutil.copy(path, os.path.join(folder, f"{os.path.basename(os.path.dirname(path))}.json"))

@@ -71,9 +71,12 @@ def main(argv=None):
         return write_table2(args)
     if not args.labels:
         raise UsageError("no label given: for instance voc_rna-a1_cls21_s8, or --table2")
-    labels = [read_label(text) for text in args.labels]
-    found = [costs(label, default_setting(label, args.task, args.batch, args.crop, args.head, args.loss))
-             for label in labels]
+    try:
+        labels = [read_label(text) for text in args.labels]
+        settings = [default_setting(label, args.task, args.batch, args.crop, args.head, args.loss) for label in labels]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    found = [costs(label, setting) for label, setting in zip(labels, settings)]
     emit(as_json(found) if args.format == "json" else as_tables(found, args.format == "markdown", args.brief),
          args.output)
     if args.plot:
@@ -205,5 +208,5 @@ def draw(found, path):
                              for item in found])
     axes[0].invert_yaxis()
     with replacing(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, format=os.path.splitext(path)[1][1:] or "png")
     pyplot.close(figure)
