@@ -73,8 +73,8 @@ def train(args, label, settings):
             *args.crop_area_range))
     args.batch_images = args.batch_images or 256
     args.crop_size = args.crop_size or settings.train_crop
-    log = driver.open_log(args)
     samples = find_samples(args, label)
+    log = driver.open_log(args)
     dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
     driver.train(args, label, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log)
@@ -88,7 +88,7 @@ def val(args, label, settings, record):
     args.batch_images = args.batch_images or 10
     samples = find_samples(args, label)
     symbol = classification_symbol(label, options(args, training=False))
-    parameters = driver.exact_parameters(args, symbol, (1, 3, settings.test_crop, settings.test_crop))
+    parameters = driver.exact_parameters(args, symbol, (1, 3, min(args.test_scales), min(args.test_scales)))
     folder = driver.test_folder(args)
     log = driver.open_log(args)
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
