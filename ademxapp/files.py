@@ -2,7 +2,7 @@
 import contextlib
 import json
 import os
-import tempfile
+import uuid
 
 
 @contextlib.contextmanager
@@ -10,13 +10,13 @@ def replacing(path):
     """Give a temporary path beside `path`; what is written there takes that name when the block ends well."""
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".part-", suffix=os.path.splitext(path)[1], dir=folder)
-    os.close(handle)
+    temporary = os.path.join(folder, f".part-{uuid.uuid4().hex}{os.path.splitext(path)[1]}")
+    with open(temporary, "xb"):  # not by mkstemp, so that the file has the permissions that the umask leaves
+        pass
     try:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
@@ -32,9 +32,3 @@ def write_text(path, text):
 def write_json(path, value):
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -28,7 +28,7 @@ class Plan:
     fixed_statistics : bool
         BN's moving statistics are not trained.
     state : dict
-        What the snapshots say of the run besides epoch and batch: seed, arguments, versions.
+        What the snapshots say of the run besides epoch, batch and seed: arguments, versions.
     """
 
     label: str
@@ -86,8 +86,8 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, optimizer_state
         result = Parameters(args, auxs)
         if plan.keeps(epoch + 1):
             log.info("wrote %s", save_checkpoint(plan.output, plan.label, epoch + 1, symbol, result))
-        save_snapshot(f"{plan.path}_snapshot", Snapshot(result, module.optimizer_states(),
-                                                        {"epoch": epoch + 1, "batch": 0, **plan.state}))
+        state = {"epoch": epoch + 1, "batch": 0, "seed": plan.seed, **plan.state}
+        save_snapshot(f"{plan.path}_snapshot", Snapshot(result, module.optimizer_states(), state))
         progress.restart_clock()
 
     try:
