@@ -165,7 +165,8 @@ def devices(args, log):
             try:
                 check_card(index)
             except (ValueError, ImportError) as error:
-                raise UsageError(f"--gpus {','.join(map(str, args.gpus))}: {error}; --cpus 1 runs on the CPU") from None
+                hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
+                raise UsageError(f"--gpus: {error}{hint}") from None
         contexts = [mx.gpu(index) for index in args.gpus]
     elif args.cpus is None and mx.context.num_gpus():
         contexts = [mx.gpu(0)]

@@ -24,7 +24,7 @@ from iclass import ilsvrc
 from issegm import voc
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .+")
-CLS, SEG = "tiny_rna-b1-w0.02_cls2", "demo_rna-b1-w0.02_cls7_s8"
+CLS, SEG = "tiny_rna-b1-w0.02_cls2", "demo_rna-b1-w0.02_cls6_s8"
 MODULES = {"ilsvrc": "iclass.ilsvrc", "voc": "issegm.voc"}
 TRAIN = {
     "ilsvrc": f"--model {CLS} --crop-size 32 --batch-images 4 --to-epoch 2 --cpus 1",
@@ -55,7 +55,7 @@ def write_data(root):
         lines = []
         for i in range(2 * count):
             write_png(f"{root}/data/demo/images/{split}{i}.png", noise(rng, 40, 48))
-            label = rng.choice([0, 1, 2, 6, 255], (8, 12)).astype(np.uint8).repeat(5, 0).repeat(4, 1)
+            label = rng.choice([0, 1, 2, 5, 255], (8, 12)).astype(np.uint8).repeat(5, 0).repeat(4, 1)
             write_png(f"{root}/data/demo/labels/{split}{i}.png", label, voc_palette())
             lines.append(f"images/{split}{i}.png\tlabels/{split}{i}.png\n")
         Path(root, "data", "demo", f"{split}.lst").write_text("".join(lines))
@@ -178,12 +178,12 @@ def test_testing_leaves_result_and_pictures(world, drive, program, images):
         assert found.mode == "P" and found.size == (48, 40)
         assert found.getpalette()[:768] == voc_palette().reshape(-1).tolist()
         labels, correct = np.asarray(found), np.asarray(Image.open(folder / "correct" / name))
-        assert labels.max() < 7
+        assert labels.max() < 6
         np.testing.assert_array_equal(correct, np.where(truth == 255, 255, np.where(labels == truth, 127, 0)))
         right, scored = right + (labels == truth)[truth != 255].sum(), scored + (truth != 255).sum()
     assert result["pixel_acc"] == pytest.approx(100 * right / scored)
-    assert np.sum(result["confusion"]) == scored and len(result["class_iou"]) == 7
-    assert set(result["classes_absent"]) <= {"fish", "house", "star"}  # the truths have the other four
+    assert np.sum(result["confusion"]) == scored and len(result["class_iou"]) == 6
+    assert set(result["classes_absent"]) <= {"house", "star"}  # the truths have the other four
 
 
 def test_testing_with_all_there_is(world, drive):
@@ -317,7 +317,7 @@ FAILURES = [  # what is wrong, driver, arguments, words of the line
      ["does not fit the network", "has shape", "wanted", "--model"]),
     (None, "voc", f"--phase val --weights output/{CLS}_ep-0002.params --model {SEG} --split val --test-scales 48",
      ["does not fit the network"]),
-    (None, "voc", TRAIN["voc"].replace("rna-b1-w0.02_cls7", "rna-a1-w0.02_cls7"), ["does not fit", "is missing"]),
+    (None, "voc", TRAIN["voc"].replace("rna-b1-w0.02_cls6", "rna-a1-w0.02_cls6"), ["does not fit", "is missing"]),
     (None, "ilsvrc", TRAIN["ilsvrc"].replace("--batch-images 4", "--batch-images 9"), ["8 images", "batch of 9"]),
 ]
 
@@ -347,8 +347,8 @@ WRONG_USES = [
     ("ilsvrc", "--model tiny_rna-z_cls2 --to-epoch 1", ["rna-z", "known are rna-a"]),
     ("ilsvrc", "--model imagenette128_rna-b1_cls11 --to-epoch 1", ["has 10 classes, the label says 11"]),
     ("voc", "--model demo_rna-b1_cls8_s8 --to-epoch 1", ["has 7 classes, the label says 8"]),
-    ("voc", "--model demo_rna-b1_cls7_s12 --to-epoch 1", ["stride 12", "it has 8, 16, 32"]),
-    ("voc", "--model mine_rna-b1_cls7_s8 --to-epoch 1", ["'mine' is not known", "camvid, demo, voc"]),
+    ("voc", "--model demo_rna-b1_cls6_s12 --to-epoch 1", ["stride 12", "it has 8, 16, 32"]),
+    ("voc", "--model mine_rna-b1_cls6_s8 --to-epoch 1", ["'mine' is not known", "camvid, demo, voc"]),
     ("ilsvrc", "--to-epoch 1", ["--model", "--weights"]),
     ("ilsvrc", f"--model {CLS}", ["--to-epoch"]),
     ("ilsvrc", "--phase val", ["--weights"]),

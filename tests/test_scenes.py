@@ -84,7 +84,7 @@ def test_objects_are_of_several_sizes(drawn):
 
 
 def test_colour_alone_does_not_tell_the_class(drawn):
-    """Nearest mean colour per class, on object pixels: chance is 1/6, and a useful cue would be above 0.6."""
+    """Nearest mean colour per class, on object pixels: chance is 1/5, and a useful cue would be above 0.6."""
     def pixels(part):
         image = np.concatenate([i.reshape(-1, 3) for i, _ in part]).astype(np.float64)
         label = np.concatenate([t.ravel() for _, t in part])
@@ -96,7 +96,7 @@ def test_colour_alone_does_not_tell_the_class(drawn):
     for k in OBJECTS:
         distances = ((val[k][:, None] - means) ** 2).sum(2)
         recalls.append(np.mean(distances.argmin(1) == k - 1))
-    assert np.mean(recalls) < 0.4
+    assert np.mean(recalls) < 0.5
 
 
 @pytest.mark.parametrize("class_id", OBJECTS)
@@ -107,7 +107,7 @@ def test_patches(class_id):
 
 @pytest.mark.parametrize("class_id", [0, len(scenes.CLASSES), scenes.VOID])
 def test_patch_of_no_object(class_id):
-    with pytest.raises(ValueError, match="class_id is {}, want 1 to 6".format(class_id)):
+    with pytest.raises(ValueError, match="class_id is {}, want 1 to 5".format(class_id)):
         scenes.cut_object(scenes.picture_rng(0, "test", 0), class_id)
 
 
@@ -123,12 +123,12 @@ def _write(root, calls, **options):
 def test_write_demo(tmp_path):
     calls = []
     demo = _write(tmp_path / "demo", calls)
-    assert calls == [(i, 5) for i in range(1, 6)] + [(i, 18) for i in range(1, 19)]
+    assert calls == [(i, 5) for i in range(1, 6)] + [(i, 15) for i in range(1, 16)]
     assert demo.scenes["val"] == [("images/val/00000.jpg", "labels/val/00000.png"),
                                   ("images/val/00001.jpg", "labels/val/00001.png")]
     assert demo.patches["train"][:3] == [(0, 0, "patches/train/ball/00000.jpg"), (1, 0, "patches/train/ball/00001.jpg"),
                                          (2, 1, "patches/train/crate/00000.jpg")]
-    assert [len(demo.patches[s]) for s in ("train", "val")] == [12, 6]
+    assert [len(demo.patches[s]) for s in ("train", "val")] == [10, 5]
     for split, pairs in demo.scenes.items():
         for index, (image_path, label_path) in enumerate(pairs):
             image, label = scenes.draw_scene(scenes.picture_rng(0, split, index))
@@ -160,7 +160,7 @@ def test_what_is_missing_or_of_other_parameters_is_drawn(tmp_path):
     _write(tmp_path, calls)
     assert calls == [(1, 1)] and lost.read_bytes() == content
     _write(tmp_path, calls, patch_size=24)
-    assert len(calls) == 1 + 18 and Image.open(str(lost)).size == (24, 24)
+    assert len(calls) == 1 + 15 and Image.open(str(lost)).size == (24, 24)
 
 
 def test_an_interrupted_set_is_not_taken_for_complete(tmp_path):

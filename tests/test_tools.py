@@ -84,7 +84,7 @@ def tested(tmp_path):
             Image.fromarray(picture).save(tmp_path / "run" / folder / f"{name}.png")
     (tmp_path / "val.lst").write_text("good.png\tgood_truth.png\nbad.png\tbad_truth.png\n")
     (tmp_path / "run" / "result.json").write_text(json.dumps({
-        "class_iou": [None] * 7, "arguments": {"dataset": "demo", "split": "val", "list": str(tmp_path / "val.lst"),
+        "class_iou": [None] * 6, "arguments": {"dataset": "demo", "split": "val", "list": str(tmp_path / "val.lst"),
                                                "data_root": str(tmp_path)}}))
     return tmp_path
 

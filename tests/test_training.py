@@ -31,7 +31,7 @@ from ademxapp.training.progress import read_reports
 from ademxapp.training.schedules import make_schedule
 from ademxapp.training.snapshots import Snapshot, load_snapshot, save_snapshot
 
-SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls7_s8", "x_rna-b1-w0.04_cls5"
+SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls6_s8", "x_rna-b1-w0.04_cls5"
 LOG = logging.getLogger("test")
 NESTEROV = TorchNesterov.__name__.lower()
 
@@ -221,7 +221,7 @@ def test_any_other_difference_is_an_error_that_names_it(classifier, name):
     more = Parameters({**classifier.args, "strange_weight": mx.nd.ones((2,))}, classifier.auxs)
     with pytest.raises(ValueError, match="strange_weight is not in the network"):
         start_from(more, segmentation_shapes(), 0, "w.params")
-    wide = segmentation_shapes("demo_rna-a1-w0.06_cls7_s8")
+    wide = segmentation_shapes("demo_rna-a1-w0.06_cls6_s8")
     with pytest.raises(ValueError, match=r"conv1a_weight has shape 3x3x3x3, wanted 4x3x3x3.*and \d+ more.*--model"):
         start_from(classifier, wide, 0, "w.params")
 

@@ -24,8 +24,9 @@ from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.training.progress import clock
 
 NETWORK = "rna-a1-w0.125"
-CLASSIFY, SEGMENT = f"demo-cls_{NETWORK}_cls6", f"demo_{NETWORK}_cls7_s8"
-CLASSIFY_EPOCHS, SEGMENT_EPOCHS = 8, 10
+CLASSIFY, SEGMENT = f"demo-cls_{NETWORK}_cls5", f"demo_{NETWORK}_cls6_s8"
+CLASSIFY_EPOCHS, SEGMENT_EPOCHS = 8, 12
+SCENE_SIDE = "128"  # longer side of a scene: its objects are then about as large as those in the patches
 
 
 def main(argv=None):
@@ -60,17 +61,17 @@ def stages(output, seed):
         "tools/prepare.py", "demo", "--root", data, "--out", os.path.join(data, "lists"), "--seed", seed]
     yield "Train a narrow Model A1 to classify the patches", [
         "iclass/ilsvrc.py", "--phase", "train", "--model", CLASSIFY, "--crop-size", "48", "--batch-images", "32",
-        "--crop-area-range", "0.5,1", "--base-lr", "0.1", "--to-epoch", str(CLASSIFY_EPOCHS)
+        "--crop-area-range", "0.5,1", "--base-lr", "0.04", "--to-epoch", str(CLASSIFY_EPOCHS)
     ] + training + samples("demo-cls", "train")
     yield "Test it on patches of other scenes", [
         "iclass/ilsvrc.py", "--phase", "val", "--weights", classifier, "--test-scales", "48", "--overwrite"
     ] + samples("demo-cls", "val")
     yield "Turn it into a segmentation network and fine-tune that, with fixed BN statistics", [
-        "issegm/voc.py", "--phase", "train", "--model", SEGMENT, "--weights", classifier, "--crop-size", "120",
-        "--batch-images", "8", "--base-lr", "0.02", "--to-epoch", str(SEGMENT_EPOCHS)
+        "issegm/voc.py", "--phase", "train", "--model", SEGMENT, "--weights", classifier, "--crop-size", "96",
+        "--origin-size", SCENE_SIDE, "--batch-images", "8", "--base-lr", "0.02", "--to-epoch", str(SEGMENT_EPOCHS)
     ] + training + samples("demo", "train")
     yield "Test it on other scenes", [
-        "issegm/voc.py", "--phase", "val", "--weights", segmenter, "--test-scales", "168", "--test-flipping",
+        "issegm/voc.py", "--phase", "val", "--weights", segmenter, "--test-scales", SCENE_SIDE, "--test-flipping",
         "--overwrite"] + samples("demo", "val")
     yield "Put images, truths, predictions and differences on a sheet", [
         "tools/report.py", "sheet", segmenter[:-len(".params")], "--out", os.path.join(output, "sheet.png")]

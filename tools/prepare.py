@@ -24,7 +24,7 @@ from ademxapp.driver import make_parser
 from issegm.datasets import DATASETS
 
 DEMO_SCENES = {"train": 360, "val": 60}
-DEMO_PATCHES = {"train": 320, "val": 40}
+DEMO_PATCHES = {"train": 400, "val": 40}
 DEMO_PATCH = 48
 
 
