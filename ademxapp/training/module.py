@@ -27,22 +27,29 @@ class Module(mx.mod.Module):
     def init_optimizer(self, *args, **kwargs):
         """As MXNet's; then takes over `restored_states`, where given."""
         super().init_optimizer(*args, **kwargs)
-        if self.restored_states is not None:
+        if self.restored_states:
+            missing = sorted(set(self._param_names) - set(self.restored_states))
+            if missing:
+                raise ValueError(f"the snapshot has no optimiser state of {missing[0]}: start without --resume")
             updater = self._state_holder()
-            updater.states = {_parse_key(key): state for key, state in self.restored_states.items()}
+            updater.states = {key: self.restored_states[name].copy() for key, name in self._state_keys()}
             updater.states_synced = dict.fromkeys(updater.states, False)
-            self.restored_states = None
+        self.restored_states = None
 
     def optimizer_states(self):
-        """The optimiser's state of every parameter: {key: NDArray}, as `restored_states` takes them."""
-        return {f"{type(key).__name__}:{key}": state for key, state in self._state_holder().states.items()
-                if state is not None}
+        """The optimiser's state of every parameter: {name: NDArray}, as `restored_states` takes them."""
+        states, found = self._state_holder().states, {}
+        for key, name in self._state_keys():
+            if states.get(key) is not None:
+                found.setdefault(name, states[key].as_in_context(mx.cpu()))
+        return found
+
+    def _state_keys(self):
+        """`(MXNet's key, parameter's name)` of every state; one for each device where each updates its own copy."""
+        if self._update_on_kvstore:
+            return [(name, name) for name in self._param_names]
+        return sorted(self._optimizer.idx2name.items())
 
     def _state_holder(self):
         updater = self._kvstore._updater if self._update_on_kvstore else self._updater
         return getattr(updater, "__self__", updater)
-
-
-def _parse_key(key):
-    kind, _, value = key.partition(":")
-    return int(value) if kind == "int" else value
