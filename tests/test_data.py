@@ -120,6 +120,12 @@ def test_damaged_files_give_an_image_or_a_valueerror():
                 assert kind in str(error)
 
 
+def test_grey_of_sixteen_bits_keeps_its_range():
+    levels = np.arange(0, 256, 5, dtype=np.uint16).reshape(4, 13)
+    found = decode_rgb(encoded(Image.fromarray(levels * 256 + 99), format="PNG"), "x.png")
+    np.testing.assert_array_equal(found, np.repeat(levels[..., None], 3, 2))
+
+
 def test_labels_are_the_indices_of_a_palette_or_the_values_of_a_grey_image(tmp_path):
     label = np.random.default_rng(0).choice([0, 1, 20, 255], (9, 14)).astype(np.uint8)
     write_png(str(tmp_path / "palette.png"), label, voc_palette())

@@ -39,7 +39,10 @@ def decode_rgb(data, name):
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if bgr is not None and data.rstrip(b"\0")[-2:] == b"\xff\xd9":  # else Pillow tells what is wrong
             return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return np.array(_loaded(image, name).convert("RGB"))
+    image = _loaded(image, name)
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+        image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+    return np.array(image.convert("RGB"))
 
 
 def decode_label(data, name):
