@@ -160,18 +160,16 @@ def find_samples(args, label, read_list, tree=False):
 
 def devices(args, log):
     """The devices (list of mx.Context) that the arguments ask for, logged."""
-    if args.gpus is not None:
-        for index in args.gpus:
-            try:
-                check_card(index)
-            except (ValueError, ImportError) as error:
-                hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
-                raise UsageError(f"--gpus: {error}{hint}") from None
-        contexts = [mx.gpu(index) for index in args.gpus]
-    elif args.cpus is None and mx.context.num_gpus():
-        contexts = [mx.gpu(0)]
-    else:
-        contexts = [mx.cpu(index) for index in range(args.cpus or 1)]
+    gpus = args.gpus
+    if gpus is None:
+        gpus = (0,) if args.cpus is None and mx.context.num_gpus() else ()
+    for index in gpus:
+        try:
+            check_card(index)
+        except (ValueError, ImportError) as error:
+            hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
+            raise UsageError(f"--gpus {','.join(map(str, gpus))}: {error}{hint}") from None
+    contexts = [mx.gpu(index) for index in gpus] or [mx.cpu(index) for index in range(args.cpus or 1)]
     log.info("devices: %s", ", ".join(map(str, contexts)))
     return contexts
 
@@ -266,7 +264,7 @@ def starting_point(args, shapes, log):
         args.from_epoch = snapshot.state["epoch"]
         if args.from_epoch >= args.stop_epoch:
             raise UsageError(f"nothing to do: the snapshot is of epoch {args.from_epoch}, the end is "
-                             f"{args.stop_epoch}; a later --stop-epoch or --to-epoch goes on")
+                             f"{args.stop_epoch}; a later --stop-epoch, up to --to-epoch, goes on")
         log.info("going on from the snapshot after epoch %d", args.from_epoch)
         return snapshot.parameters, snapshot.optimizer_states
     if not args.weights:

@@ -2,6 +2,8 @@
 from dataclasses import dataclass, field
 from typing import Tuple
 
+from ademxapp.inspection.published import TABLE1
+
 
 @dataclass(frozen=True)
 class ClassificationDataset:
@@ -17,9 +19,7 @@ class ClassificationDataset:
 
 DATASETS = {record.name: record for record in (
     ClassificationDataset("ilsvrc-cls", paper={
-        ("rna-a", "val"): (19.2, 4.7), ("rna-b", "val"): (21.0, 5.5), ("rna-224-0-1-1-1-1-1-1", "val"): (22.0, 5.8),
-        ("rna-c", "val"): (21.8, 5.9), ("rna-d", "val"): (22.1, 6.0), ("rna-e", "val"): (22.3, 6.2),
-        ("rna-f", "val"): (25.2, 7.8)}),  # Table 1
+        (row.network, "val"): (row.top1_error, row.top5_error) for row in TABLE1}),
     ClassificationDataset("imagenette128", (
         "tench", "English springer", "cassette player", "chain saw", "church", "French horn", "garbage truck",
         "gas pump", "golf ball", "parachute")),
