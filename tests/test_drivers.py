@@ -346,7 +346,7 @@ WRONG_USES = [
     ("ilsvrc", "--model tiny_rna-b1_class2 --to-epoch 1", ["'tiny_rna-b1_class2' is no label", "_cls<N>"]),
     ("ilsvrc", "--model tiny_rna-z_cls2 --to-epoch 1", ["rna-z", "known are rna-a"]),
     ("ilsvrc", "--model imagenette128_rna-b1_cls11 --to-epoch 1", ["has 10 classes, the label says 11"]),
-    ("voc", "--model demo_rna-b1_cls8_s8 --to-epoch 1", ["has 7 classes, the label says 8"]),
+    ("voc", "--model demo_rna-b1_cls8_s8 --to-epoch 1", ["has 6 classes, the label says 8"]),
     ("voc", "--model demo_rna-b1_cls6_s12 --to-epoch 1", ["stride 12", "it has 8, 16, 32"]),
     ("voc", "--model mine_rna-b1_cls6_s8 --to-epoch 1", ["'mine' is not known", "camvid, demo, voc"]),
     ("ilsvrc", "--to-epoch 1", ["--model", "--weights"]),

@@ -183,8 +183,8 @@ def segmentation_shapes(label=SEGMENTATION, head="2conv"):
 
 
 @pytest.mark.parametrize("head, started", [
-    ("2conv", {"conv6a_weight", "conv6a_bias", "linear7_weight", "linear7_bias"}),
-    ("1conv", {"linear7_weight", "linear7_bias"})])
+    ("2conv", {"conv6a_weight", "conv6a_bias", "linear6_weight", "linear6_bias"}),
+    ("1conv", {"linear6_weight", "linear6_bias"})])
 def test_the_top_starts_afresh_and_the_old_top_is_left(classifier, head, started):
     parameters, transfer = start_from(classifier, segmentation_shapes(head=head), 2, "w.params")
     assert set(transfer.started) == started and set(transfer.left) == {"linear5_weight", "linear5_bias"}
@@ -192,7 +192,7 @@ def test_the_top_starts_afresh_and_the_old_top_is_left(classifier, head, started
     assert set(parameters.all) == set(transfer.taken) | started
     for name in transfer.taken:
         np.testing.assert_array_equal(parameters.all[name].asnumpy(), classifier.all[name].asnumpy())
-    assert parameters.args["linear7_weight"].asnumpy().std() > 0
+    assert parameters.args["linear6_weight"].asnumpy().std() > 0
     assert all(name in str(transfer) for name in (*started, "linear5_weight"))
 
 
@@ -200,7 +200,7 @@ def test_a_top_of_the_same_name_and_another_shape_starts_afresh():
     segmenter = start_afresh(segmentation_shapes(head="1conv"), 0)
     _, transfer = start_from(segmenter, segmentation_shapes(head="2conv"), 0, "w.params")
     # The bias has the same name and shape in both, and is taken.
-    assert {"conv6a_weight", "conv6a_bias", "linear7_weight"} <= set(transfer.started) and not transfer.left
+    assert {"conv6a_weight", "conv6a_bias", "linear6_weight"} <= set(transfer.started) and not transfer.left
 
 
 def test_what_fits_is_taken_as_a_whole():
@@ -230,7 +230,7 @@ def test_testing_and_resuming_take_nothing_but_the_same_parameters(classifier):
     shapes = segmentation_shapes()
     segmenter = start_afresh(shapes, 0)
     require_exact(segmenter, shapes, "w.params")
-    for parameters in (without(segmenter, "linear7_bias"), without(segmenter, "bn7_moving_mean"), classifier,
+    for parameters in (without(segmenter, "linear6_bias"), without(segmenter, "bn7_moving_mean"), classifier,
                        Parameters({**segmenter.args, "more_bias": mx.nd.ones((1,))}, segmenter.auxs)):
         with pytest.raises(ValueError, match="w.params does not fit the network"):
             require_exact(parameters, shapes, "w.params")
@@ -272,7 +272,7 @@ def tasks():
     """{name: (symbol, shape of labels of one image, classes, optimiser, rescale_grad of k devices with n images)}"""
     fixed = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
     return {
-        "segmentation": (segmentation_symbol(SEGMENTATION, fixed, loss="ohem"), (36,), 7, "sgd", lambda k, n: 1 / k),
+        "segmentation": (segmentation_symbol(SEGMENTATION, fixed, loss="ohem"), (36,), 6, "sgd", lambda k, n: 1 / k),
         "classification": (classification_symbol(CLASSIFICATION, fixed), (), 5, NESTEROV, lambda k, n: 1 / n),
     }
 
@@ -340,7 +340,7 @@ def test_a_seeded_run_repeats_bit_for_bit_with_dropout(tmp_path, devices):
     runs = [train(tmp_path / str(i), "segmentation", random_batches("segmentation", 12, 6), devices, dropout=True,
                   seed=seed)[1] for i, seed in enumerate((1, 1, 2))]
     same_bits(runs[0], runs[1])
-    assert (runs[0].args["linear7_weight"].asnumpy() != runs[2].args["linear7_weight"].asnumpy()).any()
+    assert (runs[0].args["linear6_weight"].asnumpy() != runs[2].args["linear6_weight"].asnumpy()).any()
     losses = [[report["loss"] for report in read_reports(str(tmp_path / str(i) / "segmentation"))] for i in range(3)]
     assert losses[0] == losses[1] != losses[2]
 
