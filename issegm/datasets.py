@@ -8,6 +8,13 @@ from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 
 IGNORE = 255
+TABLE2 = {  # (network, head): pixel accuracy, mean accuracy, mean IoU on VOC val
+    ("vgg-16", "1conv"): (92.84, 77.52, 68.33), ("rn-101", "1conv"): (94.52, 82.17, 75.35),
+    ("rn-152", "1conv"): (94.56, 82.12, 75.37), ("rna-f1", "1conv"): (92.91, 76.26, 68.36),
+    ("rna-e1", "1conv"): (94.13, 80.84, 73.64), ("rna-d1", "1conv"): (94.59, 82.50, 75.66),
+    ("rna-c1", "1conv"): (94.56, 82.01, 75.45), ("rna-b1", "1conv"): (93.94, 80.96, 73.37),
+    ("rna-a1", "1conv"): (95.28, 85.23, 78.76), ("rna-a2", "1conv"): (95.16, 85.72, 78.14),
+    ("rna-a1", "2conv"): (95.70, 86.26, 80.84)}
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class SegmentationDataset:
     same_size : bool
         All images have one size.
     paper : dict
-        {(network, split): {score: percent}} as published.
+        {(network, head, split): {score: percent}} as published.
     """
 
     name: str
@@ -87,7 +94,8 @@ DATASETS = {record.name: record for record in (
         "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
         "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
         largest_side=500,
-        paper={("rna-a1", "val"): {"pixel_acc": 95.70, "mean_acc": 86.26, "mean_iou": 80.84}}),  # Table 2, 2 conv.
+        paper={(network, head, "val"): dict(zip(("pixel_acc", "mean_acc", "mean_iou"), scores))
+               for (network, head), scores in TABLE2.items()}),
     SegmentationDataset("camvid", (
         "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist"),
         ignored_ids=(11,), largest_side=480, same_size=True,

@@ -172,7 +172,8 @@ def report(args, folder, label, record, confusion, images, seconds, log):
         log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
         return
     scores = confusion.scores(record.class_names)
-    driver.write_result(folder, args, images, seconds, record.paper.get((label.network, args.split)), scores)
+    paper = record.paper.get((label.network, args.head, args.split))
+    driver.write_result(folder, args, images, seconds, paper, scores)
     for name, iou, acc in zip(record.class_names, scores["class_iou"], scores["class_acc"]):
         log.info("%-16s IoU %s  accuracy %s", name, _percent(iou), _percent(acc))
     log.info("%d images: pixel accuracy %s, mean accuracy %s, mean IoU %s, %.2f images/s; written to %s", images,
