@@ -61,7 +61,7 @@ def test_wrong_use_is_one_line():
         summary.main([])
     done = subprocess.run([sys.executable, "tools/summary.py", "voc_rna-z_cls21_s8"], cwd=ROOT,
                           capture_output=True, text=True)
-    assert done.returncode == 1 and done.stdout == ""
+    assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "known are rna-a" in done.stderr
 
 
