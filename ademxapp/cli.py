@@ -1,10 +1,13 @@
 """What every command line program shares: its errors, its devices, its arguments' types."""
 import argparse
 import importlib
+import logging
 import os
 import sys
 
 from ademxapp import backend
+
+LOG = "ademxapp"  # the logger of the programs
 
 
 class UsageError(ValueError):
@@ -28,6 +31,11 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
         return super()._get_help_string(action)
 
 
+def make_parser(description):
+    """A parser whose help keeps the lines of `description`."""
+    return Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
+
+
 def run(module_name):
     """Import a program's module, call its `main()` and end the process.
 
@@ -46,8 +54,17 @@ def run(module_name):
         if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *_mxnet_errors())):
             raise
         print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+        _tell_log_files(f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
     sys.exit(status)
+
+
+def _tell_log_files(message):
+    """Write to the program's log files, if it has opened any, and not to stderr."""
+    log = logging.getLogger(LOG)
+    for handler in log.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.emit(log.makeRecord(LOG, logging.ERROR, __file__, 0, message, (), None))
 
 
 def one_line(error):
@@ -81,14 +98,16 @@ def number(kind, minimum=None, maximum=None):
     return convert
 
 
-def numbers(kind, minimum=None, count=None):
-    """An argparse type: a comma-separated list of numbers, as a tuple."""
+def numbers(kind, minimum=None, count=None, distinct=False):
+    """An argparse type: a comma-separated list of numbers, as a tuple; `distinct`: none of them twice."""
     one = number(kind, minimum)
 
     def convert(text):
         values = tuple(one(part) for part in text.split(","))
         if count is not None and len(values) != count:
             raise argparse.ArgumentTypeError(f"{text!r} has {len(values)} numbers, wanted {count}")
+        if distinct and len(set(values)) < len(values):
+            raise argparse.ArgumentTypeError(f"{text!r} names a number twice")
         return values
     return convert
 

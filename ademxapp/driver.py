@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 import ademxapp
 from ademxapp.backend import check_card, mx
-from ademxapp.cli import Formatter, Parser, UsageError, existing_file, number, numbers
+from ademxapp.cli import LOG, UsageError, existing_file, number, numbers
 from ademxapp.data.lists import scan_tree
 from ademxapp.data.loader import KINDS, Loader
 from ademxapp.files import write_json
 from ademxapp.symbol import label_epoch, label_stem, parse_label
+from ademxapp.symbol.heads import TOP
 from ademxapp.training import optimizers, schedules
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.parameters import (
@@ -35,6 +36,8 @@ SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
 # What may differ between two runs that are the same run: where it runs, where its files are, how it tells.
 NO_MATTER = ("output", "overwrite", "debug", "log_file", "gpus", "cpus", "prefetch_threads", "prefetcher",
              "cache_images", "resume", "stop_epoch", "check_start", "check_step", "from_epoch")
+# Recorded, but no reason to call two runs different: the same files may lie elsewhere.
+PLACES = ("data_root",)
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,6 @@ class Recipe:
 
 CLASSIFICATION = Recipe(optimizers.TorchNesterov.__name__.lower(), False, False, lambda base_lr: 1e-6)
 SEGMENTATION = Recipe("sgd", True, True, lambda base_lr: min(base_lr / 100, 1e-6))
-
-
-def make_parser(description):
-    """A parser whose help keeps the lines of `description`."""
-    return Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
 def add_shared_arguments(parser, base_lr, weight_decay, check_step):
@@ -71,7 +69,8 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
 
     group = parser.add_argument_group("devices")
     where = group.add_mutually_exclusive_group()
-    where.add_argument("--gpus", type=numbers(int, 0), metavar="0,1,…", help="cards (default: the first, if any)")
+    where.add_argument("--gpus", type=numbers(int, 0, distinct=True), metavar="0,1,…",
+                       help="cards (default: the first, if any)")
     where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="CPU devices to divide batches among")
     group.add_argument("--kvstore", choices=("local", "device"), default="device", help="where gradients are added up")
 
@@ -105,7 +104,8 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--resume", action="store_true", help="go on from the run's last snapshot")
 
     group = parser.add_argument_group("testing")
-    group.add_argument("--test-scales", type=numbers(int, 1), metavar="N,N,…", help="lengths of the images' side")
+    group.add_argument("--test-scales", type=numbers(int, 1, distinct=True), metavar="N,N,…",
+                       help="lengths of the images' side")
     group.add_argument("--test-flipping", action="store_true", help="average with the mirrored image")
     group.add_argument("--tag", help="ends the name of the test's folder")
     group.add_argument("--overwrite", action="store_true", help="replace the result of a test with other arguments")
@@ -120,6 +120,7 @@ def run_label(args):
     except ValueError as error:
         raise UsageError(str(error)) from None
     args.model = label_stem(args.model or args.weights)
+    args.weights = args.weights and os.path.normpath(args.weights)
     args.dataset = args.dataset or label.dataset
     args.data_root = args.data_root or os.path.join("data", args.dataset)
     if args.output is None:
@@ -178,7 +179,7 @@ def open_log(args):
     """A log to stderr and to `--log-file`; its first lines say what runs."""
     path = args.log_file or os.path.join(args.output, f"{args.model}.log")
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    log = logging.getLogger("ademxapp")
+    log = logging.getLogger(LOG)
     log.setLevel(logging.DEBUG if args.debug else logging.INFO)
     log.propagate = False
     for handler in list(log.handlers):
@@ -275,7 +276,7 @@ def starting_point(args, shapes, log):
         require_exact(parameters, shapes, args.weights)
         log.info("going on from %s, epoch %d, without momentum", args.weights, args.from_epoch)
         return parameters, None
-    parameters, transfer = start_from(parameters, shapes, args.seed, args.weights)
+    parameters, transfer = start_from(parameters, shapes, TOP, args.seed, args.weights)
     log.info("from %s: %s", args.weights, transfer)
     return parameters, None
 
@@ -283,7 +284,7 @@ def starting_point(args, shapes, log):
 def _require_same_run(args, before):
     now = what_matters(args)
     changed = [f"{name} was {before.get(name)}, now {now[name]}" for name in now
-               if name not in ("weights", "phase") and now[name] != before.get(name)]
+               if name not in (*PLACES, "weights", "phase") and now[name] != before.get(name)]
     if changed:
         raise UsageError(f"--resume goes on with the snapshot's arguments, but {'; '.join(changed)}")
 
@@ -299,10 +300,12 @@ def test_folder(args):
     path = os.path.join(folder, "result.json")
     if os.path.isfile(path) and not args.overwrite:
         before, now = read_result(path)["arguments"], what_matters(args)
-        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        changed = sorted(name for name in {*before, *now} - set(PLACES) if before.get(name) != now.get(name))
         if changed:
             raise UsageError(f"{folder} holds the result of a test with another {', '.join(changed)}: give this one a "
                              "--tag, or replace that one with --overwrite")
+    if os.path.isfile(path):  # from here on it would not be the result of the pictures beside it
+        os.unlink(path)
     os.makedirs(folder, exist_ok=True)
     return folder
 

@@ -3,7 +3,7 @@
 Train Model A1 at an eighth of its width on a folder tree <data-root>/train/<class>/<image>, then test it:
 
     python iclass/ilsvrc.py --model imagenette128_rna-a1-w0.125_cls10 --data-root $ADEMXAPP_DATA/imagenette128 \\
-        --crop-size 96 --batch-images 64 --lr-type linear --base-lr 0.05 --to-epoch 20
+        --crop-size 96 --batch-images 64 --lr-type linear --base-lr 0.1 --to-epoch 20
     python iclass/ilsvrc.py --phase val --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0020.params \\
         --data-root $ADEMXAPP_DATA/imagenette128 --split val --test-scales 128
 
@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import UsageError, numbers
+from ademxapp.cli import UsageError, make_parser, numbers
 from ademxapp.data import transforms
 from ademxapp.data.lists import read_classification_list
 from ademxapp.data.loader import Loader
@@ -52,7 +52,7 @@ def main(argv=None):
 
 def build_parser():
     """The driver's arguments."""
-    parser = driver.make_parser(__doc__)
+    parser = make_parser(__doc__)
     driver.add_shared_arguments(parser, base_lr=0.1, weight_decay=1e-4, check_step=1)
     group = parser.add_argument_group("classification")
     group.add_argument("--crop-area-range", type=numbers(float, 0.001, count=2), default=(0.08, 1.0),
@@ -84,7 +84,7 @@ def val(args, label, settings, record):
     """Test a network: errors of the probabilities averaged over crops, then flips, then sizes."""
     driver.require_testing_arguments(args, (settings.test_crop,))
     if args.phase == "test":
-        raise UsageError("--phase test is not there yet: --phase val scores a split that has labels")
+        raise UsageError("classification has no --phase test: --phase val scores a split that has labels")
     args.batch_images = args.batch_images or 10
     samples = find_samples(args, label)
     symbol = classification_symbol(label, options(args, training=False))

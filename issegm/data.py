@@ -30,7 +30,7 @@ class TrainCrops:
     def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3), cache=False):
         self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
         self.origin_size, self.rates = origin_size, rates
-        self.mean, self.std = settings.mean, settings.std
+        self.mean, self.std, self.interpolation = settings.mean, settings.std, settings.interpolation
         self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
         self._cache = {} if cache else None
 
@@ -71,7 +71,8 @@ class TrainCrops:
         columns, x0, x1 = self._visible(left, image.shape[1], rate)
         size = (rows.stop - rows.start, columns.stop - columns.start)
         if min(size) > 0:
-            canvas[rows, columns] = np.asarray(resize(Image.fromarray(image), size, (x0, y0, x1, y1)))
+            canvas[rows, columns] = np.asarray(resize(Image.fromarray(image), size, (x0, y0, x1, y1),
+                                                      self.interpolation))
         return canvas
 
     def _visible(self, start, side, rate):

@@ -5,8 +5,8 @@ Fine-tune a classification network of the same features on CamVid, then test it:
     python tools/prepare.py camvid --root $ADEMXAPP_DATA/camvid
     python issegm/voc.py --phase train --model camvid_rna-a1-w0.125_cls11_s8 --data-root $ADEMXAPP_DATA/camvid \\
         --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0020.params --crop-size 240 --batch-images 8 \\
-        --lr-type linear --base-lr 0.01 --to-epoch 30
-    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0030.params \\
+        --lr-type linear --base-lr 0.01 --to-epoch 35
+    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0035.params \\
         --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 480 --test-flipping
 
 The released Model A1 on PASCAL VOC:
@@ -27,7 +27,7 @@ from collections import Counter
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import UsageError, number, numbers
+from ademxapp.cli import UsageError, make_parser, number, numbers
 from ademxapp.data.images import stem, write_png
 from ademxapp.data.lists import read_segmentation_list
 from ademxapp.evaluation.confusion import Confusion, most_frequent_class_scores
@@ -62,7 +62,7 @@ def main(argv=None):
 
 def build_parser():
     """The driver's arguments."""
-    parser = driver.make_parser(__doc__)
+    parser = make_parser(__doc__)
     driver.add_shared_arguments(parser, base_lr=0.0016, weight_decay=5e-4, check_step=4)
     group = parser.add_argument_group("segmentation")
     group.add_argument("--origin-size", type=number(int, 1), metavar="PIXELS", help="training: the longer side is "
@@ -124,7 +124,7 @@ def val(args, label, record, settings, stride):
     log = driver.open_log(args)
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
     dense = DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
-                          not record.same_size, args.batch_images)
+                          not record.same_size, args.batch_images, settings.interpolation)
     confusion, watch = Confusion(record.classes), driver.Stopwatch()
 
     def read(sample):

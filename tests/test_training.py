@@ -14,6 +14,7 @@ from reference import golden_parameters
 from ademxapp.backend import mx
 from ademxapp.files import replacing, write_json
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
+from ademxapp.symbol.heads import TOP
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.initialise import initial_parameters
 from ademxapp.training.metrics import TrainingMetric
@@ -186,7 +187,7 @@ def segmentation_shapes(label=SEGMENTATION, head="2conv"):
     ("2conv", {"conv6a_weight", "conv6a_bias", "linear6_weight", "linear6_bias"}),
     ("1conv", {"linear6_weight", "linear6_bias"})])
 def test_the_top_starts_afresh_and_the_old_top_is_left(classifier, head, started):
-    parameters, transfer = start_from(classifier, segmentation_shapes(head=head), 2, "w.params")
+    parameters, transfer = start_from(classifier, segmentation_shapes(head=head), TOP, 2, "w.params")
     assert set(transfer.started) == started and set(transfer.left) == {"linear5_weight", "linear5_bias"}
     assert set(transfer.taken) == set(classifier.all) - {"linear5_weight", "linear5_bias"}
     assert set(parameters.all) == set(transfer.taken) | started
@@ -198,14 +199,14 @@ def test_the_top_starts_afresh_and_the_old_top_is_left(classifier, head, started
 
 def test_a_top_of_the_same_name_and_another_shape_starts_afresh():
     segmenter = start_afresh(segmentation_shapes(head="1conv"), 0)
-    _, transfer = start_from(segmenter, segmentation_shapes(head="2conv"), 0, "w.params")
+    _, transfer = start_from(segmenter, segmentation_shapes(head="2conv"), TOP, 0, "w.params")
     # The bias has the same name and shape in both, and is taken.
     assert {"conv6a_weight", "conv6a_bias", "linear6_weight"} <= set(transfer.started) and not transfer.left
 
 
 def test_what_fits_is_taken_as_a_whole():
     segmenter = start_afresh(segmentation_shapes(), 0)
-    _, transfer = start_from(segmenter, segmentation_shapes(), 0, "w.params")
+    _, transfer = start_from(segmenter, segmentation_shapes(), TOP, 0, "w.params")
     assert not transfer.started and not transfer.left
 
 
@@ -217,13 +218,13 @@ def without(parameters, name):
 @pytest.mark.parametrize("name", ["conv1a_weight", "bn7_gamma", "bn7_moving_var"])
 def test_any_other_difference_is_an_error_that_names_it(classifier, name):
     with pytest.raises(ValueError, match=f"w.params does not fit the network: {name} is missing"):
-        start_from(without(classifier, name), segmentation_shapes(), 0, "w.params")
+        start_from(without(classifier, name), segmentation_shapes(), TOP, 0, "w.params")
     more = Parameters({**classifier.args, "strange_weight": mx.nd.ones((2,))}, classifier.auxs)
     with pytest.raises(ValueError, match="strange_weight is not in the network"):
-        start_from(more, segmentation_shapes(), 0, "w.params")
+        start_from(more, segmentation_shapes(), TOP, 0, "w.params")
     wide = segmentation_shapes("demo_rna-a1-w0.06_cls6_s8")
     with pytest.raises(ValueError, match=r"conv1a_weight has shape 3x3x3x3, wanted 4x3x3x3.*and \d+ more.*--model"):
-        start_from(classifier, wide, 0, "w.params")
+        start_from(classifier, wide, TOP, 0, "w.params")
 
 
 def test_testing_and_resuming_take_nothing_but_the_same_parameters(classifier):

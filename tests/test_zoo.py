@@ -20,9 +20,9 @@ from ademxapp.symbol import (
     segmentation_symbol,
 )
 from ademxapp.symbol.layers import Scope
+from ademxapp.training.parameters import INPUTS, parameter_shapes
 
 STORED = json.loads((Path(__file__).parent / "golden" / "networks.json").read_text())
-INPUTS = ("data", "softmax_label")
 NETWORKS = known_networks()
 DENSE = [name for name in NETWORKS if network(name).dense_features]
 FIXED = SymbolOptions(bn_use_global_stats=True)
@@ -67,7 +67,7 @@ def test_parameters_are_the_stored(name):
     symbol = classification_symbol(f"x_{name}_cls{10 if crop == 32 else 1000}")
     names = symbol.list_arguments() + symbol.list_auxiliary_states()
     assert len(set(names)) == len(names)
-    arguments, statistics = graph.parameter_shapes(symbol, (1, 3, crop, crop))
+    arguments, statistics = parameter_shapes(symbol, data=(1, 3, crop, crop))
     assert {key: list(shape) for key, shape in {**arguments, **statistics}.items()} == STORED[name]
 
 
@@ -150,7 +150,7 @@ def test_parameter_counts_are_the_published(name, millions):
 
 
 def test_width_multiplies_channels_but_not_classes():
-    shapes = graph.parameter_shapes(classification_symbol("x_rn-50-w0.25_cls7"), (1, 3, 64, 64))[0]
+    shapes = parameter_shapes(classification_symbol("x_rn-50-w0.25_cls7"), data=(1, 3, 64, 64))[0]
     assert shapes["conv1_weight"] == (16, 3, 7, 7)
     assert shapes["res5c_branch2c_weight"] == (512, 128, 1, 1)
     assert shapes["linear7_weight"] == (7, 512)

@@ -19,8 +19,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from ademxapp.backend import check_card, mx
-from ademxapp.cli import UsageError, number
-from ademxapp.driver import make_parser
+from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.files import write_text
 from ademxapp.inspection.published import TABLE1
 from ademxapp.inspection.speed import Runner, fitting_images, free_bytes, race

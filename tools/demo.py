@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from ademxapp.driver import make_parser
+from ademxapp.cli import make_parser
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.training.progress import clock
 

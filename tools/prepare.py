@@ -17,10 +17,9 @@ import os
 
 from tqdm import tqdm
 
-from ademxapp.cli import UsageError, number
+from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.data import scenes
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.driver import make_parser
 from issegm.datasets import DATASETS
 
 DEMO_SCENES = {"train": 360, "val": 60}
@@ -66,6 +65,10 @@ def prepare_camvid(args):
     """<root>/{train,val}.txt with lines `image label`, as SegNet's copy of CamVid has them."""
     for split in ("train", "val"):
         rows = [line.split() for line in _lines(args, f"{split}.txt")]
+        wrong = [number for number, row in enumerate(rows, 1) if len(row) != 2]
+        if wrong:
+            raise ValueError(f"{os.path.join(args.root, split)}.txt, line {wrong[0]}: wanted an image and a label, "
+                             "separated by a space")
         yield _write_pairs(args, "camvid", split, rows)
 
 

@@ -14,10 +14,10 @@ import os
 
 import numpy as np
 
-from ademxapp.cli import number
+from ademxapp.cli import make_parser, number
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
 from ademxapp.data.lists import read_segmentation_list
-from ademxapp.driver import make_parser, read_result
+from ademxapp.driver import read_result
 from ademxapp.evaluation.pictures import RIGHT, WRONG, contact_sheet, correct_picture
 from issegm.data import read_pair
 from issegm.datasets import dataset_record

@@ -21,8 +21,7 @@ import sys
 
 import yaml
 
-from ademxapp.cli import UsageError, existing_file
-from ademxapp.driver import make_parser
+from ademxapp.cli import UsageError, existing_file, make_parser
 from tools.results_page import results_page
 
 STAGE_FIELDS = {"name", "command", "makes"}

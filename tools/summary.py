@@ -21,8 +21,7 @@ import json
 import os
 from dataclasses import asdict
 
-from ademxapp.cli import UsageError, number
-from ademxapp.driver import make_parser
+from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.files import replacing, write_json, write_text
 from ademxapp.inspection.costs import (
     TASKS,

@@ -32,6 +32,8 @@ class DenseSettings:
         Pad inputs to a square of the scale; else to the scaled image (for datasets whose images have all one size).
     batch : int
         Inputs per forward pass.
+    interpolation : str
+        How images are scaled (see `ademxapp.data.resize`).
     """
 
     mean: tuple
@@ -41,6 +43,7 @@ class DenseSettings:
     flipping: bool = False
     square: bool = True
     batch: int = 1
+    interpolation: str = "adaptive"
 
     def __post_init__(self):
         if self.stride % self.steps:
@@ -103,7 +106,7 @@ def predict_dense(predict, image, scale, settings):
 def scaled_pixels(image, scale, settings):
     """The image with its longer side equal to `scale`, normalised: (3, h, w) float32."""
     size = scaled_size(image.shape[:2], scale, longer=True)
-    scaled = np.asarray(resize(Image.fromarray(image), size))
+    scaled = np.asarray(resize(Image.fromarray(image), size, interpolation=settings.interpolation))
     return transforms.apply_colour_map(scaled, *transforms.normalisation(settings.mean, settings.std))
 
 

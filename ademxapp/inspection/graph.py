@@ -7,7 +7,8 @@ from typing import Tuple
 
 import numpy as np
 
-INPUTS = ("data", "softmax_label")
+from ademxapp.training.parameters import parameter_shapes
+
 WEIGHTED = ("Convolution", "FullyConnected")
 _BRANCH = re.compile(r"(?P<scale>half_)?(?:res|conv_|pool_)(?P<unit>.+?)_(?:branch.+|up)")
 _NUMBERED = re.compile(r"(?P<scale>half_)?(?P<unit>conv\d+)_\d+")
@@ -82,18 +83,10 @@ def depth(symbol):
     return max(longest)
 
 
-def parameter_shapes(symbol, data_shape):
-    """Shapes of the parameters: (arguments, auxiliary states), dictionaries by name in the symbol's order."""
-    arg_shapes, _, aux_shapes = symbol.infer_shape(data=tuple(data_shape))
-    arguments = dict(zip(symbol.list_arguments(), arg_shapes))
-    return ({name: shape for name, shape in arguments.items() if name not in INPUTS},
-            dict(zip(symbol.list_auxiliary_states(), aux_shapes)))
-
-
 def parameter_counts(symbol, data_shape):
     """Numbers in the parameters, and in BN's moving statistics: (int, int)."""
     return tuple(sum(int(np.prod(shape)) for shape in shapes.values())
-                 for shapes in parameter_shapes(symbol, data_shape))
+                 for shapes in parameter_shapes(symbol, data=tuple(data_shape)))
 
 
 def _output_shapes(symbol, data_shape):

@@ -1,5 +1,10 @@
 """What stands between the features and the loss: class scores."""
+import re
+
 from ademxapp.symbol import layers
+
+# Parameters of what stands on the features, which another task starts afresh; VGG16's fc6 and fc7 change their kernels.
+TOP = re.compile(r"(linear\d+|conv6a|fc6|fc7)_(weight|bias)")
 
 HEADS = ("2conv", "1conv")
 HEAD_CHANNELS = 512

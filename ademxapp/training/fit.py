@@ -97,8 +97,8 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, optimizer_state
                    begin_epoch=plan.from_epoch, num_epoch=plan.stop_epoch,
                    batch_end_callback=after_batch, epoch_end_callback=after_epoch)
     finally:
-        progress.close()
         loader.close()
+        progress.close()
     return Parameters(*module.get_params())
 
 

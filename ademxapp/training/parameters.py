@@ -1,6 +1,5 @@
 """Parameter files, and whether they fit a network."""
 import os
-import re
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -9,7 +8,6 @@ from ademxapp.files import replacing, write_text
 from ademxapp.training.initialise import initial_parameters
 
 INPUTS = ("data", "softmax_label")
-TOP = re.compile(r"(linear\d+|conv6a)_(weight|bias)")
 _SHOWN = 4
 
 
@@ -109,11 +107,11 @@ def require_exact(parameters, shapes, source):
         raise ValueError(_problem_line(problems, source))
 
 
-def start_from(parameters, shapes, seed, source):
+def start_from(parameters, shapes, top, seed, source):
     """Parameters for a network that starts from another label's weights.
 
-    The parameters of the top that the source lacks or has in another shape are initialised; the source's own top is
-    left aside.
+    The parameters of the top, those whose names match the pattern `top`, are initialised where the source lacks them
+    or has them in another shape; the source's own top is left aside.
 
     Returns
     -------
@@ -125,7 +123,7 @@ def start_from(parameters, shapes, seed, source):
         For any other difference.
     """
     found = dict(differences(parameters, shapes))
-    wrong = [(name, problem) for name, problem in found.items() if not TOP.fullmatch(name)]
+    wrong = [(name, problem) for name, problem in found.items() if not top.fullmatch(name)]
     if wrong:
         raise ValueError(_problem_line(wrong, source))
     wanted = {**shapes[0], **shapes[1]}

@@ -14,11 +14,11 @@ sys.path[0] = str(HERE.parents[1])
 
 def parameters(name):
     """{parameter: shape} of a network's classifier, moving statistics included, in the order of the symbol."""
-    from ademxapp.inspection.graph import parameter_shapes
     from ademxapp.symbol import classification_symbol, network
+    from ademxapp.training.parameters import parameter_shapes
     crop = network(name).input.train_crop
     arguments, statistics = parameter_shapes(classification_symbol(f"x_{name}_cls{10 if crop == 32 else 1000}"),
-                                             (1, 3, crop, crop))
+                                             data=(1, 3, crop, crop))
     return {key: list(shape) for key, shape in {**arguments, **statistics}.items()}
 
 
