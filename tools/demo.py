@@ -21,6 +21,7 @@ import numpy as np
 
 from ademxapp.cli import make_parser
 from ademxapp.evaluation.confusion import most_frequent_class_scores
+from ademxapp.files import write_text
 from ademxapp.training.progress import clock
 
 NETWORK = "rna-a1-w0.125"
@@ -41,7 +42,9 @@ def main(argv=None):
         status = subprocess.run([sys.executable] + command).returncode
         if status:
             return status
-    print(summary(args.output, time.monotonic() - start))
+    text = summary(args.output, time.monotonic() - start)
+    write_text(os.path.join(args.output, "summary.txt"), text)
+    print(f"\n{text}", end="")
     return 0
 
 
@@ -92,8 +95,8 @@ def summary(output, seconds):
     lines = [f"{task:16} {name:14} {score:5.1f} %   (the most frequent class: {constant:.1f} %)"
              for task, name, score, constant in scores]
     return "\n".join([
-        f"\n== Done in {clock(seconds)}, tested on {classification['images']} patches and {segmentation['images']} "
+        f"== Done in {clock(seconds)}, tested on {classification['images']} patches and {segmentation['images']} "
         "scenes not trained on\n", *lines, "",
         f"{'pictures':16} {os.path.join(output, 'sheet.png')}",
         f"{'':16} {os.path.join(output, f'{SEGMENT}_ep-{SEGMENT_EPOCHS:04d}')}",
-        f"{'curves':16} {os.path.join(output, CLASSIFY)}.png, {os.path.join(output, SEGMENT)}.png"])
+        f"{'curves':16} {os.path.join(output, CLASSIFY)}.png, {os.path.join(output, SEGMENT)}.png", ""])
