@@ -3,6 +3,9 @@ import json
 import re
 from pathlib import Path
 
+from ademxapp.inspection.costs import costs, default_setting, read_label
+from ademxapp.inspection.memory import MIB
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 
@@ -28,6 +31,19 @@ def test_memory_figure():
     mean = sum(ratios) / len(ratios)
     farthest = max(abs(ratio / mean - 1) for ratio in ratios)
     assert f"within {100 * farthest:.1f} %" in (ROOT / "README.md").read_text()
+
+
+def test_recomputation_figures():
+    label = read_label("voc_rna-a1_cls21_s8")
+    found = costs(label, default_setting(label, None, None, None, "1conv", "softmax"))
+    figures = f"{found.recomputed_bytes // MIB:,} instead of {found.training_bytes // MIB:,} MiB"
+    assert figures in (ROOT / "README.md").read_text()
+
+
+def test_demo_figures():
+    summary = (RESULTS / "demo" / "summary.txt").read_text()
+    block = "\n".join("    " + line if line else "" for line in summary.split("\n\npictures")[0].splitlines())
+    assert block in (ROOT / "README.md").read_text()
 
 
 def test_links_lead_somewhere():
