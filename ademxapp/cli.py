@@ -48,12 +48,12 @@ def run(module_name):
         backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        sys.stderr.write(f"{program}: interrupted\n")
         status = 130
     except Exception as error:
         if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *_mxnet_errors())):
             raise
-        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+        sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
     sys.exit(status)
