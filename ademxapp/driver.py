@@ -304,10 +304,15 @@ def test_folder(args):
         if changed:
             raise UsageError(f"{folder} holds the result of a test with another {', '.join(changed)}: give this one a "
                              "--tag, or replace that one with --overwrite")
-    if os.path.isfile(path):  # from here on it would not be the result of the pictures beside it
-        os.unlink(path)
     os.makedirs(folder, exist_ok=True)
     return folder
+
+
+def discard_result(folder):
+    """Remove the `result.json` of an earlier test: it would not be that of the pictures written from now on."""
+    path = os.path.join(folder, "result.json")
+    if os.path.isfile(path):
+        os.unlink(path)
 
 
 def read_result(path):

@@ -92,6 +92,7 @@ def val(args, label, settings, record):
     folder = driver.test_folder(args)
     log = driver.open_log(args)
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
+    driver.discard_result(folder)
     watch = driver.Stopwatch()
     scales = sorted(set(args.test_scales), reverse=True)
     probs = np.mean([scale_probabilities(args, predictor, samples, scale, settings) for scale in scales], 0)

@@ -125,6 +125,7 @@ def val(args, label, record, settings, stride):
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
     dense = DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
                           not record.same_size, args.batch_images, settings.interpolation)
+    driver.discard_result(folder)
     confusion, watch = Confusion(record.classes), driver.Stopwatch()
 
     def read(sample):
