@@ -18,7 +18,7 @@ def results_page(recipe_path, recipe, output, out):
     os.makedirs(folder, exist_ok=True)
     trainings = [training_seconds(stage["log"].format(output=output)) for stage in recipe["stages"] if "log" in stage]
     parts = [f"# {recipe['title']}", recipe.get("about", "").strip(),
-             f"The trainings took {clock(sum(trainings))} in all.",
+             f"The trainings took {clock(sum(trainings))} in all.", " ".join(recipe.get("notes", "").split()),
              f"All of it is one command: `python tools/reproduce.py run {recipe_path} --data $ADEMXAPP_DATA`. "
              f"This page was made by `python tools/reproduce.py page {recipe_path} --out {out}`."]
     for stage in recipe["stages"]:
