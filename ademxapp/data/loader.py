@@ -36,7 +36,8 @@ class Loader(mx.io.DataIter):
     part, parts : int
         Read the `part`-th of `parts` equal shares of every epoch.
 
-    An exception of a worker, or its death, is raised by `next`; both name the sample's files.
+    `late` counts the batches that were not ready when they were asked for. An exception of a worker, or its death, is
+    raised by `next`; both name the sample's files.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False, drop_last=False, seed=0, workers=1, kind="thread",
@@ -49,7 +50,7 @@ class Loader(mx.io.DataIter):
                              "use a smaller --batch-images")
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
-        self.epoch, self._pending, self._pool = 0, collections.deque(), None
+        self.epoch, self.late, self._pending, self._pool = 0, 0, collections.deque(), None
         self._processes, self._idle = [], queue.SimpleQueue()
         self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
         self.provide_data = [mx.io.DataDesc("data", (batch_size,) + tuple(dataset.data_shape))]
@@ -87,6 +88,7 @@ class Loader(mx.io.DataIter):
         if not self._pending:
             raise StopIteration
         futures = self._pending[0]
+        self.late += not all(future.done() for future in futures)
         samples = [future.result() for future in futures]
         self._pending.popleft()
         data, label = (mx.nd.array(np.stack(arrays), dtype=np.float32) for arrays in zip(*samples))
