@@ -2,6 +2,7 @@
 
     python tools/report.py sheet output/voc_rna-a1_cls21_s8_ep-0001 --out sheet.png
     python tools/report.py sheet output/camvid_rna-a1_cls11_s8_ep-0030 --images 4 --pick spread --out sheet.png
+    python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --out output/seen
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -14,13 +15,14 @@ import os
 
 import numpy as np
 
-from ademxapp.cli import make_parser, number
+from ademxapp.cli import Formatter, make_parser, number
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
 from ademxapp.data.lists import read_segmentation_list
 from ademxapp.driver import read_result
-from ademxapp.evaluation.pictures import RIGHT, WRONG, contact_sheet, correct_picture
+from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, contact_sheet, correct_picture
 from issegm.data import read_pair
 from issegm.datasets import dataset_record
+from tools.reporting import data
 
 CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")
@@ -36,8 +38,13 @@ def main(argv=None):
     command.add_argument("--images", type=number(int, 1), default=6, help="how many")
     command.add_argument("--pick", choices=PICKS, default="spread", help="which: the first, some evenly from worst to "
                          "best, the worst, the best")
+    command.set_defaults(run=sheet)
+    command = commands.add_parser("data", help="what training sees: samples of a list and the crops made of them, PNG",
+                                  formatter_class=Formatter, allow_abbrev=False)
+    data.add_arguments(command)
+    command.set_defaults(run=data.run)
     args = parser.parse_args(argv)
-    sheet(args)
+    args.run(args)
 
 
 def sheet(args):
@@ -80,9 +87,7 @@ def pictures(sample, folder, record):
 
 def coloured(classes, record):
     """Class indices (H, W) in the dataset's colours, white where they do not count: (H, W, 3) uint8."""
-    colours = np.full((256, 3), 255, np.uint8)
-    colours[:record.classes] = record.palette[list(record.label_ids)]
-    return colours[classes]
+    return class_colours(record.palette, record.label_ids)[classes]
 
 
 def _label(path):

@@ -1,9 +1,11 @@
-"""Pictures of results: correctness, and sheets as in the paper's Figures 5 to 11."""
+"""Pictures: correctness, labels drawn over images, sheets as in the paper's Figures 5 to 11, and captioned grids."""
 import numpy as np
 from PIL import Image, ImageDraw
 
 RIGHT, WRONG, IGNORED = 127, 0, 255
 GAP, CAPTION = 6, 16
+GROUND = (225, 225, 225)  # not white: that stands for what does not count
+HATCH = 8  # pixels from one line to the next where labels do not count
 
 
 def correct_picture(truth, predicted, classes):
@@ -11,6 +13,34 @@ def correct_picture(truth, predicted, classes):
     picture = np.where(truth == predicted, RIGHT, WRONG).astype(np.uint8)
     picture[truth >= classes] = IGNORED
     return picture
+
+
+def class_colours(palette, label_ids):
+    """Colours of class indices, (256, 3) uint8: the palette's at the classes' label ids, white for all others."""
+    colours = np.full((256, 3), 255, np.uint8)
+    colours[:len(label_ids)] = np.asarray(palette)[list(label_ids)]
+    return colours
+
+
+def labels_over(image, classes, colours):
+    """Labels drawn half transparent over an image, hatched where they do not count.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W, 3) uint8.
+    classes : ndarray
+        (h, w) class indices, 255 where none counts; enlarged to the image without mixing.
+    colours : ndarray
+        (256, 3) uint8, by class index.
+    """
+    height, width = image.shape[:2]
+    classes = np.asarray(Image.fromarray(classes.astype(np.uint8)).resize((width, height), Image.NEAREST))
+    picture = (image.astype(np.uint16) + colours[classes] + 1) // 2
+    ignored = classes == IGNORED
+    lines = (np.arange(height)[:, None] + np.arange(width)) % HATCH < 2
+    picture[ignored] = np.where(lines[..., None], 255, image)[ignored]
+    return picture.astype(np.uint8)
 
 
 def contact_sheet(rows, captions, height=180):
@@ -28,7 +58,7 @@ def contact_sheet(rows, captions, height=180):
     ndarray
         (H, W, 3) uint8.
     """
-    pictures = [[_at_height(picture, height) for picture in row] for row in rows]
+    pictures = [[Image.fromarray(at_height(picture, height)) for picture in row] for row in rows]
     widths = [max(picture.width for picture in column) for column in zip(*pictures)]
     size = sum(widths) + GAP * (len(widths) + 1), CAPTION + (height + GAP) * len(rows) + GAP
     sheet = Image.new("RGB", size, "white")
@@ -41,8 +71,72 @@ def contact_sheet(rows, captions, height=180):
     return np.asarray(sheet)
 
 
-def _at_height(picture, height):
+def captioned_grid(pictures, captions, columns, legend=()):
+    """Pictures in rows of `columns`, each with a caption under it, and a legend of colours at the foot.
+
+    Parameters
+    ----------
+    pictures : list of ndarray
+        (H, W, 3) or (H, W) uint8 each, all of one height.
+    captions : list of str
+        Cut off where they are wider than their column.
+    legend : list of ((r, g, b), str)
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8.
+    """
+    widths = [max(picture.shape[1] for picture in pictures[column::columns]) for column in range(columns)
+              if column < len(pictures)]
+    line, rows = pictures[0].shape[0] + CAPTION + GAP, -(-len(pictures) // columns)
+    width = sum(widths) + GAP * (len(widths) + 1)
+    entries = _legend_places(legend, width)
+    foot = entries[-1][1] + CAPTION + GAP if entries else 0
+    sheet = Image.new("RGB", (width, GAP + rows * line + foot), GROUND)
+    draw = ImageDraw.Draw(sheet)
+    for index, (picture, caption) in enumerate(zip(pictures, captions)):
+        row, column = divmod(index, columns)
+        left, top = GAP + sum(widths[:column]) + GAP * column, GAP + row * line
+        sheet.paste(Image.fromarray(picture).convert("RGB"), (left, top))
+        draw.text((left, top + line - CAPTION - GAP + 1), _fitting(draw, caption, widths[column]), fill="black")
+    for (colour, name), (left, top) in zip(legend, entries):
+        top += GAP + rows * line
+        draw.rectangle((left, top, left + CAPTION, top + CAPTION - 4), fill=tuple(map(int, colour)), outline="black")
+        draw.text((left + CAPTION + GAP, top), _plain(name), fill="black")
+    return np.asarray(sheet)
+
+
+def at_height(picture, height):
+    """A picture, (H, W, 3) or (H, W) uint8, scaled to `height` pixels, without mixing colours where they are few."""
     image = Image.fromarray(picture).convert("RGB")
     few_colours = image.getcolors(64) is not None
     method = Image.NEAREST if few_colours else Image.LANCZOS
-    return image.resize((max(1, round(image.width * height / image.height)), height), method)
+    return np.asarray(image.resize((max(1, round(image.width * height / image.height)), height), method))
+
+
+def _legend_places(legend, width):
+    """Where each entry of a legend starts, (left, top) in pixels, in lines no wider than `width`."""
+    draw, places, left, top = ImageDraw.Draw(Image.new("RGB", (1, 1))), [], GAP, 0
+    for _, name in legend:
+        needed = CAPTION + 4 * GAP + int(draw.textlength(_plain(name)))
+        if left > GAP and left + needed > width:
+            left, top = GAP, top + CAPTION + 2
+        places.append((left, top))
+        left += needed
+    return places
+
+
+def _fitting(draw, text, width):
+    """A text that is at most `width` pixels wide; its start goes where it is longer."""
+    text = _plain(text)
+    if draw.textlength(text) <= width:
+        return text
+    while text and draw.textlength(".." + text) > width:
+        text = text[1:]
+    return ".." + text
+
+
+def _plain(text):
+    """A text in the letters that Pillow's own font has in all its versions."""
+    return text.encode("latin-1", "replace").decode("latin-1")
