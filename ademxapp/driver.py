@@ -17,6 +17,7 @@ from ademxapp.backend import check_card, mx
 from ademxapp.cli import LOG, UsageError, existing_file, number, numbers
 from ademxapp.data.lists import scan_tree
 from ademxapp.data.loader import KINDS, Loader
+from ademxapp.data.records import read_records
 from ademxapp.files import write_json
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.symbol.heads import TOP
@@ -78,7 +79,9 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--dataset", help="(default: from the label)")
     group.add_argument("--split", choices=SPLITS, default="train", help="part of the dataset")
     group.add_argument("--data-root", metavar="DIR", help="where list paths start (default: data/<dataset>)")
-    group.add_argument("--list", metavar="FILE", help="list of samples (default: data/<dataset>/<split>.lst)")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--list", metavar="FILE", help="list of samples (default: data/<dataset>/<split>.lst)")
+    source.add_argument("--records", metavar="PREFIX", help="samples packed by tools/pack.py: PREFIX.rec, PREFIX.idx")
     group.add_argument("--batch-images", type=number(int, 1), metavar="N", help="images per batch, over all devices "
                        "(default: 256 / 16 in training, 10 / 1 in testing)")
     group.add_argument("--prefetch-threads", type=number(int, 1, 256), default=1, metavar="N", help="reading workers")
@@ -138,9 +141,9 @@ def require_testing_arguments(args, default_scales=None):
 
 
 def find_samples(args, label, read_list, tree=False):
-    """Samples of a split: of `--list`, else data/<dataset>/<split>.lst, else, with `tree`, class folders.
+    """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, with `tree`, class folders.
 
-    `read_list(path)` reads a list.
+    `read_list(path)` reads a list; `tree` says that the task is classification.
     """
     default_list = os.path.join("data", args.dataset, f"{args.split}.lst")
     folder = os.path.join(args.data_root, args.split)
@@ -148,6 +151,11 @@ def find_samples(args, label, read_list, tree=False):
         if not os.path.isfile(args.list):
             raise UsageError(f"there is no list {args.list}")
         return read_list(args.list)
+    if args.records:
+        missing = [name for name in (f"{args.records}.rec", f"{args.records}.idx") if not os.path.isfile(name)]
+        if missing:
+            raise UsageError(f"there is no file {missing[0]}: --records wants what stands before .rec and .idx")
+        return read_records(args.records, label.classes if tree else None)
     if os.path.isfile(default_list):
         return read_list(default_list)
     if tree and os.path.isdir(folder):
@@ -156,7 +164,8 @@ def find_samples(args, label, read_list, tree=False):
             raise ValueError(f"there is no image in the class folders of {folder}")
         return samples
     places = [f"the list {default_list}"] + ([f"class folders in {folder}"] if tree else [])
-    raise UsageError(f"no samples found: looked for {' and '.join(places)}; --list FILE names another list")
+    raise UsageError(f"no samples found: looked for {' and '.join(places)}; --list FILE or --records PREFIX names "
+                     "others")
 
 
 def devices(args, log):

@@ -3,7 +3,7 @@ import numpy as np
 from PIL import Image
 
 from ademxapp.data import transforms
-from ademxapp.data.images import decode_rgb, read_bytes
+from ademxapp.data.images import decode_rgb
 from ademxapp.data.resize import resize, scaled_size
 
 
@@ -83,4 +83,4 @@ class TestImages:
 
 
 def _read(sample):
-    return Image.fromarray(decode_rgb(read_bytes(sample.image_path), sample.image_path))
+    return Image.fromarray(decode_rgb(sample.read()[0], sample.image_path))

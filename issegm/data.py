@@ -3,7 +3,7 @@ import numpy as np
 from PIL import Image
 
 from ademxapp.data import transforms
-from ademxapp.data.images import decode_label, decode_rgb, read_bytes
+from ademxapp.data.images import decode_label, decode_rgb
 from ademxapp.data.resize import resize
 from issegm.datasets import IGNORE
 
@@ -43,7 +43,7 @@ class TrainCrops:
 
     def load(self, index, rng):
         """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
-        image, label = read_pair(self.samples[index], self.record, self._read)
+        image, label = read_pair(self.samples[index], self.record, self._files(index))
         longer = self.origin_size * rng.uniform(*self.rates)
         rate = max(1.0, round(longer)) / max(label.shape)
         top, left = (self._start(rng, side * rate) for side in label.shape)
@@ -90,23 +90,25 @@ class TrainCrops:
         found = label[np.clip(rows, 0, label.shape[0] - 1)[:, None], np.clip(columns, 0, label.shape[1] - 1)]
         return np.where(inside, found, IGNORE)
 
-    def _read(self, path):
+    def _files(self, index):
         if self._cache is None:
-            return read_bytes(path)
-        if path not in self._cache:
-            self._cache[path] = read_bytes(path)
-        return self._cache[path]
+            return self.samples[index].read()
+        if index not in self._cache:
+            self._cache[index] = self.samples[index].read()
+        return self._cache[index]
 
 
-def read_pair(sample, record, read=read_bytes):
+def read_pair(sample, record, files=None):
     """An image (H, W, 3) uint8 and its classes (H, W) uint8, or None where the list names no label.
 
-    Raises ValueError if they cannot be decoded, differ in size, or the label has values outside the dataset's.
+    `files` are what `sample.read()` gave, if it was read before. Raises ValueError if they cannot be decoded, differ in
+    size, or the label has values outside the dataset's.
     """
-    image = decode_rgb(read(sample.image_path), sample.image_path)
-    if sample.label_image is None:
+    image_file, label_file = files or sample.read()
+    image = decode_rgb(image_file, sample.image_path)
+    if label_file is None:
         return image, None
-    label = record.to_classes(decode_label(read(sample.label_path), sample.label_path), sample.label_path)
+    label = record.to_classes(decode_label(label_file, sample.label_path), sample.label_path)
     if label.shape != image.shape[:2]:
         raise ValueError(f"{sample.label_path} has {label.shape[1]}x{label.shape[0]} pixels, its image "
                          f"{image.shape[1]}x{image.shape[0]}")
