@@ -34,6 +34,8 @@ class SegmentationDataset:
         Longest side of an image, in pixels: `--origin-size`.
     same_size : bool
         All images have one size.
+    splits : dict
+        {split: images} of the whole dataset.
     paper : dict
         {(network, head, split): {score: percent}} as published.
     """
@@ -45,6 +47,7 @@ class SegmentationDataset:
     colours: Optional[Tuple[Tuple[int, int, int], ...]] = None
     largest_side: int = 500
     same_size: bool = False
+    splits: dict = field(default_factory=dict)
     paper: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -93,12 +96,12 @@ DATASETS = {record.name: record for record in (
     SegmentationDataset("voc", (
         "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
         "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-        largest_side=500,
+        largest_side=500, splits={"train": 1464, "val": 1449, "trainval": 2913, "test": 1456, "train+": 10582},
         paper={(network, head, "val"): dict(zip(("pixel_acc", "mean_acc", "mean_iou"), scores))
                for (network, head), scores in TABLE2.items()}),
     SegmentationDataset("camvid", (
         "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist"),
-        ignored_ids=(11,), largest_side=480, same_size=True,
+        ignored_ids=(11,), largest_side=480, same_size=True, splits={"train": 367, "val": 101, "test": 233},
         colours=((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
                  (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192), (0, 0, 0))),
     SegmentationDataset("demo", DEMO_CLASSES, largest_side=168),

@@ -1,0 +1,1 @@
+"""Preparers, one module per dataset: from the downloaded tree to lists of samples."""

@@ -1,0 +1,90 @@
+"""Images with label maps: how they are checked, listed and summed up."""
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from ademxapp.data.lists import write_segmentation_list
+from issegm.data import read_pair
+from issegm.datasets import IGNORE, SegmentationDataset
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An image's (width, height), and how many of its pixels each class has; the last: those that do not count."""
+
+    size: tuple
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The samples of a segmentation dataset."""
+
+    record: SegmentationDataset
+
+    @property
+    def palette(self):
+        """Of label files, (256, 3) uint8."""
+        return self.record.palette
+
+    @property
+    def sizes(self):
+        """{split: images} of the whole dataset."""
+        return self.record.splits
+
+    def inspect(self, sample):
+        """A `Finding`; ValueError or OSError if image or label are broken or do not fit."""
+        image, label = read_pair(sample, self.record)
+        pixels = np.zeros(self.record.classes + 1, np.int64)
+        if label is not None:
+            counts = np.bincount(label.ravel(), minlength=256)
+            pixels[:-1], pixels[-1] = counts[:self.record.classes], counts[IGNORE]
+        return Finding((image.shape[1], image.shape[0]), pixels)
+
+    def write_list(self, path, samples):
+        """Write the list of `samples`."""
+        write_segmentation_list(path, samples)
+
+    def summary(self, samples, findings):
+        """Lines about sizes, classes and oddities."""
+        yield from size_lines([finding.size for finding in findings])
+        if any(size != findings[0].size for size in (finding.size for finding in findings)) and self.record.same_size:
+            yield f"odd: there are several sizes, where images of {self.record.name} have one"
+        longest = max(max(finding.size) for finding in findings)
+        if longest > self.record.largest_side:
+            yield f"odd: the longest side is {longest}, that of {self.record.name} is {self.record.largest_side}"
+        if samples[0].label_image is None:
+            yield "no labels"
+            return
+        yield from self._class_lines(np.array([finding.pixels for finding in findings]))
+        void = [sample.label_image for sample, finding in zip(samples, findings) if not finding.pixels[:-1].any()]
+        if void:
+            yield f"odd: {len(void)} labels have nothing that counts, the first {void[0]}"
+
+    def _class_lines(self, pixels):
+        """A table of classes from their pixels in each image, (images, classes + 1)."""
+        names = (*self.record.class_names, "(not counted)")
+        width = max(map(len, names))
+        yield f"{'class':{width}}  {'images':>7}  {'pixels':>15}  share"
+        for name, images, count in zip(names, (pixels > 0).sum(0), pixels.sum(0)):
+            yield f"{name:{width}}  {images:7,}  {count:15,}  {100 * count / pixels.sum():5.2f} %"
+        never = [name for name, count in zip(self.record.class_names, pixels.sum(0)) if not count]
+        if never:
+            yield f"odd: {len(never)} of {self.record.classes} classes never occur: {', '.join(never)}"
+
+
+def size_lines(sizes):
+    """Lines about images' (width, height)."""
+    counted = Counter(sizes)
+    (width, height), most = counted.most_common(1)[0]
+    if len(counted) == 1:
+        yield f"all images have {width}x{height} pixels"
+        return
+    smallest, largest = min(counted, key=_area), max(counted, key=_area)
+    yield (f"{len(counted)} sizes, from {smallest[0]}x{smallest[1]} to {largest[0]}x{largest[1]}, most often "
+           f"{width}x{height} ({most} images)")
+
+
+def _area(size):
+    return size[0] * size[1]
