@@ -26,6 +26,8 @@ class Split:
     makers : dict, optional
         For labels that the dataset ships in another form, {label path below the root: function without arguments,
         picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again.
+    notes : sequence of str
+        What is odd about the dataset's files and folders.
     """
 
     dataset: str
@@ -34,6 +36,7 @@ class Split:
     kind: object
     origins: Optional[Sequence[str]] = None
     makers: Dict[str, Callable] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ def prepare_split(split, args, workers):
     print(f"{path}: {len(samples)} images")
     for line in _oddities(split, samples, broken):
         print(f"  odd: {line}")
-    if not args.no_decode:
-        print("".join(f"  {line}\n" for line in split.kind.summary(samples, findings)), end="", flush=True)
+    lines = split.kind.summary(samples, None if args.no_decode else findings)
+    print("".join(f"  {line}\n" for line in lines), end="", flush=True)
 
 
 def lines_of(root, name):
@@ -148,6 +151,7 @@ def _write_left_out(path, broken):
 
 def _oddities(split, samples, broken):
     """What may surprise in a list's names and numbers."""
+    yield from split.notes
     wanted = split.kind.sizes.get(split.name)
     if wanted and wanted != len(samples) + len(broken):
         yield f"the whole {split.dataset} {split.name} has {wanted:,} images"

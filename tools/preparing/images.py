@@ -1,11 +1,15 @@
-"""Images with a class each: how they are checked, listed and summed up."""
+"""Images with a class each: how they are found, checked, listed and summed up."""
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Dict, Tuple
 
 from ademxapp.data.images import decode_rgb, read_bytes
-from ademxapp.data.lists import write_classification_list
+from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, write_classification_list
 from tools.preparing.pairs import size_lines
+
+UNKNOWN = -1  # the class of images whose truth is not published
+SHOWN = 10  # classes named in a line
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,73 @@ class Images:
         write_classification_list(path, samples)
 
     def summary(self, samples, findings):
-        """Lines about sizes, classes and oddities."""
-        yield from size_lines(findings)
+        """Lines about sizes, classes and oddities; none about sizes where no file was opened: `findings` is None."""
+        if findings is not None:
+            yield from size_lines(findings)
         counts = Counter(sample.class_id for sample in samples)
-        by_count = sorted(counts.values())
-        yield (f"{len(counts)} of {len(self.class_names)} classes, with {by_count[0]} to {by_count[-1]} images, "
-               f"{by_count[len(by_count) // 2]} in the median")
+        if set(counts) == {UNKNOWN}:
+            yield f"no classes: they are {UNKNOWN} in the list, which --phase test takes"
+            return
+        yield from self._class_lines(counts)
         never = [name for class_id, name in enumerate(self.class_names) if class_id not in counts]
         if never:
-            more = f", and {len(never) - 10} more" if len(never) > 10 else ""
-            yield f"odd: classes that never occur: {', '.join(never[:10])}{more}"
+            yield f"odd: {len(never)} of {len(self.class_names)} classes never occur: {_first(never)}"
+
+    def _class_lines(self, counts):
+        """The classes with their images where they are few; else in how many images they occur."""
+        if len(self.class_names) <= 2 * SHOWN:
+            width = max(map(len, self.class_names))
+            for class_id, name in enumerate(self.class_names):
+                yield f"{class_id:2} {name:{width}}  {counts[class_id]:7,} images"
+            return
+        order = sorted(counts, key=lambda class_id: (counts[class_id], class_id))
+        few, many = order[0], order[-1]
+        yield (f"{len(counts):,} of {len(self.class_names):,} classes: {counts[few]:,} images ({self.class_names[few]}) "
+               f"to {counts[many]:,} ({self.class_names[many]}), {counts[order[len(order) // 2]]:,} in the median")
+
+
+def in_class_folders(root, split, ids):
+    """Samples of `<root>/<split>/<class>/<image>`, with classes numbered by `ids`, {folder: class}; and notes.
+
+    Hidden files and folders are left out without a word, as macOS and Jupyter leave some.
+
+    Raises ValueError for a folder that `ids` does not have.
+    """
+    samples, notes = [], []
+    folders = class_folders(os.path.join(root, split))
+    strange = [name for name in folders if name not in ids]
+    if strange:
+        raise ValueError(f"{os.path.join(root, split)} has folders that are no class's: {_first(strange)}; wanted such "
+                         f"as {_first(list(ids)[:3])}")
+    for folder in folders:
+        names, others = image_names(os.path.join(root, split, folder))
+        samples += [Sample(root, os.path.join(split, folder, name), ids[folder]) for name in names]
+        notes += [os.path.join(split, folder, name) for name in others]
+    return samples, no_images(notes)
+
+
+def image_names(folder):
+    """Sorted names of the images in a folder, and of its other files."""
+    names = sorted(_visible(folder, folders=False))
+    images = [name for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
+    return images, sorted(set(names) - set(images))
+
+
+def no_images(paths):
+    """A note about files that are no images by their names: a list of none or one."""
+    return [f"{len(paths)} files are no images by their names, the first {paths[0]}"] if paths else []
+
+
+def class_folders(folder):
+    """Sorted names of the folders in a folder that are not hidden."""
+    return sorted(_visible(folder, folders=True))
+
+
+def _visible(folder, folders):
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.is_dir() == folders and not entry.name.startswith(".")]
+
+
+def _first(names):
+    """Some names, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

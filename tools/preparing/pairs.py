@@ -47,13 +47,12 @@ class Pairs:
         write_segmentation_list(path, samples)
 
     def summary(self, samples, findings):
-        """Lines about sizes, classes and oddities."""
+        """Lines about sizes, classes and oddities; none where no file was opened: `findings` is None."""
+        if findings is None:
+            return
         yield from size_lines([finding.size for finding in findings])
         if any(size != findings[0].size for size in (finding.size for finding in findings)) and self.record.same_size:
             yield f"odd: there are several sizes, where images of {self.record.name} have one"
-        longest = max(max(finding.size) for finding in findings)
-        if longest > self.record.largest_side:
-            yield f"odd: the longest side is {longest}, that of {self.record.name} is {self.record.largest_side}"
         if samples[0].label_image is None:
             yield "no labels"
             return
