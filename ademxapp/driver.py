@@ -77,6 +77,8 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
 
     group = parser.add_argument_group("data")
     group.add_argument("--dataset", help="(default: from the label)")
+    group.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in: its "
+                       "classes, label ids, colours")
     group.add_argument("--split", choices=SPLITS, default="train", help="part of the dataset")
     group.add_argument("--data-root", metavar="DIR", help="where list paths start (default: data/<dataset>)")
     source = group.add_mutually_exclusive_group()

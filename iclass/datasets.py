@@ -2,6 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Tuple
 
+from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.inspection.published import TABLE1
 
 
@@ -14,7 +15,7 @@ class ClassificationDataset:
 
     name: str
     class_names: Tuple[str, ...] = ()
-    paper: dict = field(default_factory=dict)
+    paper: dict = field(default_factory=dict, metadata={"in_file": False})
 
 
 DATASETS = {record.name: record for record in (
@@ -27,12 +28,15 @@ DATASETS = {record.name: record for record in (
 )}
 
 
-def dataset_record(name, classes):
-    """The record of a dataset; one without names for a folder tree that has none.
+def dataset_record(name, classes, dataset_file=None):
+    """The record of a dataset, of `dataset_file` (YAML) if given; one without names for a folder tree that has none.
 
     Raises ValueError if the record's number of classes is another one.
     """
-    record = DATASETS.get(name, ClassificationDataset(name))
+    if dataset_file is not None:
+        record = read_dataset_file(dataset_file, ClassificationDataset, name)
+    else:
+        record = DATASETS.get(name, ClassificationDataset(name))
     if record.class_names and len(record.class_names) != classes:
         raise ValueError(f"dataset {name} has {len(record.class_names)} classes, the label says {classes}")
     return record

@@ -41,7 +41,8 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     label = driver.run_label(args)
     try:
-        settings, record = network(label.network).input, dataset_record(args.dataset, label.classes)
+        settings = network(label.network).input
+        record = dataset_record(args.dataset, label.classes, args.dataset_file)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if args.phase == "train":

@@ -1,20 +1,15 @@
 """Datasets for segmentation, one record each."""
 from dataclasses import dataclass, field
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
+from issegm import published, tables
 
 IGNORE = 255
-TABLE2 = {  # (network, head): pixel accuracy, mean accuracy, mean IoU on VOC val
-    ("vgg-16", "1conv"): (92.84, 77.52, 68.33), ("rn-101", "1conv"): (94.52, 82.17, 75.35),
-    ("rn-152", "1conv"): (94.56, 82.12, 75.37), ("rna-f1", "1conv"): (92.91, 76.26, 68.36),
-    ("rna-e1", "1conv"): (94.13, 80.84, 73.64), ("rna-d1", "1conv"): (94.59, 82.50, 75.66),
-    ("rna-c1", "1conv"): (94.56, 82.01, 75.45), ("rna-b1", "1conv"): (93.94, 80.96, 73.37),
-    ("rna-a1", "1conv"): (95.28, 85.23, 78.76), ("rna-a2", "1conv"): (95.16, 85.72, 78.14),
-    ("rna-a1", "2conv"): (95.70, 86.26, 80.84)}
 
 
 @dataclass(frozen=True)
@@ -23,6 +18,7 @@ class SegmentationDataset:
 
     Attributes
     ----------
+    name : str
     class_names : tuple of str
     label_ids : tuple of int
         What each class is in label files; by default its index.
@@ -31,13 +27,15 @@ class SegmentationDataset:
     colours : tuple of (r, g, b), optional
         Of the label files' values; VOC's unless given.
     largest_side : int
-        Longest side of an image, in pixels: `--origin-size`.
+        What the longer side of an image is resized to in training, times the random scale: `--origin-size`.
     same_size : bool
         All images have one size.
     splits : dict
         {split: images} of the whole dataset.
+    evaluation : str
+        How the benchmark counts, where that is not the mean IoU over the classes.
     paper : dict
-        {(network, head, split): {score: percent}} as published.
+        {(network, head, split): {score: percent}} as published; network and head are None where the paper names none.
     """
 
     name: str
@@ -47,12 +45,29 @@ class SegmentationDataset:
     colours: Optional[Tuple[Tuple[int, int, int], ...]] = None
     largest_side: int = 500
     same_size: bool = False
-    splits: dict = field(default_factory=dict)
-    paper: dict = field(default_factory=dict)
+    splits: Dict[str, int] = field(default_factory=dict)
+    evaluation: str = ""
+    paper: dict = field(default_factory=dict, metadata={"in_file": False})
 
     def __post_init__(self):
         if not self.label_ids:
             object.__setattr__(self, "label_ids", tuple(range(len(self.class_names))))
+        self._require(len(self.class_names) > 0, "class_names", "none")
+        self._require(len(set(self.class_names)) == self.classes, "class_names", "a name stands twice")
+        self._require(len(self.label_ids) == self.classes, "label_ids",
+                      f"{len(self.label_ids)} values for {self.classes} classes")
+        ids = (*self.label_ids, *self.ignored_ids)
+        self._require(all(0 <= value <= 255 for value in ids), "label_ids and ignored_ids", "wanted values in 0 … 255")
+        self._require(len(set(ids)) == len(ids), "label_ids and ignored_ids", "a value stands twice")
+        self._require(self.classes < IGNORE, "class_names", f"{self.classes} classes, wanted fewer than {IGNORE}")
+        self._require(self.largest_side > 0, "largest_side", f"{self.largest_side}, wanted pixels")
+        self._require(len(self.colours or ()) <= 256, "colours", f"{len(self.colours or ())}, wanted at most 256")
+        self._require(all(0 <= value <= 255 for colour in self.colours or () for value in colour), "colours",
+                      "wanted values in 0 … 255")
+
+    def _require(self, good, name, wrong):
+        if not good:
+            raise ValueError(f"{name}: {wrong}")
 
     @property
     def classes(self):
@@ -92,27 +107,59 @@ def _ranges(ids):
     return f"{ids[0]} … {ids[-1]}" if len(ids) > 2 and ids[-1] - ids[0] == len(ids) - 1 else ", ".join(map(str, ids))
 
 
-DATASETS = {record.name: record for record in (
-    SegmentationDataset("voc", (
-        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-        "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-        largest_side=500, splits={"train": 1464, "val": 1449, "trainval": 2913, "test": 1456, "train+": 10582},
-        paper={(network, head, "val"): dict(zip(("pixel_acc", "mean_acc", "mean_iou"), scores))
-               for (network, head), scores in TABLE2.items()}),
-    SegmentationDataset("camvid", (
-        "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist"),
-        ignored_ids=(11,), largest_side=480, same_size=True, splits={"train": 367, "val": 101, "test": 233},
-        colours=((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
-                 (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192), (0, 0, 0))),
+# A dataset may be here several times, with different numbers of classes, which its label tells; the first is the usual.
+RECORDS = (
+    SegmentationDataset(
+        "voc", ("background", *tables.COCO_OF_VOC), largest_side=500,
+        splits={"train": 1464, "val": 1449, "trainval": 2913, "test": 1456, "train+": 10582},
+        paper=published.by_split(published.VOC_VAL, {"test": published.VOC_TEST})),
+    SegmentationDataset(
+        "cityscapes", tuple(tables.CITYSCAPES[value][1] for value in tables.CITYSCAPES_IDS), tables.CITYSCAPES_IDS,
+        tuple(value for value in range(34) if value not in tables.CITYSCAPES_IDS),
+        tuple(colour for colour, _ in tables.CITYSCAPES), largest_side=2048, same_size=True,
+        splits={"train": 2975, "val": 500, "test": 1525, "train+": 22973},
+        evaluation="mean IoU over the 19 classes, and over the 7 categories that they belong to",
+        paper=published.by_split(published.CITYSCAPES_VAL, {"test": published.CITYSCAPES_TEST})),
+    SegmentationDataset(
+        "ade20k", tuple(name for _, name in tables.ADE20K), tuple(range(1, 151)), (0,),
+        ((0, 0, 0), *(colour for colour, _ in tables.ADE20K)), largest_side=500,  # as the published commands test it
+        splits={"train": 20210, "val": 2000, "test": 3352},
+        evaluation="the mean of pixel accuracy and mean IoU; pixels of value 0 in the truth do not count",
+        paper=published.by_split(published.ADE20K_VAL, {"test": published.ADE20K_TEST})),
+    SegmentationDataset(
+        "pascal-context", ("background", *tables.PASCAL_CONTEXT), largest_side=500,
+        splits={"train": 4998, "val": 5105},
+        evaluation="mean IoU over background and 59 classes, as in the paper (section 6.2)",
+        paper=published.by_split({}, {"val": published.PASCAL_CONTEXT_VAL})),
+    SegmentationDataset(
+        "pascal-context", tuple(tables.PASCAL_CONTEXT), tuple(range(1, 60)), (0, IGNORE), largest_side=500,
+        splits={"train": 4998, "val": 5105},
+        evaluation="mean IoU over the 59 classes; background in the truth does not count"),
+    SegmentationDataset(
+        "coco", ("background", *tables.COCO), (0, *tables.COCO.values()), largest_side=640,
+        splits={"train": 118287, "val": 5000, "test": 40670}),
+    SegmentationDataset(
+        "camvid", tuple(name for _, name in tables.CAMVID[:11]), ignored_ids=(11,), largest_side=480, same_size=True,
+        colours=tuple(colour for colour, _ in tables.CAMVID), splits={"train": 367, "val": 101, "test": 233}),
     SegmentationDataset("demo", DEMO_CLASSES, largest_side=168),
-)}
+)
+DATASETS = {record.name: record for record in reversed(RECORDS)}
 
 
-def dataset_record(name, classes):
-    """The record of a dataset; ValueError if there is none, or if the label has another number of classes."""
-    if name not in DATASETS:
-        raise ValueError(f"dataset {name!r} is not known; known are {', '.join(sorted(DATASETS))}")
-    record = DATASETS[name]
-    if record.classes != classes:
-        raise ValueError(f"dataset {name} has {record.classes} classes, the label says {classes}")
-    return record
+def dataset_record(name, classes, dataset_file=None):
+    """The record of a dataset, of `dataset_file` (YAML, the fields of SegmentationDataset) if given.
+
+    Raises ValueError if there is none, or none with as many classes as the label says.
+    """
+    if dataset_file is not None:
+        records = [read_dataset_file(dataset_file, SegmentationDataset, name)]
+    else:
+        records = [record for record in RECORDS if record.name == name]
+    if not records:
+        raise ValueError(f"dataset {name!r} is not known; known are {', '.join(sorted(DATASETS))}; --dataset-file adds "
+                         "another")
+    found = [record for record in records if record.classes == classes]
+    if not found:
+        known = " or ".join(str(record.classes) for record in records)
+        raise ValueError(f"dataset {name} has {known} classes, the label says {classes}")
+    return found[0]

@@ -51,7 +51,7 @@ def main(argv=None):
     label = driver.run_label(args)
     try:
         stride, settings = output_stride(label), network(label.network).input
-        record = dataset_record(args.dataset, label.classes)
+        record = dataset_record(args.dataset, label.classes, args.dataset_file)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if args.phase == "train":

@@ -1,0 +1,81 @@
+"""Datasets described in a file: YAML with the fields of a record."""
+import dataclasses
+import typing
+
+import yaml
+
+
+def read_dataset_file(path, kind, name):
+    """The record in a YAML file.
+
+    Parameters
+    ----------
+    path : str
+    kind : dataclass
+        Of the record. Its fields' annotations say what the file's values must be; those with the metadata
+        `in_file=False` cannot be given.
+    name : str
+        Of the dataset in the run's label: the record's, which the file may repeat.
+
+    Raises ValueError, which names the file and the field.
+    """
+    values = _read_mapping(path)
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.metadata.get("in_file", True)}
+    unknown = [key for key in values if key not in fields]
+    if unknown:
+        raise ValueError(f"{path}: {unknown[0]!r} is no field of a dataset; known are {', '.join(fields)}")
+    found = {key: _as(hints[key], value, f"{path}: {key}") for key, value in values.items()}
+    if found.setdefault("name", name) != name:
+        raise ValueError(f"{path}: name: {found['name']!r}, but the label or --dataset says {name!r}")
+    missing = [key for key, field in fields.items() if key not in found and _is_required(field)]
+    if missing:
+        raise ValueError(f"{path}: there is no {missing[0]}")
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_mapping(path):
+    try:
+        with open(path, encoding="utf-8") as source:
+            values = yaml.safe_load(source)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} describes no dataset: wanted lines `field: value`")
+    return values
+
+
+def _is_required(field):
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _as(hint, value, where):
+    """`value` as the annotation `hint` wants it: lists become tuples. Else ValueError."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:  # Optional
+        return None if value is None else _as(parts[0], value, where)
+    if origin is tuple and isinstance(value, list):
+        if parts[-1] is Ellipsis:
+            return tuple(_as(parts[0], item, f"{where}: item {i}") for i, item in enumerate(value))
+        if len(parts) == len(value):
+            return tuple(_as(part, item, where) for part, item in zip(parts, value))
+    if origin is dict and isinstance(value, dict):
+        return {_as(parts[0], key, where): _as(parts[1], item, f"{where}: {key}") for key, item in value.items()}
+    if origin is None and type(value) is hint:
+        return value
+    raise ValueError(f"{where}: wanted {_words(hint)}, got {value!r}")
+
+
+def _words(hint):
+    """What an annotation wants, in words."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:
+        return _words(parts[0])
+    if origin is tuple:
+        return f"a list of {_words(parts[0])}" if parts[-1] is Ellipsis else f"{len(parts)} times {_words(parts[0])}"
+    if origin is dict:
+        return f"a mapping of {_words(parts[0])} to {_words(parts[1])}"
+    return {str: "a text", int: "an integer", bool: "true or false"}[hint]
