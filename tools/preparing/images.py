@@ -50,8 +50,9 @@ class Images:
             return
         order = sorted(counts, key=lambda class_id: (counts[class_id], class_id))
         few, many = order[0], order[-1]
-        yield (f"{len(counts):,} of {len(self.class_names):,} classes: {counts[few]:,} images ({self.class_names[few]}) "
-               f"to {counts[many]:,} ({self.class_names[many]}), {counts[order[len(order) // 2]]:,} in the median")
+        yield (f"{len(counts):,} of {len(self.class_names):,} classes: {counts[few]:,} images "
+               f"({self.class_names[few]}) to {counts[many]:,} ({self.class_names[many]}), "
+               f"{counts[order[len(order) // 2]]:,} in the median")
 
 
 def in_class_folders(root, split, ids):
