@@ -11,6 +11,11 @@ from ademxapp.files import replacing
 
 _DECODING_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, struct.error, EOFError,
                     Image.DecompressionBombError, ValueError)
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # of whole files of the formats that OpenCV decodes faster
+_CV_FLAGS = {reduce: flag | cv2.IMREAD_IGNORE_ORIENTATION for reduce, flag in (
+    (1, cv2.IMREAD_COLOR), (2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4),
+    (8, cv2.IMREAD_REDUCED_COLOR_8))}
+_PNG_BITS = 24  # the byte of a PNG file that has the bits per channel
 
 
 def read_bytes(path):
@@ -19,30 +24,59 @@ def read_bytes(path):
         return source.read()
 
 
-def decode_rgb(data, name):
-    """Decode an image file's bytes.
+class ImageFile:
+    """An image file's bytes, of which only the header is read until the pixels are asked for.
 
-    EXIF orientation is ignored; grey, CMYK and palette images become RGB.
+    Attributes
+    ----------
+    size : (int, int)
+        (H, W) in pixels.
+    reductions : tuple of int
+        What `rgb` can divide the sides by: a JPEG's transform gives smaller images for less work.
 
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8, RGB.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are no whole image; the message has `name`.
+    Raises ValueError, with `name`, if the bytes are no image.
     """
-    image = _open(data, name)
-    if image.format == "JPEG" and image.mode == "RGB":
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if bgr is not None and data.rstrip(b"\0")[-2:] == b"\xff\xd9":  # else Pillow tells what is wrong
-            return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    image = _loaded(image, name)
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
-        image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
-    return np.array(image.convert("RGB"))
+
+    def __init__(self, data, name):
+        self._data, self._name, self._image = data, name, _open(data, name)
+        self.size = self._image.height, self._image.width
+        self._fast = self._image.mode == "RGB" and _is_whole(data, self._image)
+        self.reductions = tuple(_CV_FLAGS) if self._fast and self._image.format == "JPEG" else (1,)
+
+    def rgb(self, reduce=1):
+        """The pixels; EXIF orientation is ignored; grey, CMYK and palette images become RGB.
+
+        Parameters
+        ----------
+        reduce : int
+            One of `reductions`: a pixel stands for a square of this side.
+
+        Returns
+        -------
+        ndarray
+            (ceil(H / reduce), ceil(W / reduce), 3) uint8, RGB.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are no whole image; the message has the name.
+        """
+        if reduce not in self.reductions:
+            raise ValueError(f"{self._name} cannot be decoded at 1/{reduce} of its size: known are "
+                             f"{', '.join(map(str, self.reductions))}")
+        if self._fast:
+            pixels = cv2.imdecode(np.frombuffer(self._data, np.uint8), _CV_FLAGS[reduce])
+            if pixels is not None:  # else Pillow tells what is wrong
+                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+        image = _loaded(self._image, self._name)
+        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+            image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+        return np.array(image.convert("RGB"))
+
+
+def decode_rgb(data, name):
+    """The pixels of an image file's bytes, as of `ImageFile`: (H, W, 3) uint8; ValueError, with `name`, if damaged."""
+    return ImageFile(data, name).rgb()
 
 
 def decode_label(data, name):
@@ -52,12 +86,28 @@ def decode_label(data, name):
     -------
     ndarray
         (H, W) uint8 or, for 16-bit files, int32.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no whole image, or have no index per pixel; the message has `name`.
     """
     image = _open(data, name)
     if image.mode not in ("P", "L", "I", "I;16", "1"):
         raise ValueError(f"{name} is no label map: it has {image.mode} pixels, wanted one index per pixel")
+    if image.format in ("JPEG", "WEBP"):
+        raise ValueError(f"{name} is no label map: {image.format} does not keep values, wanted PNG")
     values = np.array(_loaded(image, name))
-    return values if values.dtype == np.uint8 else values.astype(np.int32)
+    if image.mode == "L" and image.format == "PNG":
+        values //= {2: 85, 4: 17}.get(data[_PNG_BITS], 1)  # Pillow spreads the values of 2 and 4 bits over 0 … 255
+    return values.astype(np.int32 if image.mode.startswith("I") else np.uint8, copy=False)
+
+
+def _is_whole(data, image):
+    """Whether the bytes end as their format wants it, and are one plain picture: OpenCV takes parts for whole."""
+    end = _ENDS.get(image.format)
+    plain = image.format != "PNG" or ("transparency" not in image.info and not getattr(image, "is_animated", False))
+    return end is not None and plain and data.rstrip(b"\0").endswith(end)
 
 
 def _open(data, name):
