@@ -3,9 +3,11 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 
 from ademxapp import backend
+from ademxapp.training.stopping import Stopped
 
 LOG = "ademxapp"  # the logger of the programs
 
@@ -45,11 +47,16 @@ def run(module_name):
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
     try:
+        signal.signal(signal.SIGTERM, _terminated)
         backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")
         status = 130
+    except Stopped as stop:
+        sys.stderr.write(f"{program}: {stop}\n")
+        _tell_log_files(str(stop))
+        status = stop.status
     except Exception as error:
         if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *_mxnet_errors())):
             raise
@@ -57,6 +64,10 @@ def run(module_name):
         _tell_log_files(f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
     sys.exit(status)
+
+
+def _terminated(number, _):
+    raise Stopped(number)
 
 
 def _tell_log_files(message):

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from argparse import Namespace
 from dataclasses import dataclass
 
 import cv2
@@ -31,12 +32,13 @@ from ademxapp.training.parameters import (
     start_from,
 )
 from ademxapp.training.progress import clock
-from ademxapp.training.snapshots import load_snapshot
+from ademxapp.training.snapshots import load_snapshot, only_run
 
 SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
 # What may differ between two runs that are the same run: where it runs, where its files are, how it tells.
 NO_MATTER = ("output", "overwrite", "debug", "log_file", "gpus", "cpus", "prefetch_threads", "prefetcher",
-             "cache_images", "resume", "stop_epoch", "check_start", "check_step", "from_epoch")
+             "cache_images", "resume", "stop_epoch", "check_start", "check_step", "from_epoch", "val_every", "val_list",
+             "snapshot_minutes", "keep")
 # Recorded, but no reason to call two runs different: the same files may lie elsewhere.
 PLACES = ("data_root",)
 
@@ -106,6 +108,15 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--check-step", type=number(int, 1), default=check_step, metavar="N", help="keep a checkpoint "
                        "every so many epochs; the last always")
     group.add_argument("--backward-do-mirror", action="store_true", help="less memory for more time")
+    group.add_argument("--val-every", type=number(int, 1), metavar="N",
+                       help="every so many epochs, and at the end, test "
+                       "on the val split at --test-scales; the best checkpoint is kept as <label>_best.params "
+                       "(default: never)")
+    group.add_argument("--val-list", metavar="FILE", help="with --val-every: the list to test on (default: "
+                       "data/<dataset>/val.lst)")
+    group.add_argument("--snapshot-minutes", type=number(float, 0), default=10, metavar="M", help="time between "
+                       "snapshots inside an epoch; every epoch ends with one")
+    group.add_argument("--keep", type=number(int, 1), default=2, metavar="N", help="snapshots that stay")
     group.add_argument("--resume", action="store_true", help="go on from the run's last snapshot")
 
     group = parser.add_argument_group("testing")
@@ -170,6 +181,12 @@ def find_samples(args, label, read_list, tree=False):
                      "others")
 
 
+def validation_arguments(args, batch_images):
+    """The arguments of the tests that `--val-every` asks for."""
+    return Namespace(**{**vars(args), "split": "val", "list": args.val_list, "records": None,
+                        "batch_images": batch_images})
+
+
 def devices(args, log):
     """The devices (list of mx.Context) that the arguments ask for, logged."""
     gpus = args.gpus
@@ -225,30 +242,44 @@ def what_matters(args):
 # Training
 
 
-def train(args, label, symbol, dataset, metric, recipe, log):
-    """Train a task's network from afresh, from weights or from a snapshot, as the arguments say."""
+def train(args, label, symbol, dataset, metric, recipe, log, validation):
+    """Train a task's network from afresh, from weights or from a snapshot, as the arguments say.
+
+    `validation(contexts)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
+    """
     contexts = devices(args, log)
     if args.batch_images % len(contexts):
         raise UsageError(f"--batch-images {args.batch_images} cannot be divided among {len(contexts)} devices")
     batch_shape = (args.batch_images // len(contexts),) + tuple(dataset.data_shape)
     shapes = parameter_shapes(symbol, data=batch_shape)
-    parameters, states = starting_point(args, shapes, log)
+    with only_run(os.path.join(args.output, f"{args.model}_snapshot")):
+        parameters, snapshot = starting_point(args, shapes, len(dataset), log)
+        plan, loader = training_plan(args, len(contexts), dataset, recipe)
+        log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
+                 args.from_epoch + 1, args.stop_epoch, args.to_epoch)
+        watch = Stopwatch()
+        validate = validation(contexts) if args.val_every else None
+        parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot, validate)
+    log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
+    return parameters
+
+
+def training_plan(args, devices, dataset, recipe):
+    """The `Plan` and the `Loader` of a training."""
     loader = Loader(dataset, args.batch_images, shuffle=True, drop_last=True, seed=args.seed,
                     workers=args.prefetch_threads, kind=args.prefetcher)
     schedule = schedules.make_schedule(args.lr_type, args.base_lr, args.to_epoch, loader.batches,
                                        recipe.stop_lr(args.base_lr), args.lr_steps or ())
-    plan = Plan(
-        args.model, args.output, args.from_epoch, args.stop_epoch, recipe.optimizer,
-        {"learning_rate": args.base_lr, "lr_scheduler": schedule, "momentum": 0.9, "wd": args.weight_decay,
-         "rescale_grad": 1 / (len(contexts) if recipe.rescale_by_device else args.batch_images)},
-        args.seed, args.check_start, args.check_step, args.kvstore, recipe.fixed_statistics,
-        {"arguments": what_matters(args), "versions": versions()})
-    log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
-             args.from_epoch + 1, args.stop_epoch, args.to_epoch)
-    watch = Stopwatch()
-    parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, states)
-    log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
-    return parameters
+    return Plan(
+        label=args.model, output=args.output, from_epoch=args.from_epoch, stop_epoch=args.stop_epoch,
+        optimizer=recipe.optimizer,
+        optimizer_params={"learning_rate": args.base_lr, "lr_scheduler": schedule, "momentum": 0.9,
+                          "wd": args.weight_decay,
+                          "rescale_grad": 1 / (devices if recipe.rescale_by_device else args.batch_images)},
+        seed=args.seed, check_start=args.check_start, check_step=args.check_step, kvstore=args.kvstore,
+        fixed_statistics=recipe.fixed_statistics, val_every=args.val_every or 0,
+        snapshot_seconds=60 * args.snapshot_minutes, keep=args.keep,
+        state={"images": len(dataset), "arguments": what_matters(args), "versions": versions()}), loader
 
 
 def check_training_arguments(args):
@@ -267,18 +298,21 @@ def check_training_arguments(args):
                          f"{args.stop_epoch}, --to-epoch {args.to_epoch}; wanted from < stop <= to")
 
 
-def starting_point(args, shapes, log):
-    """Parameters to start from, and the optimiser's states where the run goes on; sets `args.from_epoch`."""
+def starting_point(args, shapes, images, log):
+    """Parameters to start from, and the snapshot where the run goes on from one; sets `args.from_epoch`."""
     if args.resume:
         snapshot = load_snapshot(os.path.join(args.output, f"{args.model}_snapshot"))
         _require_same_run(args, snapshot.state["arguments"])
+        if snapshot.state.get("images", images) != images:
+            raise ValueError(f"the snapshot is of a run with {snapshot.state['images']} images, the list has {images}: "
+                             "bring the old list back, or start without --resume")
         require_exact(snapshot.parameters, shapes, "the snapshot")
         args.from_epoch = snapshot.state["epoch"]
         if args.from_epoch >= args.stop_epoch:
             raise UsageError(f"nothing to do: the snapshot is of epoch {args.from_epoch}, the end is "
                              f"{args.stop_epoch}; a later --stop-epoch, up to --to-epoch, goes on")
-        log.info("going on from the snapshot after epoch %d", args.from_epoch)
-        return snapshot.parameters, snapshot.optimizer_states
+        log.info("going on from the snapshot after epoch %d, batch %d", args.from_epoch, snapshot.state["batch"])
+        return snapshot.parameters, snapshot
     if not args.weights:
         log.info("no --weights: training from scratch, seed %d", args.seed)
         return start_afresh(shapes, args.seed), None

@@ -78,7 +78,21 @@ def train(args, label, settings):
     log = driver.open_log(args)
     dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
-    driver.train(args, label, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log)
+    driver.train(args, label, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
+                 lambda contexts: validation(args, label, settings, contexts))
+
+
+def validation(args, label, settings, contexts):
+    """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
+    testing = driver.validation_arguments(args, 10 * len(contexts))
+    samples = find_samples(testing, label)
+    symbol, scales = classification_symbol(label, options(args, training=False)), args.test_scales or (args.crop_size,)
+
+    def validate(parameters):
+        top1, top5 = errors(testing, Predictor(symbol, parameters, contexts), samples, scales, settings)
+        return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
+
+    return validate
 
 
 def val(args, label, settings, record):
@@ -95,15 +109,20 @@ def val(args, label, settings, record):
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    scales = sorted(set(args.test_scales), reverse=True)
-    probs = np.mean([scale_probabilities(args, predictor, samples, scale, settings) for scale in scales], 0)
-    top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
+    top1, top5 = errors(args, predictor, samples, args.test_scales, settings)
     paper = record.paper.get((label.network, args.split))
     driver.write_result(folder, args, len(samples), watch.seconds,
                         paper and dict(zip(("top1_error", "top5_error"), paper)),
                         {"top1_error": top1, "top5_error": top5})
     log.info("%d images, top-1 error %.2f %%, top-5 error %.2f %%, %.1f images/s; written to %s", len(samples), top1,
              top5, len(samples) / watch.seconds, folder)
+
+
+def errors(args, predictor, samples, scales, settings):
+    """Top-1 and top-5 errors, percent, of the probabilities averaged over the sizes."""
+    probs = np.mean([scale_probabilities(args, predictor, samples, scale, settings)
+                     for scale in sorted(set(scales), reverse=True)], 0)
+    return top_errors(probs, [sample.class_id for sample in samples])
 
 
 def scale_probabilities(args, predictor, samples, scale, settings):

@@ -94,6 +94,7 @@ def train(args, label, record, settings, stride):
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: training needs image<TAB>label on every line")
     log = driver.open_log(args)
+    warn_of_poor_starts(args, label, stride, log)
     if args.crop_size != asked:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", args.crop_size, asked, stride)
     dataset = TrainCrops(samples, record, settings, stride, args.crop_size, args.origin_size, args.scale_rate_range,
@@ -102,7 +103,35 @@ def train(args, label, record, settings, stride):
     symbol = segmentation_symbol(label, options, args.head, args.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if args.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
-    driver.train(args, label, symbol, dataset, metric, driver.SEGMENTATION, log)
+    driver.train(args, label, symbol, dataset, metric, driver.SEGMENTATION, log,
+                 lambda contexts: validation(args, label, record, settings, stride, contexts))
+
+
+def warn_of_poor_starts(args, label, stride, log):
+    """Log warnings of what makes fine-tuning fail, or its result poor."""
+    if not args.weights and not args.resume:
+        log.warning("warning: no --weights: with fixed BN statistics a network hardly learns from random numbers. Give "
+                    "--weights of a classification network of the same kind (iclass/ilsvrc.py trains one)")
+    if label.stride is None and stride > 8:
+        log.warning("warning: the label %s has no _s8: the network keeps its own stride of %d pixels, and its "
+                    "predictions are coarse. The paper's networks have 8: --model %s_%s_cls%d_s8", args.model, stride,
+                    label.dataset, label.network, label.classes)
+
+
+def validation(args, label, record, settings, stride, contexts):
+    """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
+    samples = labelled(find_samples(driver.validation_arguments(args, len(contexts)), label))
+    symbol, scales = test_symbol(label, args.head), args.test_scales or (args.origin_size,)
+    dense = dense_settings(args, record, settings, stride, len(contexts))
+
+    def validate(parameters):
+        confusion, predictor = Confusion(record.classes), Predictor(symbol, parameters, contexts)
+        for truth, predicted in predicted_samples(args, predictor, samples, record, scales, dense):
+            confusion.add(truth, predicted)
+        scores = confusion.scores(record.class_names)
+        return {name: scores[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
+
+    return validate
 
 
 def val(args, label, record, settings, stride):
@@ -112,42 +141,65 @@ def val(args, label, record, settings, stride):
         raise UsageError(f"--test-steps {args.test_steps} does not divide the stride {stride}")
     args.batch_images = args.batch_images or 1
     samples = find_samples(args, label)
-    if args.phase == "val" and any(sample.label_image is None for sample in samples):
-        raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
+    if args.phase == "val":
+        labelled(samples)
     if not args.no_save_results:
         require_distinct_names(samples)
     parameters = load_parameters(args.weights)
     args.head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
-    symbol = segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), args.head, "softmax")
+    symbol = test_symbol(label, args.head)
     require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * stride, 2 * stride)), args.weights)
     folder = driver.test_folder(args)
     log = driver.open_log(args)
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
-    dense = DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
-                          not record.same_size, args.batch_images, settings.interpolation)
+    dense = dense_settings(args, record, settings, stride, args.batch_images)
     driver.discard_result(folder)
     confusion, watch = Confusion(record.classes), driver.Stopwatch()
+    keep = None if args.no_save_results else lambda *item: save_pictures(folder, *item, record)
+    for truth, predicted in predicted_samples(args, predictor, samples, record, args.test_scales, dense, keep):
+        if args.phase == "val":
+            confusion.add(truth, predicted)
+    report(args, folder, label, record, confusion, len(samples), watch.seconds, log)
 
+
+def test_symbol(label, head):
+    """The network for testing."""
+    return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
+
+
+def dense_settings(args, record, settings, stride, batch):
+    """How images are tested."""
+    return DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
+                         not record.same_size, batch, settings.interpolation)
+
+
+def predicted_samples(args, predictor, samples, record, scales, dense, keep=None):
+    """`(truth, predicted)` of every sample in turn, as class indices; `keep(sample, truth, predicted)` stores them."""
     def read(sample):
         return sample, *read_pair(sample, record)
 
     def forward(item):
         sample, image, truth = item
-        return sample, truth, [predict_dense(predictor, image, scale, dense) for scale in args.test_scales]
+        return sample, truth, [predict_dense(predictor, image, scale, dense) for scale in scales]
 
     def finish(item):
         sample, truth, score_maps = item
         predicted = label_map(score_maps)
-        if not args.no_save_results:
-            save_pictures(folder, sample, truth, predicted, record)
+        if keep:
+            keep(sample, truth, predicted)
         return truth, predicted
 
-    with tqdm(total=len(samples), unit="image", desc=args.split, disable=None, dynamic_ncols=True) as bar:
-        for truth, predicted in overlapped(samples, read, forward, finish, args.prefetch_threads):
-            if args.phase == "val":
-                confusion.add(truth, predicted)
+    with tqdm(total=len(samples), unit="image", desc="testing", disable=None, dynamic_ncols=True) as bar:
+        for pair in overlapped(samples, read, forward, finish, args.prefetch_threads):
+            yield pair
             bar.update()
-    report(args, folder, label, record, confusion, len(samples), watch.seconds, log)
+
+
+def labelled(samples):
+    """The samples; ValueError unless all of them have labels."""
+    if any(sample.label_image is None for sample in samples):
+        raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
+    return samples
 
 
 def require_distinct_names(samples):

@@ -92,17 +92,21 @@ class Batches:
 
     def __init__(self, data, label, batch_size):
         self.data, self.label, self.batch_size = data, label, batch_size
-        self.batches = len(data) // batch_size
+        self.batches, self.late, self.place = len(data) // batch_size, 0, (0, 0)
         self.provide_data = [mx.io.DataDesc("data", (batch_size,) + data.shape[1:])]
         self.provide_label = [mx.io.DataDesc("softmax_label", (batch_size,) + label.shape[1:])]
 
     def start(self, epoch, batch=0):
+        self.place = epoch, batch
+
+    def reset(self):
+        self.start(self.place[0] + 1)
+
+    def close(self):
         pass
 
-    reset = close = lambda self: None
-
     def __iter__(self):
-        for first in range(0, self.batches * self.batch_size, self.batch_size):
+        for first in range(self.place[1] * self.batch_size, self.batches * self.batch_size, self.batch_size):
             rows = slice(first, first + self.batch_size)
             yield mx.io.DataBatch([mx.nd.array(self.data[rows])], [mx.nd.array(self.label[rows])], pad=0)
 

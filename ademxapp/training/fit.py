@@ -1,14 +1,19 @@
-"""The training loop: MXNet's `Module.fit` with reports, checkpoints and snapshots."""
+"""The training loop: MXNet's `Module.fit` with reports, checkpoints, validation and snapshots."""
+import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Optional
 
 from ademxapp.backend import mx
+from ademxapp.files import write_json, write_text
 from ademxapp.training import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.training.module import Module
-from ademxapp.training.parameters import Parameters, save_checkpoint
-from ademxapp.training.progress import Progress
+from ademxapp.training.parameters import Parameters, save_checkpoint, save_parameters
+from ademxapp.training.progress import Progress, clock, read_reports
 from ademxapp.training.snapshots import Snapshot, save_snapshot
+from ademxapp.training.stopping import Stopped, StopRequests
+from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,12 @@ class Plan:
         As MXNet's Module takes them.
     fixed_statistics : bool
         BN's moving statistics are not trained.
+    val_every : int
+        Epochs from one validation to the next; the last epoch always has one. 0: none.
+    snapshot_seconds, keep : float, int
+        Time from one snapshot to the next inside an epoch (every epoch ends with one), and how many stay.
     state : dict
-        What the snapshots say of the run besides epoch, batch and seed: arguments, versions.
+        What the snapshots say of the run besides where it is: arguments, versions.
     """
 
     label: str
@@ -42,6 +51,9 @@ class Plan:
     check_step: int = 1
     kvstore: str = "device"
     fixed_statistics: bool = False
+    val_every: int = 0
+    snapshot_seconds: float = float("inf")
+    keep: int = 1
     state: dict = field(default_factory=dict)
 
     @property
@@ -54,52 +66,145 @@ class Plan:
         due = epoch >= self.check_start and (epoch - self.check_start) % self.check_step == 0
         return due or epoch == self.stop_epoch
 
+    def validates(self, epoch):
+        """Whether there is a validation after `epoch` epochs."""
+        return bool(self.val_every and epoch and (epoch % self.val_every == 0 or epoch == self.stop_epoch))
 
-def fit(plan, symbol, loader, parameters, metric, contexts, log, optimizer_states: Optional[dict] = None):
+
+def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optional[Snapshot] = None, validate=None):
     """Train `symbol` from `parameters`.
 
     Parameters
     ----------
     loader : Loader
-        Gives the batches; has `batches`, `start(epoch)`.
-    optimizer_states : dict, optional
-        Of the snapshot that the run goes on from.
+        Gives the batches; has `batches`, `start(epoch, batch)`.
+    snapshot : Snapshot, optional
+        What the run goes on from, in the epoch of the plan.
+    validate : callable, optional
+        From `Parameters` to scores, {name: number}. The first decides which checkpoint is the best: the larger the
+        better.
 
     Returns
     -------
     Parameters
         After the last epoch.
+
+    Raises
+    ------
+    ValueError
+        If the loss or a parameter is not finite.
+    Stopped
+        At SIGTERM or SIGINT, when a snapshot is written.
     """
     module = Module(symbol, contexts, not plan.fixed_statistics, _quiet(log))
-    module.restored_states = optimizer_states
-    loader.start(plan.from_epoch)
-    done = plan.from_epoch * loader.batches
-    progress = Progress(plan.path, log, metric, done, plan.stop_epoch, loader.batches, loader.batch_size)
-    _seed_batch(plan.seed, plan.from_epoch, 0)
-
-    def after_batch(state):
-        _seed_batch(plan.seed, state.epoch, state.nbatch + 1)
-        progress.step(module._optimizer.learning_rate)
-
-    def after_epoch(epoch, _, args, auxs):
-        _seed_batch(plan.seed, epoch + 1, 0)
-        result = Parameters(args, auxs)
-        if plan.keeps(epoch + 1):
-            log.info("wrote %s", save_checkpoint(plan.output, plan.label, epoch + 1, symbol, result))
-        state = {"epoch": epoch + 1, "batch": 0, "seed": plan.seed, **plan.state}
-        save_snapshot(f"{plan.path}_snapshot", Snapshot(result, module.optimizer_states(), state))
-        progress.restart_clock()
-
-    try:
-        module.fit(loader, eval_metric=_Unreset(metric), kvstore=plan.kvstore, optimizer=plan.optimizer,
-                   optimizer_params={**plan.optimizer_params, "begin_num_update": done},
-                   arg_params=parameters.args, aux_params=parameters.auxs,
-                   begin_epoch=plan.from_epoch, num_epoch=plan.stop_epoch,
-                   batch_end_callback=after_batch, epoch_end_callback=after_epoch)
-    finally:
-        loader.close()
-        progress.close()
+    with StopRequests() as stop:
+        run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validate)
+        run.validate_if_missed(plan.from_epoch, parameters)
+        try:
+            if plan.from_epoch < plan.stop_epoch:
+                module.fit(loader, eval_metric=_Unreset(metric), kvstore=plan.kvstore, optimizer=plan.optimizer,
+                           optimizer_params={**plan.optimizer_params, "begin_num_update": run.done},
+                           arg_params=parameters.args, aux_params=parameters.auxs,
+                           begin_epoch=plan.from_epoch, num_epoch=plan.stop_epoch,
+                           batch_end_callback=run.after_batch, epoch_end_callback=run.after_epoch)
+        finally:
+            loader.close()
+            run.progress.close()
     return Parameters(*module.get_params())
+
+
+class _Run:
+    """What happens between the batches and the epochs of a run."""
+
+    def __init__(self, plan, symbol, module, loader, metric, log, stop, snapshot, validate):
+        self.plan, self._symbol, self._module, self._loader = plan, symbol, module, loader
+        self._metric, self._log, self._stop, self._validate = metric, log, stop, validate
+        self._first_batch = snapshot.state["batch"] if snapshot else 0  # of the first epoch
+        if snapshot:
+            module.restored_states, module.restored_statistics = snapshot.optimizer_states, snapshot.device_statistics
+        loader.start(plan.from_epoch, self._first_batch)
+        self.done = plan.from_epoch * loader.batches + self._first_batch
+        self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader)
+        if snapshot and snapshot.state.get("metric"):
+            metric.state = snapshot.state["metric"]
+        self._watch, self._snapshot_time = Watch(log), time.monotonic()
+        _seed_batch(plan.seed, plan.from_epoch, self._first_batch)
+
+    def after_batch(self, state):
+        """As MXNet's `batch_end_callback`."""
+        batch = state.nbatch + 1 + (self._first_batch if state.epoch == self.plan.from_epoch else 0)
+        where = f"at epoch {state.epoch + 1}, batch {batch}"
+        require_finite_loss(self._metric.loss, where, self._images(state.locals["data_batch"]))
+        _seed_batch(self.plan.seed, state.epoch, batch)
+        report = self.progress.step(self._module._optimizer.learning_rate)
+        if report:
+            self._watch.report(report)
+        if batch == self._loader.batches:  # after_epoch has the rest
+            return
+        due = time.monotonic() - self._snapshot_time >= self.plan.snapshot_seconds
+        if due or self._stop.number is not None:
+            parameters = Parameters(*self._module.get_params())
+            require_finite_parameters(parameters, where)
+            self._save_snapshot(parameters, state.epoch, batch)
+        self._end_if_asked(where.replace("at", "after", 1))
+
+    def after_epoch(self, epoch, _, args, auxs):
+        """As MXNet's `epoch_end_callback`."""
+        _seed_batch(self.plan.seed, epoch + 1, 0)
+        result = Parameters(args, auxs)
+        require_finite_parameters(result, f"after epoch {epoch + 1}")
+        if self.plan.keeps(epoch + 1):
+            path = save_checkpoint(self.plan.output, self.plan.label, epoch + 1, self._symbol, result)
+            self._log.info("wrote %s", path)
+        self._save_snapshot(result, epoch + 1, 0)
+        if self._validate and self.plan.validates(epoch + 1):
+            self._validated(epoch + 1, result)
+        self._end_if_asked(f"after epoch {epoch + 1}")
+        self.progress.restart_clock()
+
+    def validate_if_missed(self, epoch, parameters):
+        """Validate what the run goes on from, if it was stopped before that; forget validations of later epochs."""
+        path = f"{self.plan.path}_val.jsonl"
+        if self._validate is None:
+            return
+        kept = [row for row in read_reports(f"{self.plan.path}_val") if row["epoch"] <= epoch]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        if self._first_batch == 0 and self.plan.validates(epoch) and not any(row["epoch"] == epoch for row in kept):
+            self._validated(epoch, parameters)
+
+    def _validated(self, epoch, parameters):
+        start = time.monotonic()
+        with self._stop.at_once():
+            scores = self._validate(parameters)
+        name, score = next(iter(scores.items()))
+        before = [row[name] for row in read_reports(f"{self.plan.path}_val")]
+        row = {"epoch": epoch, **scores, "seconds": round(time.monotonic() - start, 1)}
+        best = not before or score > max(before)
+        if best:
+            save_parameters(f"{self.plan.path}_best.params", parameters)
+            write_json(f"{self.plan.path}_best.json", row)
+        with open(f"{self.plan.path}_val.jsonl", "a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+        self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(
+            f"{key} {value:.2f}" for key, value in scores.items()), clock(row["seconds"]),
+            f"the best, kept as {self.plan.label}_best.params" if best else f"the best was {max(before):.2f}")
+
+    def _save_snapshot(self, parameters, epoch, batch):
+        statistics = self._module.device_statistics() if batch else {}
+        state = {"epoch": epoch, "batch": batch, "seed": self.plan.seed, "metric": self._metric.state,
+                 **self.plan.state}
+        save_snapshot(f"{self.plan.path}_snapshot",
+                      Snapshot(parameters, self._module.optimizer_states(), state, statistics), self.plan.keep)
+        self._snapshot_time = time.monotonic()
+
+    def _end_if_asked(self, where):
+        if self._stop.number is not None:
+            raise Stopped(self._stop.number, f" {where}; --resume goes on from there")
+
+    def _images(self, batch):
+        if batch.index is None:
+            return "its images are not known"
+        return f"images {', '.join(self._loader.dataset.describe(int(index)) for index in batch.index[:2])}, …"
 
 
 class _Unreset(mx.metric.CompositeEvalMetric):

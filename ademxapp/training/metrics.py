@@ -5,10 +5,11 @@ from ademxapp.backend import mx
 
 
 class TrainingMetric(mx.metric.EvalMetric):
-    """Loss (mean cross-entropy), accuracy, and share of the most predicted class, over the labels that count.
+    """Loss (mean cross-entropy), accuracy, and the most predicted class, over the labels that count.
 
-    `ignore_label` does not count. With `ohem` = (thresh, min_kept), also the share of cells that online bootstrapping
-    keeps (`kept`). Every device's batch is seen on its own.
+    `top_class_share` of the predictions, and `top_class_true_share` of the labels, are that class. `ignore_label` does
+    not count. With `ohem` = (thresh, min_kept), also the share of cells that online bootstrapping keeps (`kept`).
+    Every device's batch is seen on its own.
     """
 
     def __init__(self, classes, ignore_label=None, ohem=None):
@@ -18,7 +19,18 @@ class TrainingMetric(mx.metric.EvalMetric):
     def reset(self):
         """Start a new report."""
         self.count, self.loss, self.right, self.kept = 0, 0.0, 0, 0
-        self.predicted = np.zeros(self.classes, np.int64)
+        self.predicted, self.true = np.zeros((2, self.classes), np.int64)
+
+    @property
+    def state(self):
+        """What was counted since `reset`, as JSON takes it."""
+        return {"count": self.count, "loss": self.loss, "right": self.right, "kept": self.kept,
+                "predicted": self.predicted.tolist(), "true": self.true.tolist()}
+
+    @state.setter
+    def state(self, state):
+        self.count, self.loss, self.right, self.kept = (state[name] for name in ("count", "loss", "right", "kept"))
+        self.predicted, self.true = (np.array(state[name], np.int64) for name in ("predicted", "true"))
 
     def update(self, labels, preds):
         """Count the labels (N, …) and probabilities (N, C, …) of one device's batch."""
@@ -34,16 +46,19 @@ class TrainingMetric(mx.metric.EvalMetric):
         self.loss -= float(np.log(np.maximum(true_prob, 1e-30), dtype=np.float64).sum())
         self.right += int((best[counts] == label[counts]).sum())
         self.predicted += np.bincount(best[counts], minlength=self.classes)
+        self.true += np.bincount(label[counts], minlength=self.classes)
         if self.ohem:
             self.kept += hard_cells(true_prob, *self.ohem)
 
     def report(self):
         """{name: value} of the batches since `reset`; None where no label counted."""
+        top = int(self.predicted.argmax())
         values = {"loss": self.loss, "accuracy": self.right}
         if self.ignore_label is not None:
             values["kept"] = self.kept if self.ohem else self.count
-            values["top_class_share"] = int(self.predicted.max())
-        return {name: value / self.count if self.count else None for name, value in values.items()}
+        values.update(top_class_share=int(self.predicted[top]), top_class_true_share=int(self.true[top]))
+        return {"top_class": top, **{name: value / self.count if self.count else None
+                                     for name, value in values.items()}}
 
     def get(self):
         """Names and values, as MXNet asks for them."""

@@ -11,7 +11,7 @@ class Module(mx.mod.Module):
     def __init__(self, symbol, context, average_auxs, logger):
         super().__init__(symbol, context=context, logger=logger)
         self._average_auxs = average_auxs
-        self.restored_states = None
+        self.restored_states, self.restored_statistics = None, {}
 
     def _sync_params_from_devices(self):
         group = self._exec_group
@@ -25,7 +25,7 @@ class Module(mx.mod.Module):
         self._params_dirty = False
 
     def init_optimizer(self, *args, **kwargs):
-        """As MXNet's; then takes over `restored_states`, where given."""
+        """As MXNet's; then takes over `restored_states` and `restored_statistics`, where given."""
         super().init_optimizer(*args, **kwargs)
         if self.restored_states:
             missing = sorted(set(self._param_names) - set(self.restored_states))
@@ -34,7 +34,19 @@ class Module(mx.mod.Module):
             updater = self._state_holder()
             updater.states = {key: self.restored_states[name].copy() for key, name in self._state_keys()}
             updater.states_synced = dict.fromkeys(updater.states, False)
-        self.restored_states = None
+        for name, copies in zip(self._aux_names, self._exec_group.aux_arrays):
+            for device, copy in enumerate(copies):
+                if f"{name}:{device}" in self.restored_statistics:
+                    self.restored_statistics[f"{name}:{device}"].copyto(copy)
+        self.restored_states, self.restored_statistics = None, {}
+
+    def device_statistics(self):
+        """BN's statistics of every device, {<name>:<device>: NDArray}; none of a single one, or if they are fixed."""
+        if not self._average_auxs or len(self._context) == 1:
+            return {}
+        return {f"{name}:{device}": copy.as_in_context(mx.cpu())
+                for name, copies in zip(self._aux_names, self._exec_group.aux_arrays)
+                for device, copy in enumerate(copies)}
 
     def optimizer_states(self):
         """The optimiser's state of every parameter: {name: NDArray}, as `restored_states` takes them."""

@@ -9,6 +9,7 @@ from ademxapp.files import write_text
 from ademxapp.training.curves import plot_curves
 
 REPORTS_PER_EPOCH = 8
+SECONDS_BETWEEN_CURVES = 60  # inside an epoch
 
 
 class Progress:
@@ -20,53 +21,64 @@ class Progress:
         `<output>/<label>`: `.jsonl` and `.png` are written beside it.
     metric : TrainingMetric
         Read and reset at every report.
-    position, epochs, batches : int
-        Batches done before; epochs to reach; batches in an epoch.
+    position, epochs : int
+        Batches done before; epochs to reach.
+    loader : Loader
+        Has `batches`, `batch_size`, `late`.
     """
 
-    def __init__(self, path, log, metric, position, epochs, batches, batch_size):
-        self._path, self._log, self._metric = path, log, metric
-        self._position, self._last = position, (time.monotonic(), position)
-        self._total, self._batches, self._batch_size = epochs * batches, batches, batch_size
-        self._every = -(-batches // REPORTS_PER_EPOCH)
+    def __init__(self, path, log, metric, position, epochs, loader):
+        self._path, self._log, self._metric, self._loader = path, log, metric, loader
+        self._position, self._batches, self._total = position, loader.batches, epochs * loader.batches
+        self._every = -(-self._batches // REPORTS_PER_EPOCH)
+        self._drawn = time.monotonic()
+        self.restart_clock()
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
         write_text(f"{path}.jsonl", "".join(json.dumps(report) + "\n" for report in self._reports))
         self._bar = tqdm(total=self._total, initial=position, unit="batch", desc="training", disable=None,
                          dynamic_ncols=True)
 
     def step(self, lr):
-        """Count a batch that was trained with learning rate `lr`; report where one is due."""
+        """Count a batch that was trained with learning rate `lr`; the report (dict) where one is due, else None."""
         self._position += 1
         self._bar.update()
         batch = (self._position - 1) % self._batches + 1
         if batch % self._every == 0 or batch == self._batches:
-            self._report((self._position - 1) // self._batches + 1, batch, lr)
+            return self._report((self._position - 1) // self._batches + 1, batch, lr)
+        return None
 
     def restart_clock(self):
         """Leave the time since the last report out of the speed of the next one."""
-        self._last = time.monotonic(), self._position
+        self._last = time.monotonic(), self._position, self._loader.late
 
     def close(self):
         """Draw the curves and end the bar."""
         self._bar.close()
+        self._draw()
+
+    def _draw(self):
         if self._reports:
-            plot_curves(self._reports, f"{self._path}.png", self._batches)
+            plot_curves(self._reports, read_reports(f"{self._path}_val"), f"{self._path}.png", self._batches)
+        self._drawn = time.monotonic()
 
     def _report(self, epoch, batch, lr):
-        (before, done), now = self._last, time.monotonic()
-        rate = (self._position - done) / max(now - before, 1e-9)
-        self._last = now, self._position
+        before, done, late = self._last
+        batches = self._position - done
+        rate = batches / max(time.monotonic() - before, 1e-9)
         report = {"epoch": epoch, "batch": batch, "lr": lr, **self._metric.report(),
-                  "images_per_s": round(rate * self._batch_size, 2),
-                  "seconds_left": round((self._total - self._position) / rate)}
+                  "images_per_s": round(rate * self._loader.batch_size, 2),
+                  "seconds_left": round((self._total - self._position) / rate),
+                  "batches": batches, "late": (self._loader.late - late) / batches}
+        self.restart_clock()
         self._metric.reset()
         self._reports.append(report)
         with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
             out.write(json.dumps(report) + "\n")
         self._log.info(report_line(report, self._batches))
         self._bar.set_postfix(loss=_text(report["loss"]), accuracy=_text(report["accuracy"]))
-        if batch == self._batches:
-            plot_curves(self._reports, f"{self._path}.png", self._batches)
+        if batch == self._batches or time.monotonic() - self._drawn >= SECONDS_BETWEEN_CURVES:
+            self._draw()
+        return report
 
     def _number(self, report):
         return (report["epoch"] - 1) * self._batches + report["batch"]

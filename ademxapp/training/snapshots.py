@@ -1,14 +1,16 @@
 """Snapshots: all that a run needs to go on as if it had never stopped.
 
-`<label>_snapshot/<epoch>-<batch>/` holds `parameters.params`, `optimizer.params` and `state.json`. A folder is renamed
-to its name when it is whole; others go then.
+`<label>_snapshot/<epoch>-<batch>/` holds `parameters.params`, `optimizer.params`, `state.json` and, where devices have
+statistics of their own, `devices.params`. A folder is renamed to its name when it is whole; older ones go then.
 """
+import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ademxapp.backend import mx
 from ademxapp.files import write_json
@@ -20,29 +22,48 @@ _PART = ".part-"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Parameters, the optimiser's states, and `state`: epoch and batch to go on from, seed, arguments, versions."""
+    """Where a run is.
+
+    Attributes
+    ----------
+    parameters : Parameters
+    optimizer_states : dict
+        {name of the parameter: NDArray}
+    state : dict
+        Epoch and batch to go on from, seed, what the next report has counted so far, arguments, versions.
+    device_statistics : dict
+        BN's statistics of every device, {<name>:<device>: NDArray}, where they differ: inside an epoch on several.
+    """
 
     parameters: Parameters
     optimizer_states: dict
     state: dict
+    device_statistics: dict = field(default_factory=dict)
 
 
-def save_snapshot(folder, snapshot):
-    """Write a snapshot below `folder`, then remove the others: older ones, and those of a run before this one."""
+def save_snapshot(folder, snapshot, keep=1):
+    """Write a snapshot below `folder`, then remove all but the newest `keep`, and those that this one goes behind."""
     os.makedirs(folder, exist_ok=True)
     name = f"{snapshot.state['epoch']:04d}-{snapshot.state['batch']:06d}"
     part = tempfile.mkdtemp(prefix=_PART, dir=folder)
     try:
         save_parameters(os.path.join(part, "parameters.params"), snapshot.parameters)
         save_arrays(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
+        if snapshot.device_statistics:
+            save_arrays(os.path.join(part, "devices.params"), snapshot.device_statistics)
         write_json(os.path.join(part, "state.json"), snapshot.state)
+        _sync(part)
         shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
         os.rename(part, os.path.join(folder, name))
+        _sync(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    names = _names(folder)
+    place = names.index(name)
+    kept = names[max(0, place + 1 - keep):place + 1]
     for other in os.listdir(folder):
-        if other != name and (_NAME.fullmatch(other) or other.startswith(_PART)):
-            shutil.rmtree(os.path.join(folder, other))
+        if other not in kept and (_NAME.fullmatch(other) or other.startswith(_PART)):
+            shutil.rmtree(os.path.join(folder, other), ignore_errors=True)
 
 
 def load_snapshot(folder):
@@ -53,11 +74,40 @@ def load_snapshot(folder):
             with open(os.path.join(path, "state.json"), encoding="utf-8") as source:
                 state = json.load(source)
             parameters = load_parameters(os.path.join(path, "parameters.params"))
-            states = mx.nd.load(os.path.join(path, "optimizer.params"))
+            states = _load_arrays(os.path.join(path, "optimizer.params"))
+            devices = os.path.join(path, "devices.params")
+            statistics = _load_arrays(devices) if os.path.exists(devices) else {}
         except (OSError, ValueError, mx.base.MXNetError):
             continue
-        return Snapshot(parameters, states if isinstance(states, dict) else {}, state)
+        return Snapshot(parameters, states, state, statistics)
     raise ValueError(f"there is no whole snapshot in {folder}: start without --resume")
+
+
+@contextlib.contextmanager
+def only_run(folder):
+    """Hold the folder of a run's snapshots; ValueError if another process holds it."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, ".lock"), "a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets it go when the process ends, however
+        except BlockingIOError:
+            raise ValueError(f"another process is training into {folder}: wait for its end, or give this run another "
+                             "--output or another tag in --model") from None
+        yield
+
+
+def _load_arrays(path):
+    arrays = mx.nd.load(path)
+    return arrays if isinstance(arrays, dict) else {}
+
+
+def _sync(folder):
+    """Have the system write the folder's names to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _names(folder):
