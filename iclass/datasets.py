@@ -1,6 +1,7 @@
 """Datasets for classification, one record each."""
+import os
 from dataclasses import dataclass, field
-from typing import Tuple
+from typing import Dict, Tuple
 
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.inspection.published import TABLE1
@@ -8,22 +9,52 @@ from ademxapp.inspection.published import TABLE1
 
 @dataclass(frozen=True)
 class ClassificationDataset:
-    """A dataset: its classes' names in the order of their ids, and the errors that the paper has on it.
+    """A dataset.
 
-    `paper` is {(network, split): (top-1, top-5)} in percent.
+    Attributes
+    ----------
+    class_names : tuple of str
+        In the order of their ids; none where the record does not know them.
+    folders : tuple of str
+        What the classes' folders are called, where that is not their names.
+    splits : dict
+        {split: images} of the whole dataset.
+    paper : dict
+        {(network, split): (top-1, top-5)}, errors in percent as published.
     """
 
     name: str
     class_names: Tuple[str, ...] = ()
+    folders: Tuple[str, ...] = ()
+    splits: Dict[str, int] = field(default_factory=dict)
     paper: dict = field(default_factory=dict, metadata={"in_file": False})
 
+    def __post_init__(self):
+        if not self.folders:
+            object.__setattr__(self, "folders", self.class_names)
+
+
+def _lines(name):
+    """The lines of a file of this package's `names`."""
+    with open(os.path.join(os.path.dirname(__file__), "names", name), encoding="utf-8") as lines:
+        return lines.read().splitlines()
+
+
+SYNSETS, SYNSET_NAMES = zip(*(line.split(" ", 1) for line in _lines("ilsvrc-cls.txt")))
+IMAGENETTE = ("n01440764", "n02102040", "n02979186", "n03000684", "n03028079", "n03394916", "n03417042", "n03425413",
+              "n03445777", "n03888257")
 
 DATASETS = {record.name: record for record in (
-    ClassificationDataset("ilsvrc-cls", paper={
+    ClassificationDataset("ilsvrc-cls", SYNSET_NAMES, SYNSETS, {"train": 1281167, "val": 50000, "test": 100000}, paper={
         (row.network, "val"): (row.top1_error, row.top5_error) for row in TABLE1}),
+    ClassificationDataset("places365", tuple(_lines("places365.txt")),
+                          splits={"train": 1803460, "val": 36500, "test": 328500}),
+    ClassificationDataset("cifar10", (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        splits={"train": 50000, "val": 10000}),
     ClassificationDataset("imagenette128", (
         "tench", "English springer", "cassette player", "chain saw", "church", "French horn", "garbage truck",
-        "gas pump", "golf ball", "parachute")),
+        "gas pump", "golf ball", "parachute"), IMAGENETTE),
     ClassificationDataset("demo-cls", ("ball", "crate", "house", "star", "tree")),
 )}
 

@@ -16,11 +16,12 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.prepare")
 
 from ademxapp.cli import Formatter, make_parser
-from tools.preparing import camvid, common, demo, voc
+from tools.preparing import camvid, cifar10, common, demo, folders, ilsvrc_cls, places365, voc
 from tools.preparing.parallel import Workers
 from tools.preparing.tree import require_tree
 
-PREPARERS = {"camvid": camvid, "demo": demo, "voc": voc}
+PREPARERS = {"camvid": camvid, "cifar10": cifar10, "demo": demo, "folders": folders, "ilsvrc-cls": ilsvrc_cls,
+             "places365": places365, "voc": voc}
 
 
 def main(argv=None):

@@ -40,13 +40,17 @@ class Sample:
 
 
 def read_classification_list(path, root, classes=None):
-    """Samples (list of `Sample`) of a classification list; class ids are in 0 … classes - 1, if that is given."""
+    """Samples (list of `Sample`) of a classification list; class ids are in 0 … classes - 1, if that is given.
+
+    Without `classes`, they may be -1 as well, where they are not known.
+    """
     samples = []
     for line, fields in _rows(path):
         where = f"{path}:{line}"
         if len(fields) != 3:
             raise ValueError(f"{where}: {len(fields)} fields, wanted index<TAB>class<TAB>image")
-        if not fields[1].isdecimal() or (classes is not None and int(fields[1]) >= classes):
+        unknown = classes is None and fields[1] == "-1"
+        if not unknown and (not fields[1].isdecimal() or (classes is not None and int(fields[1]) >= classes)):
             wanted = "a number" if classes is None else f"among 0 … {classes - 1}"
             raise ValueError(f"{where}: class {fields[1]!r} is not {wanted}")
         samples.append(Sample(root, _inside(fields[2], where), int(fields[1]), line=line))
@@ -63,6 +67,12 @@ def read_segmentation_list(path, root):
         label = _inside(fields[1], where) if len(fields) == 2 else None
         samples.append(Sample(root, _inside(fields[0], where), label_image=label, line=line))
     return samples
+
+
+def list_task(path):
+    """"classification" or "segmentation", as most lines of a list have three fields or not."""
+    rows = _rows(path)
+    return "classification" if 2 * sum(len(fields) == 3 for _, fields in rows) > len(rows) else "segmentation"
 
 
 def scan_tree(root, split, classes):

@@ -34,7 +34,7 @@ class Images:
             yield from size_lines(findings)
         counts = Counter(sample.class_id for sample in samples)
         if set(counts) == {UNKNOWN}:
-            yield f"no classes: they are {UNKNOWN} in the list, which --phase test takes"
+            yield f"the classes are not known: {UNKNOWN} in the list"
             return
         yield from self._class_lines(counts)
         never = [name for class_id, name in enumerate(self.class_names) if class_id not in counts]
@@ -62,17 +62,20 @@ def in_class_folders(root, split, ids):
 
     Raises ValueError for a folder that `ids` does not have.
     """
-    samples, notes = [], []
+    samples, others = [], []
     folders = class_folders(os.path.join(root, split))
     strange = [name for name in folders if name not in ids]
     if strange:
         raise ValueError(f"{os.path.join(root, split)} has folders that are no class's: {_first(strange)}; wanted such "
                          f"as {_first(list(ids)[:3])}")
     for folder in folders:
-        names, others = image_names(os.path.join(root, split, folder))
+        names, strange = image_names(os.path.join(root, split, folder))
         samples += [Sample(root, os.path.join(split, folder, name), ids[folder]) for name in names]
-        notes += [os.path.join(split, folder, name) for name in others]
-    return samples, no_images(notes)
+        others += [os.path.join(split, folder, name) for name in strange]
+    beside = image_names(os.path.join(root, split))[0]
+    notes = [f"{len(beside)} images lie beside the folders of classes and are left out, the first "
+             f"{os.path.join(split, beside[0])}"] if beside else []
+    return samples, no_images(others) + notes
 
 
 def image_names(folder):

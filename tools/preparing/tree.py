@@ -8,8 +8,8 @@
 
 A drawing starts with the option that names its folder and goes on while lines are indented further. A line is a path
 below the less indented line above it; `*` and `<word>` stand for any name. Behind two spaces comes a note. What it
-starts with says when the line is needed: `[optional]` never, `[--flag]` with that option, `[unless PATH]` where there
-is no PATH below the drawing's folder; else always.
+starts with says when the line is needed: `[optional]` never, `[--flag]` with that option, `[with PATH]` where there is
+a PATH below the drawing's folder, `[unless PATH or PATH]` where there is none of them; else always.
 """
 import glob
 import os
@@ -35,7 +35,8 @@ class Line:
         """Whether the line must be there, with these arguments."""
         for condition in self.conditions:
             word, _, path = condition.partition(" ")
-            if word == "optional" or (word == "unless" and _exists(folder, path)):
+            there = any(_exists(folder, one) for one in path.split(" or "))
+            if word == "optional" or (word == "with" and not there) or (word == "unless" and there):
                 return False
             if word.startswith("--") and not getattr(args, word[2:].replace("-", "_")):
                 return False

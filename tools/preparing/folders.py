@@ -1,0 +1,84 @@
+"""Images of your own in a folder for each class; the folders' sorted names are the classes.
+
+    <root>/
+      train/<class>/            [unless */*.*] or <root>/<class>/*.jpg, which --val-share divides
+      val/<class>/              [optional]
+      test/                     [optional] images of unknown class, or folders as in train
+
+Beside the lists stands <name>.yaml with the classes' names, which --dataset-file of the programs takes.
+"""
+import itertools
+import os
+import re
+
+import numpy as np
+import yaml
+
+from ademxapp.cli import UsageError, number
+from ademxapp.data.lists import Sample
+from ademxapp.files import write_text
+from iclass.datasets import DATASETS
+from tools.preparing.common import Split
+from tools.preparing.images import UNKNOWN, Images, class_folders, image_names, in_class_folders, no_images
+
+SPLITS = ("train", "val", "test")
+
+
+def add_arguments(parser):
+    """The dataset's name, and how one set of images is divided."""
+    parser.add_argument("--name", help="of the dataset, as labels and lists will have it (default: the root's name)")
+    parser.add_argument("--val-share", type=number(float, 0, 1), metavar="SHARE", help="where there is no train: this "
+                        "part of each class becomes val")
+    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the choice for val")
+
+
+def splits(args):
+    """The splits that have folders; or train and val out of one set."""
+    name = dataset_name(args)
+    one_set = not os.path.isdir(os.path.join(args.root, "train"))
+    if one_set and not args.val_share:
+        raise UsageError(f"--root {args.root} has no folder train: --val-share 0.1 takes a tenth of every class for "
+                         "val, and the rest for train")
+    names = class_folders(args.root if one_set else os.path.join(args.root, "train"))
+    ids = {folder: class_id for class_id, folder in enumerate(names)}
+    record = DATASETS.get(name)
+    if record and record.folders == tuple(names):
+        names = list(record.class_names)
+    kind = Images(tuple(names))
+    found = divided(args, ids) if one_set else in_folders(args.root, ids)
+    for split, samples, notes in found:
+        yield Split(name, split, samples, kind, notes=notes)
+    path = os.path.join(args.out, name, f"{name}.yaml")
+    write_text(path, yaml.safe_dump({"name": name, "class_names": names}, allow_unicode=True, sort_keys=False))
+    print(f"{path}: names of {len(names)} classes")
+
+
+def dataset_name(args):
+    """The name of the dataset; UsageError if no label can have it."""
+    name = args.name or re.sub(r"[^a-z0-9]+", "-", os.path.basename(os.path.abspath(args.root)).lower()).strip("-")
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise UsageError(f"--name {name!r}: wanted small letters, digits and '-', as in pets_rna-a1_cls37")
+    return name
+
+
+def in_folders(root, ids):
+    """(split, samples, notes) of every split that has a folder."""
+    for split in SPLITS:
+        folder = os.path.join(root, split)
+        if os.path.isdir(folder) and (split != "test" or class_folders(folder)):
+            yield (split, *in_class_folders(root, split, ids))
+        elif os.path.isdir(folder):
+            names, others = image_names(folder)
+            yield (split, [Sample(root, os.path.join(split, name), UNKNOWN) for name in names],
+                   no_images([os.path.join(split, name) for name in others]))
+
+
+def divided(args, ids):
+    """(split, samples, notes) of train and val, chosen from each class's images."""
+    samples, notes = in_class_folders(args.root, "", ids)
+    chosen, rng = set(), np.random.default_rng(args.seed)
+    for _, group in itertools.groupby(samples, lambda sample: sample.class_id):
+        own = list(group)
+        chosen.update(own[i] for i in rng.permutation(len(own))[:round(args.val_share * len(own))])
+    yield "train", [sample for sample in samples if sample not in chosen], notes
+    yield "val", [sample for sample in samples if sample in chosen], ()

@@ -1,0 +1,127 @@
+"""ILSVRC 2012 classification: 1,000 classes (synsets), numbered in the sorted order of their ids.
+
+    <root>/
+      train/<synset>/*.JPEG     what each n01440764.tar of ILSVRC2012_img_train.tar holds, in a folder of that name
+      val/                      *.JPEG or <synset>/*.JPEG
+      test/*.JPEG               [optional]
+
+Where val has no folders of synsets, its classes come from the development kit or from --val-labels:
+
+    <devkit>/                   ILSVRC2012_devkit_t12, looked for in <root> unless --devkit says otherwise
+      data/
+        ILSVRC2012_validation_ground_truth.txt
+        meta.mat
+"""
+import os
+import re
+
+from ademxapp.cli import UsageError, existing_file
+from ademxapp.data.lists import Sample
+from iclass.datasets import DATASETS
+from tools.preparing.common import Split, lines_of
+from tools.preparing.images import UNKNOWN, Images, class_folders, image_names, in_class_folders, no_images
+
+RECORD = DATASETS["ilsvrc-cls"]
+IDS = {synset: class_id for class_id, synset in enumerate(RECORD.folders)}
+KIND = Images(tuple(f"{synset} {names.split(',')[0]}" for synset, names in zip(RECORD.folders, RECORD.class_names)),
+              RECORD.splits)
+DEVKIT = "ILSVRC2012_devkit_t12"
+TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
+
+
+def add_arguments(parser):
+    """Where the classes of val are."""
+    parser.add_argument("--devkit", metavar="DIR", help=f"development kit (default: <root>/{DEVKIT}, if it is there)")
+    parser.add_argument("--val-labels", type=existing_file, metavar="FILE", help="lines `image class`, the class as a "
+                        "synset or a number in 0 to 999, instead of the development kit")
+
+
+def splits(args):
+    """The splits train, val and, where it is there, test."""
+    samples, notes = in_class_folders(args.root, "train", IDS)
+    yield Split("ilsvrc-cls", "train", samples, KIND, notes=notes)
+    if class_folders(os.path.join(args.root, "val")):
+        samples, notes = in_class_folders(args.root, "val", IDS)
+        samples.sort(key=lambda sample: os.path.basename(sample.image))  # the order of the images' numbers
+    else:
+        samples, notes = flat_samples(args.root, "val", val_classes(args))
+    yield Split("ilsvrc-cls", "val", samples, KIND, notes=notes)
+    if os.path.isdir(os.path.join(args.root, "test")):
+        samples, notes = flat_samples(args.root, "test", lambda name: UNKNOWN)
+        yield Split("ilsvrc-cls", "test", samples, KIND, notes=notes)
+
+
+def flat_samples(root, split, class_of):
+    """Samples of the images in <root>/<split>, with the class that `class_of(name)` says; and notes."""
+    names, others = image_names(os.path.join(root, split))
+    samples = [Sample(root, os.path.join(split, name), class_of(name)) for name in names]
+    return samples, no_images([os.path.join(split, name) for name in others])
+
+
+def val_classes(args):
+    """A function from an image's name to its class; UsageError if nothing tells the classes of val."""
+    if args.val_labels:
+        return listed_classes(args.val_labels)
+    devkit = args.devkit or os.path.join(args.root, DEVKIT)
+    if not os.path.isdir(devkit):
+        raise UsageError(f"{os.path.join(args.root, 'val')} has no folders of synsets, so the classes must come from "
+                         f"the development kit, --devkit DIR ({DEVKIT}), or from --val-labels FILE with lines "
+                         "`image class`")
+    return devkit_classes(devkit)
+
+
+def listed_classes(path):
+    """The function from names to classes that a list of `image class` gives."""
+    classes = {}
+    for line, origin in lines_of("", path):
+        fields = line.split()
+        class_id = IDS.get(fields[-1], int(fields[-1]) if fields[-1].isdecimal() else None)
+        if len(fields) != 2 or class_id is None or class_id >= len(IDS):
+            raise ValueError(f"{origin}: {line!r}, wanted the name of an image and its class, a synset such as "
+                             f"{RECORD.folders[0]} or a number in 0 to {len(IDS) - 1}")
+        classes[os.path.splitext(os.path.basename(fields[0]))[0]] = class_id
+
+    def class_of(name):
+        stem = os.path.splitext(name)[0]
+        if stem not in classes:
+            raise ValueError(f"{path} has no class of {name}")
+        return classes[stem]
+
+    return class_of
+
+
+def devkit_classes(devkit):
+    """The function from names such as ILSVRC2012_val_00000001.JPEG to classes that a development kit gives.
+
+    The kit's line n is the class of image n, in a numbering of the kit's own, which meta.mat translates into synsets.
+    """
+    path = os.path.join(devkit, TRUTH)
+    synsets, classes = kit_synsets(os.path.join(devkit, META)), []
+    for line, origin in lines_of(devkit, TRUTH):
+        synset = synsets.get(int(line)) if line.isdecimal() else None
+        if synset not in IDS:
+            raise ValueError(f"{origin}: {line!r} is none of the kit's numbers of the {len(IDS):,} classes")
+        classes.append(IDS[synset])
+
+    def class_of(name):
+        number = re.match(r"ILSVRC2012_val_(\d{8})\.", name)
+        if not number or not 1 <= int(number.group(1)) <= len(classes):
+            raise ValueError(f"val/{name} is no image of {path}: wanted ILSVRC2012_val_00000001.JPEG to "
+                             f"ILSVRC2012_val_{len(classes):08}.JPEG")
+        return classes[int(number.group(1)) - 1]
+
+    return class_of
+
+
+def kit_synsets(path):
+    """{ILSVRC2012_ID: synset} of a development kit's meta.mat."""
+    from scipy.io import loadmat
+
+    try:
+        synsets = loadmat(path, squeeze_me=True)["synsets"]
+        return {int(number): str(synset) for number, synset in zip(synsets["ILSVRC2012_ID"], synsets["WNID"])}
+    except OSError:
+        raise
+    except Exception as error:  # scipy raises nearly anything at a broken file
+        raise ValueError(f"{path} is not the development kit's: {error!r}; wanted a MATLAB file with the table "
+                         "synsets, of ILSVRC2012_ID and WNID") from None
