@@ -104,9 +104,12 @@ def decode_label(data, name):
 
 
 def _is_whole(data, image):
-    """Whether the bytes end as their format wants it, and are one plain picture: OpenCV takes parts for whole."""
+    """Whether the bytes end as their format wants it, which OpenCV does not mind, and are a picture for it.
+
+    Of PNGs that are those without transparency, colour profiles and more, on which it remarks on stderr.
+    """
     end = _ENDS.get(image.format)
-    plain = image.format != "PNG" or ("transparency" not in image.info and not getattr(image, "is_animated", False))
+    plain = image.format != "PNG" or image.info.keys() <= {"dpi"}
     return end is not None and plain and data.rstrip(b"\0").endswith(end)
 
 
