@@ -12,6 +12,7 @@ from ademxapp.files import replacing
 _DECODING_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, struct.error, EOFError,
                     Image.DecompressionBombError, ValueError)
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # of whole files of the formats that OpenCV decodes faster
+_UNKNOWN = {"transparency", "default_image", "icc_profile"}  # in PNGs; on profiles it remarks on stderr
 _CV_FLAGS = {reduce: flag | cv2.IMREAD_IGNORE_ORIENTATION for reduce, flag in (
     (1, cv2.IMREAD_COLOR), (2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4),
     (8, cv2.IMREAD_REDUCED_COLOR_8))}
@@ -40,7 +41,7 @@ class ImageFile:
     def __init__(self, data, name):
         self._data, self._name, self._image = data, name, _open(data, name)
         self.size = self._image.height, self._image.width
-        self._fast = self._image.mode == "RGB" and _is_whole(data, self._image)
+        self._fast = self._image.mode == "RGB" and _suits_opencv(data, self._image)
         self.reductions = tuple(_CV_FLAGS) if self._fast and self._image.format == "JPEG" else (1,)
 
     def rgb(self, reduce=1):
@@ -103,14 +104,11 @@ def decode_label(data, name):
     return values.astype(np.int32 if image.mode.startswith("I") else np.uint8, copy=False)
 
 
-def _is_whole(data, image):
-    """Whether the bytes end as their format wants it, which OpenCV does not mind, and are a picture for it.
-
-    Of PNGs that are those without transparency, colour profiles and more, on which it remarks on stderr.
-    """
+def _suits_opencv(data, image):
+    """Whether OpenCV may decode the bytes: they end as their format wants it, and it knows all that is in them."""
     end = _ENDS.get(image.format)
-    plain = image.format != "PNG" or image.info.keys() <= {"dpi"}
-    return end is not None and plain and data.rstrip(b"\0").endswith(end)
+    unknown = image.format == "PNG" and image.info.keys() & _UNKNOWN
+    return end is not None and not unknown and data.rstrip(b"\0").endswith(end)
 
 
 def _open(data, name):
