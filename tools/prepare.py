@@ -1,7 +1,8 @@
 """Check a downloaded dataset and write its lists, data/<dataset>/<split>.lst.
 
     python tools/prepare.py camvid --root $ADEMXAPP_DATA/camvid
-    python tools/prepare.py voc --root data/VOCdevkit
+    python tools/prepare.py voc --root data/VOCdevkit --sbd data/benchmark_RELEASE
+    python tools/prepare.py own --root data/garden --dataset-file garden.yaml
     python tools/prepare.py demo --root data/demo        (draws it first)
 
 Paths in the lists are relative to --root, which is what the drivers call --data-root. Labels that a dataset ships in
@@ -16,11 +17,26 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.prepare")
 
 from ademxapp.cli import Formatter, make_parser
-from tools.preparing import camvid, cifar10, common, demo, folders, ilsvrc_cls, places365, voc
+from tools.preparing import (
+    ade20k,
+    camvid,
+    cifar10,
+    cityscapes,
+    coco,
+    common,
+    demo,
+    folders,
+    ilsvrc_cls,
+    own,
+    pascal_context,
+    places365,
+    voc,
+)
 from tools.preparing.parallel import Workers
 from tools.preparing.tree import require_tree
 
-PREPARERS = {"camvid": camvid, "cifar10": cifar10, "demo": demo, "folders": folders, "ilsvrc-cls": ilsvrc_cls,
+PREPARERS = {"ade20k": ade20k, "camvid": camvid, "cifar10": cifar10, "cityscapes": cityscapes, "coco": coco,
+             "demo": demo, "folders": folders, "ilsvrc-cls": ilsvrc_cls, "own": own, "pascal-context": pascal_context,
              "places365": places365, "voc": voc}
 
 
@@ -38,5 +54,10 @@ def main(argv=None):
     module = PREPARERS[args.dataset]
     require_tree(module.__doc__, args)
     with Workers(args.workers) as workers:
+        written = []
         for split in module.splits(args):
             common.prepare_split(split, args, workers)
+            written.append(split.name)
+    absent = [name for name in split.kind.sizes if name not in written]
+    if absent:
+        print(f"no list of {', '.join(absent)}: see `prepare.py {args.dataset} --help` for what each needs")

@@ -61,6 +61,8 @@ def prepare_split(split, args, workers):
     path = os.path.join(args.out, split.dataset, f"{split.name}.lst")
     if not split.samples:
         raise ValueError(f"{split.dataset} {split.name} has no images below {args.root}")
+    if not args.no_decode:
+        require_writable(split, args.root)
     found = _examine_names(split) if args.no_decode else _examine(split, workers)
     origins = split.origins or [None] * len(split.samples)
     good, broken = [], []
@@ -95,14 +97,41 @@ def lines_of(root, name):
         raise ValueError(f"{path} is no list of names: {error}") from None
 
 
-def require_below(root, folder, option):
-    """The path of `folder` below `root`; UsageError if it is elsewhere: lists name what is below the root only."""
-    path = os.path.relpath(os.path.abspath(folder), os.path.abspath(root))
-    if path.split(os.sep)[0] == os.pardir:
-        link = os.path.join(root, os.path.basename(path))
-        raise UsageError(f"{option} {folder} is not below --root {root}, where the paths in lists start: move it "
-                         f"there, or link it (ln -s {os.path.abspath(folder)} {link}) and give {option} {link}")
-    return path
+def path_below(root, folder, option, link):
+    """The path of `folder` below `root`, by a symbolic link <root>/<link> if it lies elsewhere.
+
+    Lists name only what is below the root. UsageError if the link cannot be made.
+    """
+    for resolved in (os.path.abspath, os.path.realpath):
+        path = os.path.relpath(resolved(folder), resolved(root))
+        if path.split(os.sep)[0] != os.pardir:
+            return path
+    place = os.path.join(root, link)
+    if not os.path.lexists(place):
+        try:
+            os.symlink(os.path.abspath(folder), place)
+        except OSError as error:
+            raise UsageError(f"{option} {folder} is not below --root {root}, where the paths in lists start, and "
+                             f"cannot be linked there: {error.strerror}; move it there") from None
+        print(f"{place} is now a link to {folder}: the paths in lists start at --root")
+    if not os.path.samefile(place, folder):
+        raise UsageError(f"{option} {folder} is not below --root {root}, where the paths in lists start, and {place} "
+                         "is something else: move one of them")
+    return link
+
+
+def require_writable(split, root):
+    """UsageError unless the labels that a split lacks can be written."""
+    label = next((label for label in split.makers if not os.path.exists(os.path.join(root, label))), None)
+    if label is None:
+        return
+    folder = os.path.dirname(os.path.join(root, label))
+    above = folder
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    if not os.access(above, os.W_OK):
+        raise UsageError(f"{folder} cannot be written: labels are converted to images there, below --root, where the "
+                         "paths in lists start; make it writable, or let it be a link to a place that is")
 
 
 def _examine_names(split):

@@ -1,0 +1,48 @@
+"""Images and labels of one's own, described by a --dataset-file.
+
+    <root>/
+      images/
+        train/*
+        val/*              [optional] and any other split
+      labels/
+        train/*.png
+        val/*.png          [with images/val]
+
+A label is a PNG with one index per pixel, grey or with a palette, named as its image. The file is YAML:
+
+    class_names: [grass, path, plant]
+    label_ids: [1, 2, 3]                                  # in the label images; by default 0, 1, 2
+    ignored_ids: [0, 255]                                 # by default 255
+    colours: [[0, 0, 0], [0, 200, 0], [90, 90, 90], [200, 0, 0]]   # of the values 0, 1, …; by default VOC's
+    largest_side: 640                                     # by default 500
+
+The dataset is called as the root's folder is, and so are its lists' folder and the runs' labels.
+"""
+import os
+
+from ademxapp.cli import existing_file
+from ademxapp.data.dataset_file import read_dataset_file
+from ademxapp.data.images import stem
+from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
+from issegm.datasets import SegmentationDataset
+from tools.preparing.common import Split
+from tools.preparing.pairs import Pairs
+
+
+def add_arguments(parser):
+    """The description of the dataset."""
+    parser.add_argument("--dataset-file", required=True, type=existing_file, metavar="YAML", help="the dataset's "
+                        "classes, label ids, colours")
+
+
+def splits(args):
+    """A split for each folder of images."""
+    dataset = os.path.basename(os.path.abspath(args.root))
+    kind = Pairs(read_dataset_file(args.dataset_file, SegmentationDataset, dataset))
+    for name in sorted(os.listdir(os.path.join(args.root, "images"))):
+        folder = os.path.join(args.root, "images", name)
+        if os.path.isdir(folder):
+            images = sorted(image for image in os.listdir(folder) if image.lower().endswith(IMAGE_EXTENSIONS))
+            samples = [Sample(args.root, f"images/{name}/{image}", label_image=f"labels/{name}/{stem(image)}.png")
+                       for image in images]
+            yield Split(dataset, name, samples, kind)

@@ -1,0 +1,50 @@
+"""PASCAL-Context: VOC 2010's images, 59 classes and background.
+
+    <root>/
+      VOC2010/
+        JPEGImages/*.jpg
+        ImageSets/Main/
+          train.txt
+          val.txt
+        SegmentationClassContext/*.png     [optional] the labels as images; made here
+      trainval/*.mat       [unless VOC2010/SegmentationClassContext/*.png] LabelMap, with 459 labels
+
+The 59 most frequent of the 459 labels are the classes 1 … 59, in the order of their names; all others are background,
+0. With 60 classes in the run's label (pascal-context_…_cls60_s8) background is a class, as in the paper; with 59 it
+does not count.
+"""
+import os
+from functools import partial
+
+import numpy as np
+
+from ademxapp.data.lists import Sample
+from issegm.datasets import DATASETS
+from issegm.tables import PASCAL_CONTEXT
+from tools.preparing.common import Split, lines_of
+from tools.preparing.mat import read_matrix
+from tools.preparing.pairs import Pairs
+
+LABELS = 459
+
+
+def splits(args):
+    """Train and val of VOC 2010's main image sets."""
+    for name in ("train", "val"):
+        names, origins = zip(*lines_of(args.root, f"VOC2010/ImageSets/Main/{name}.txt"))
+        labels = [f"VOC2010/SegmentationClassContext/{image}.png" for image in names]
+        makers = {label: partial(context_label, os.path.join(args.root, "trainval", f"{image}.mat"))
+                  for image, label in zip(names, labels)}
+        samples = [Sample(args.root, f"VOC2010/JPEGImages/{image}.jpg", label_image=label)
+                   for image, label in zip(names, labels)]
+        yield Split("pascal-context", name, samples, Pairs(DATASETS["pascal-context"]), origins, makers)
+
+
+def context_label(path):
+    """The label map of one of PASCAL-Context's files, (H, W) uint8: 0 background, 1 … 59 classes."""
+    label = read_matrix(path, "LabelMap")
+    if label.size and not 0 <= label.min() <= label.max() <= LABELS:
+        raise ValueError(f"{path}: LabelMap has values {label.min()} to {label.max()}, wanted 0 to {LABELS}")
+    table = np.zeros(LABELS + 1, np.uint8)
+    table[list(PASCAL_CONTEXT.values())] = range(1, len(PASCAL_CONTEXT) + 1)
+    return table[label]
