@@ -39,10 +39,10 @@ class Images:
         yield from self._class_lines(counts)
         never = [name for class_id, name in enumerate(self.class_names) if class_id not in counts]
         if never:
-            yield f"odd: {len(never)} of {len(self.class_names)} classes never occur: {_first(never)}"
+            yield f"odd: classes that never occur: {len(never):,} of {len(self.class_names):,}: {_first(never)}"
 
     def _class_lines(self, counts):
-        """The classes with their images where they are few; else in how many images they occur."""
+        """The classes with their images where they are few; else the fewest and the most."""
         if len(self.class_names) <= 2 * SHOWN:
             width = max(map(len, self.class_names))
             for class_id, name in enumerate(self.class_names):
@@ -50,7 +50,7 @@ class Images:
             return
         order = sorted(counts, key=lambda class_id: (counts[class_id], class_id))
         few, many = order[0], order[-1]
-        yield (f"{len(counts):,} of {len(self.class_names):,} classes: {counts[few]:,} images "
+        yield (f"{len(counts):,} of {len(self.class_names):,} classes, images in each: {counts[few]:,} "
                f"({self.class_names[few]}) to {counts[many]:,} ({self.class_names[many]}), "
                f"{counts[order[len(order) // 2]]:,} in the median")
 
@@ -73,7 +73,7 @@ def in_class_folders(root, split, ids):
         samples += [Sample(root, os.path.join(split, folder, name), ids[folder]) for name in names]
         others += [os.path.join(split, folder, name) for name in strange]
     beside = image_names(os.path.join(root, split))[0]
-    notes = [f"{len(beside)} images lie beside the folders of classes and are left out, the first "
+    notes = [f"images beside the folders of classes, left out: {len(beside)}, the first "
              f"{os.path.join(split, beside[0])}"] if beside else []
     return samples, no_images(others) + notes
 
@@ -87,7 +87,7 @@ def image_names(folder):
 
 def no_images(paths):
     """A note about files that are no images by their names: a list of none or one."""
-    return [f"{len(paths)} files are no images by their names, the first {paths[0]}"] if paths else []
+    return [f"files that are no images by their names: {len(paths)}, the first {paths[0]}"] if paths else []
 
 
 def class_folders(folder):
