@@ -7,7 +7,10 @@ import uuid
 
 @contextlib.contextmanager
 def replacing(path):
-    """Give a temporary path beside `path`; what is written there takes that name when the block ends well."""
+    """Give a temporary path beside `path`; what is written there takes that name when the block ends well.
+
+    An OSError that names no file, as a full disk's, names `path`.
+    """
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".part-{uuid.uuid4().hex}{os.path.splitext(path)[1]}")
@@ -18,6 +21,10 @@ def replacing(path):
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, temporary):
+            raise
+        raise OSError(error.errno, error.strerror, path) from None
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
 
 FORMAT, VERSION = "ademxapp records", 1
@@ -70,7 +71,7 @@ class RecordFile:
 
     def bytes(self, place, count, start=None):
         """`count` bytes from `place` on."""
-        data = os.pread(self._handle, count, place) if place < self.size else b""
+        data = os.pread(self._handle, count, place) if 0 <= place < self.size else b""
         if len(data) < count:
             raise ValueError(f"{self.path} ends at byte {self.size}, within the record at byte "
                              f"{place if start is None else start}: it was cut short; pack the list again")
@@ -96,23 +97,12 @@ class RecordSample(Sample):
     def read(self):
         """The bytes of the image's file and, or None, of the label's."""
         payload, _ = self.file.read(self.place)
-        _, _, number, length = read_header(self.file, self.place, payload)
+        _, _, number, length = HEADER.unpack_from(payload.ljust(HEADER.size))
         if number != self.number:
-            raise ValueError(f"{self.root}: the record at byte {self.place} is sample {number}, wanted {self.number} "
-                             f"({self.image}): the index is not its own; pack the list again")
+            raise ValueError(f"{self.root}: the record at byte {self.place} is not that of {self.image}: the file "
+                             "is damaged, or another than it was")
         end = HEADER.size + length if length else len(payload)
         return payload[HEADER.size:end], None if self.label_image is None else payload[end:]
-
-
-def read_header(file, place, payload):
-    """(flag, class, number, bytes of the image) of a record that is a sample with one class."""
-    if len(payload) < HEADER.size:
-        raise ValueError(f"{file.path}: the record at byte {place} is no image's, but of {len(payload)} bytes")
-    header = HEADER.unpack_from(payload)
-    if header[0] != 0 or HEADER.size + header[3] > len(payload):
-        raise ValueError(f"{file.path}: the record at byte {place} is no image with one class: only records of "
-                         "tools/pack.py and of MXNet's im2rec with one number per image are read")
-    return header
 
 
 def contents_record(about, rows, place):
@@ -134,14 +124,19 @@ def read_contents(file):
         payload, end = file.read(place)
         about, *lines, _ = payload.decode().split("\n")
         about = json.loads(about)
+        rows = [(int(place), tuple(fields)) for place, *fields in (line.split("\t") for line in lines)]
         if about["format"] != FORMAT or end != file.size:
             return None
     except (ValueError, KeyError, TypeError):
         return None
     if about["version"] != VERSION:
         raise ValueError(f"{file.path} has version {about['version']} of its format, this program reads {VERSION}")
-    rows = [line.split("\t") for line in lines]
-    return about, [(int(place), tuple(fields)) for place, *fields in rows]
+    return about, rows
+
+
+def index_text(places):
+    """The text of an index: a line per sample with its number and the place of its record."""
+    return "".join(f"{number}\t{place}\n" for number, place in enumerate(places))
 
 
 def read_records(prefix, classes=None):
@@ -159,7 +154,9 @@ def read_records(prefix, classes=None):
         _require_fit(index, places, [(sample.number, sample.place) for sample in samples])
     wanted = "segmentation" if classes is None else "classification"
     if task != wanted:
-        raise ValueError(f"{path} is packed from a {task} list, wanted one for {wanted}")
+        raise UsageError(f"{path} is packed from a {task} list, wanted one for {wanted}")
+    if not samples:
+        raise ValueError(f"{index} names no image")
     for sample in samples:
         if classes is not None and not 0 <= sample.class_id < classes:
             raise ValueError(f"{path}: {sample.image} has class {sample.class_id}, which is not among "
@@ -177,17 +174,21 @@ def _samples(file, rows, task):
 
 def _im2rec_samples(file, places):
     """Samples of a file of MXNet's im2rec, whose records have classes but no names."""
-    samples = []
+    samples, size = [], _FRAME.size + HEADER.size
     for key, place in places:
-        payload = file.bytes(place, min(_FRAME.size + HEADER.size, max(0, file.size - place)))
-        if payload[:4] != MAGIC:
+        head = file.bytes(place, size, place)
+        flag, class_id, number, length = HEADER.unpack(head[_FRAME.size:])
+        if head[:len(MAGIC)] != MAGIC:
             file.read(place)  # tells what is wrong
-        _, class_id, number, length = read_header(file, place, payload[_FRAME.size:])
         if length:
             raise ValueError(f"{file.path} has no contents at its end: it was cut short; pack the list again")
+        if flag or not class_id.is_integer():
+            raise ValueError(f"{file.path}: record {key} is no image with one class: of records that are not of "
+                             "tools/pack.py, only those of MXNet's im2rec with a class each are read")
         samples.append(RecordSample(file.path, f"record {key}", int(class_id), file=file, place=place, number=number))
-        if class_id != samples[-1].class_id:
-            raise ValueError(f"{file.path}: record {key} has the number {class_id}, wanted a class")
+    if places and file.read(max(place for _, place in places))[1] != file.size:
+        raise ValueError(f"{file.path} goes on behind the last of the {len(places)} records of its .idx: the index is "
+                         "not its own")
     return samples
 
 
@@ -195,7 +196,7 @@ def _read_index(path):
     """(key, place) of every line of an index."""
     try:
         with open(path, encoding="ascii") as lines:
-            return [tuple(map(int, line.split("\t"))) for line in lines]
+            return [(int(key), int(place)) for key, place in (line.split("\t") for line in lines)]
     except ValueError:
         raise ValueError(f"{path} is no index of a record file: wanted a number, a tab and a number on every line") \
             from None
