@@ -3,8 +3,10 @@ import collections
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 
 import cv2
 from tqdm import tqdm
@@ -31,27 +33,28 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def map(self, function, items, description):
+    def map(self, function, items, description, chunk=CHUNK):
         """`function(item)` of every item, in order. Function and items must be picklable.
 
-        An exception of the function ends the iteration.
+        A process takes `chunk` items at a time, and the results of some chunks wait in memory. An exception of the
+        function ends the iteration.
         """
         with tqdm(total=len(items), unit="image", desc=description, disable=None, dynamic_ncols=True) as bar:
-            for result in self._results(function, items):
+            for result in self._results(function, items, chunk):
                 yield result
                 bar.update()
 
-    def _results(self, function, items):
+    def _results(self, function, items, chunk):
         if self.count == 1 or len(items) < WORTH_IT:
             yield from map(function, items)
             return
         if self._pool is None:  # spawned: what this process may have running does not survive a fork
             self._pool = ProcessPoolExecutor(self.count, multiprocessing.get_context("spawn"), _start)
-        chunks = (items[first:first + CHUNK] for first in range(0, len(items), CHUNK))
+        chunks = (items[first:first + chunk] for first in range(0, len(items), chunk))
         pending = collections.deque()
         try:
-            for chunk in chunks:
-                pending.append(self._pool.submit(_of_all, function, chunk))
+            for part in chunks:
+                pending.append(self._pool.submit(_of_all, function, part))
                 if len(pending) > 4 * self.count:
                     yield from pending.popleft().result()
             while pending:
@@ -67,6 +70,13 @@ class Workers:
 def _start():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process alone answers Ctrl-C
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """End this process where the main process was killed: its queue would wait for ever."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _of_all(function, items):
