@@ -69,13 +69,14 @@ def _as(hint, value, where):
     raise ValueError(f"{where}: wanted {_words(hint)}, got {value!r}")
 
 
-def _words(hint):
-    """What an annotation wants, in words."""
+def _words(hint, many=False):
+    """What an annotation wants, in words; `many`: in the plural."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union:
-        return _words(parts[0])
+        return _words(parts[0], many)
     if origin is tuple:
-        return f"a list of {_words(parts[0])}" if parts[-1] is Ellipsis else f"{len(parts)} times {_words(parts[0])}"
+        count = "" if parts[-1] is Ellipsis else f"{len(parts)} "
+        return f"{'lists' if many else 'a list'} of {count}{_words(parts[0], True)}"
     if origin is dict:
-        return f"a mapping of {_words(parts[0])} to {_words(parts[1])}"
-    return {str: "a text", int: "an integer", bool: "true or false"}[hint]
+        return f"a mapping of {_words(parts[0], True)} to {_words(parts[1], True)}"
+    return {str: ("a text", "texts"), int: ("an integer", "integers"), bool: ("true or false",) * 2}[hint][many]

@@ -61,23 +61,21 @@ def prepare_split(split, args, workers):
     path = os.path.join(args.out, split.dataset, f"{split.name}.lst")
     if not split.samples:
         raise ValueError(f"{split.dataset} {split.name} has no images below {args.root}")
+    found = [_look_at_names(sample, split.makers) for sample in split.samples]
+    _require_whole(split, found, args)
     if not args.no_decode:
         require_writable(split, args.root)
-    found = _examine_names(split) if args.no_decode else _examine(split, workers)
-    origins = split.origins or [None] * len(split.samples)
-    good, broken = [], []
-    for sample, origin, finding in zip(split.samples, origins, found):
-        if not isinstance(finding, Broken):
-            good.append((sample, finding))
-            continue
-        reason = f"{origin}: {finding.reason}" if origin else finding.reason
-        if not args.skip_broken:
-            raise ValueError(f"{reason}; --skip-broken leaves out what is broken")
-        broken.append((sample, reason))
-    if not good:
+        there = [index for index, finding in enumerate(found) if finding is None]
+        for index, finding in zip(there, _examine(split, there, workers)):
+            found[index] = finding
+            _require_whole(split, found[index:index + 1], args, index)
+    broken = [(sample, _reason(split, index, finding.reason))
+              for index, (sample, finding) in enumerate(zip(split.samples, found)) if isinstance(finding, Broken)]
+    if len(broken) == len(found):
         raise ValueError(f"all {len(broken)} images of {split.dataset} {split.name} are broken, the first: "
                          f"{broken[0][1]}")
-    samples, findings = zip(*good)
+    samples, findings = zip(*((sample, finding) for sample, finding in zip(split.samples, found)
+                              if not isinstance(finding, Broken)))
     split.kind.write_list(path, samples)
     _write_left_out(f"{os.path.splitext(path)[0]}.left-out.txt", broken)
     print(f"{path}: {len(samples)} images")
@@ -134,24 +132,37 @@ def require_writable(split, root):
                          "paths in lists start; make it writable, or let it be a link to a place that is")
 
 
-def _examine_names(split):
-    """None or Broken for every sample, by its files' names."""
-    for sample in split.samples:
-        missing = _missing(sample, split)
-        yield Broken(f"{missing} is missing") if missing else None
+def _look_at_names(sample, makers):
+    """Broken where a sample's files are not there and cannot be made, or cannot stand in a list; else None."""
+    for path in (sample.image, sample.label_image):
+        if path is None:
+            continue
+        if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
+            return Broken(f"the path {path!r} leaves --root {sample.root}")
+        if any(mark in path for mark in "\t\r\n"):
+            return Broken(f"the path {path!r} has a tab or a line break, which lists cannot hold")
+        if path not in makers and not os.path.isfile(os.path.join(sample.root, path)):
+            return Broken(f"{os.path.join(sample.root, path)} is missing")
+    return None
 
 
-def _missing(sample, split):
-    """The path of a sample that is not there and cannot be made, or None."""
-    paths = [sample.image_path]
-    if sample.label_image is not None and sample.label_image not in split.makers:
-        paths.append(sample.label_path)
-    return next((path for path in paths if not os.path.isfile(path)), None)
+def _require_whole(split, found, args, first=0):
+    """ValueError if one of the findings, from the split's `first` sample on, is Broken; none with --skip-broken."""
+    wrong = [index for index, finding in enumerate(found) if isinstance(finding, Broken)]
+    if wrong and not args.skip_broken:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise ValueError(f"{_reason(split, first + wrong[0], found[wrong[0]].reason)}{more}; --skip-broken leaves out "
+                         "what is missing or broken")
 
 
-def _examine(split, workers):
-    """What each sample holds, or Broken, in order."""
-    items = [(sample, split.makers.get(sample.label_image)) for sample in split.samples]
+def _reason(split, index, reason):
+    """Why a sample is left out, with the line that names it."""
+    return f"{split.origins[index]}: {reason}" if split.origins else reason
+
+
+def _examine(split, indices, workers):
+    """What these samples hold, or Broken, in order."""
+    items = [(split.samples[index], split.makers.get(split.samples[index].label_image)) for index in indices]
     return workers.map(partial(_examine_one, split.kind), items, f"{split.dataset} {split.name}")
 
 
