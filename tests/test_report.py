@@ -11,8 +11,8 @@ from ademxapp.data.loader import Loader
 from ademxapp.evaluation.pictures import GROUND, captioned_grid, class_colours, labels_over
 from ademxapp.symbol import network
 from issegm.data import TrainCrops
-from issegm.datasets import SegmentationDataset
-from tools import report
+from issegm.datasets import DATASETS, SegmentationDataset
+from tools import pack, report
 from tools.reporting import data
 
 STRIDE, CLASSES = 8, 20
@@ -75,8 +75,8 @@ def test_segmentation_sheets(tree, capsys):
                  "--images", "3", "--crop-size", "40", "--height", "48"])
     pairs, crops = (np.asarray(Image.open(folder / "seen" / f"{name}.png")) for name in ("pairs", "crops"))
     assert pairs.shape[1] > 6 * 64 and crops.shape[1] > 6 * 48
-    assert (pairs == class_colours(data.SEGMENTATION["voc"].palette, [3])[0]).all(-1).sum() > 100  # class 3 alone
-    assert "3 of 4 images, as in epoch 1 with seed 0" in capsys.readouterr().out
+    assert (pairs == class_colours(DATASETS["voc"].palette, [3])[0]).all(-1).sum() > 100  # class 3 alone
+    assert "3 of 4 images, the first of epoch 1 with seed 0" in capsys.readouterr().out
 
 
 def test_classification_sheets(tree):
@@ -89,6 +89,21 @@ def test_classification_sheets(tree):
     assert crops.shape[1] == 4 * 32 + 5 * 6 and images.shape[1] > crops.shape[1]  # crops are square, images are not
 
 
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_records_look_like_their_list(tree, task):
+    folder, samples = tree
+    path, names = folder / "voc" / "train.lst", ("pairs", "crops")
+    if task == "classification":
+        path, names = folder / "mine" / "train.lst", ("images", "crops")
+        write_classification_list(path, [Sample(str(folder), sample.image, 3) for sample in samples])
+    pack.main([str(path), "--root", str(folder), "--out", str(folder / "voc" / "packed"), "--workers", "1"])
+    packed = ["--records", str(folder / "voc" / "packed")]
+    for source, out in (([str(path), "--root", str(folder)], "a"), (packed, "b")):
+        report.main(["data", *source, "--dataset", path.parent.name, "--out", str(folder / out), "--crop-size", "32"])
+    for name in names:
+        assert (folder / "a" / f"{name}.png").read_bytes() == (folder / "b" / f"{name}.png").read_bytes()
+
+
 def test_real_images(data_root, tmp_path):
     report.main(["data", "data/camvid/train.lst", "--root", str(data_root / "camvid"), "--out", str(tmp_path),
                  "--images", "2"])
@@ -97,7 +112,9 @@ def test_real_images(data_root, tmp_path):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--dataset", "atlantis"], "dataset 'atlantis' is not known: --dataset names one of"),
-    (["--network", "rna-zz"], "rna-zz"),
+    (["--model", "voc_rna-zz_cls21"], "rna-zz"),
+    (["--model", "voc_rna-a1_cls20_s8"], "21 classes, the label says 20"),
+    (["--records", "packed"], "LIST or --records PREFIX, and not both"),
     (["--scale-rate-range", "1.3,0.7"], "0.7"),
     (["--crop-area-range", "0.5,2"], "at most 1"),
 ])

@@ -128,13 +128,13 @@ def _legend_places(legend, width):
 
 
 def _fitting(draw, text, width):
-    """A text that is at most `width` pixels wide; its start goes where it is longer."""
+    """A text that is at most `width` pixels wide; its end goes where it is longer."""
     text = _plain(text)
     if draw.textlength(text) <= width:
         return text
-    while text and draw.textlength(".." + text) > width:
-        text = text[1:]
-    return ".." + text
+    while text and draw.textlength(text + "..") > width:
+        text = text[:-1]
+    return text + ".."
 
 
 def _plain(text):
