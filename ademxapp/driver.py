@@ -69,28 +69,42 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--seed", type=number(int, 0), default=0, help="of everything random")
     group.add_argument("--log-file", metavar="FILE", help="(default: <output>/<label>.log)")
     group.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
+    group = add_device_arguments(parser)
+    group.add_argument("--kvstore", choices=("local", "device"), default="device", help="where gradients are added up")
+    group = add_data_arguments(parser)
+    group.add_argument("--batch-images", type=number(int, 1), metavar="N", help="images per batch, over all devices "
+                       "(default: 256 / 16 in training, 10 / 1 in testing)")
+    group.add_argument("--prefetcher", choices=KINDS, default="thread", help="kind of the reading workers")
+    _add_training_arguments(parser, base_lr, weight_decay, check_step)
+    add_testing_arguments(parser)
 
+
+def add_device_arguments(parser):
+    """Add the arguments that choose devices; their group."""
     group = parser.add_argument_group("devices")
     where = group.add_mutually_exclusive_group()
     where.add_argument("--gpus", type=numbers(int, 0, distinct=True), metavar="0,1,…",
                        help="cards (default: the first, if any)")
     where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="CPU devices to divide batches among")
-    group.add_argument("--kvstore", choices=("local", "device"), default="device", help="where gradients are added up")
+    return group
 
+
+def add_data_arguments(parser, split="train"):
+    """Add the arguments that choose samples; their group."""
     group = parser.add_argument_group("data")
     group.add_argument("--dataset", help="(default: from the label)")
     group.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in: its "
                        "classes, label ids, colours")
-    group.add_argument("--split", choices=SPLITS, default="train", help="part of the dataset")
+    group.add_argument("--split", choices=SPLITS, default=split, help="part of the dataset")
     group.add_argument("--data-root", metavar="DIR", help="where list paths start (default: data/<dataset>)")
     source = group.add_mutually_exclusive_group()
     source.add_argument("--list", metavar="FILE", help="list of samples (default: data/<dataset>/<split>.lst)")
     source.add_argument("--records", metavar="PREFIX", help="samples packed by tools/pack.py: PREFIX.rec, PREFIX.idx")
-    group.add_argument("--batch-images", type=number(int, 1), metavar="N", help="images per batch, over all devices "
-                       "(default: 256 / 16 in training, 10 / 1 in testing)")
     group.add_argument("--prefetch-threads", type=number(int, 1, 256), default=1, metavar="N", help="reading workers")
-    group.add_argument("--prefetcher", choices=KINDS, default="thread", help="kind of the reading workers")
+    return group
 
+
+def _add_training_arguments(parser, base_lr, weight_decay, check_step):
     group = parser.add_argument_group("training")
     group.add_argument("--crop-size", type=number(int, 1), metavar="PIXELS", help="training crop "
                        "(default: the network's / 500)")
@@ -119,12 +133,16 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--keep", type=number(int, 1), default=2, metavar="N", help="snapshots that stay")
     group.add_argument("--resume", action="store_true", help="go on from the run's last snapshot")
 
+
+def add_testing_arguments(parser):
+    """Add the arguments of tests; their group."""
     group = parser.add_argument_group("testing")
     group.add_argument("--test-scales", type=numbers(int, 1, distinct=True), metavar="N,N,…",
                        help="lengths of the images' side")
     group.add_argument("--test-flipping", action="store_true", help="average with the mirrored image")
     group.add_argument("--tag", help="ends the name of the test's folder")
     group.add_argument("--overwrite", action="store_true", help="replace the result of a test with other arguments")
+    return group
 
 
 def run_label(args):
