@@ -99,7 +99,15 @@ def test_broken_development_kits(ilsvrc_tree, truth, damage, words):
         (ilsvrc_tree / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").write_bytes(damage)
     with pytest.raises(ValueError, match=words):
         prepared("ilsvrc-cls", ilsvrc_tree)
-    assert not (ilsvrc_tree / "lists" / "ilsvrc-cls" / "val.lst").exists()
+    assert not (ilsvrc_tree / "lists").exists()  # found before train is decoded, which takes an hour
+
+
+def test_ilsvrc_val_alone(ilsvrc_tree, capsys):
+    shutil.rmtree(ilsvrc_tree / "train")
+    shutil.rmtree(ilsvrc_tree / "test")
+    write_kit(ilsvrc_tree / "ILSVRC2012_devkit_t12", (3, 1, 2, 4))
+    assert len(rows(prepared("ilsvrc-cls", ilsvrc_tree) / "ilsvrc-cls" / "val.lst")) == 4
+    assert "no list of train, test" in capsys.readouterr().out
 
 
 def test_ilsvrc_val_needs_classes(ilsvrc_tree, capsys):

@@ -31,21 +31,22 @@ BYTES = 1 + 3 * SIDE * SIDE  # of an image: its class, then its red, green and b
 
 def splits(args):
     """The splits train and val."""
-    kind = Images(RECORD.class_names, RECORD.splits)
+    kind, found = Images(RECORD.class_names, RECORD.splits), []
     if not os.path.isfile(os.path.join(args.root, "data_batch_1.bin")):
         require_no_pickles(args.root)
         ids = {name: class_id for class_id, name in enumerate(RECORD.class_names)}
         for name in BATCHES:
             samples, notes = in_class_folders(args.root, name, ids)
-            yield Split("cifar10", name, samples, kind, notes=notes)
-        return
+            found.append(Split("cifar10", name, samples, kind, notes=notes))
+        return found
     require_class_names(args.root)
     for name, files in BATCHES.items():
         images = np.concatenate([read_batch(os.path.join(args.root, file)) for file in files])
         paths = png_paths(name, images[:, 0])
         write_images(args.root, name, paths, images)
         samples = [Sample(args.root, path, int(class_id)) for path, class_id in zip(paths, images[:, 0])]
-        yield Split("cifar10", name, samples, kind)
+        found.append(Split("cifar10", name, samples, kind))
+    return found
 
 
 def require_no_pickles(root):

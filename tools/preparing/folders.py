@@ -45,12 +45,11 @@ def splits(args):
     if record and record.folders == tuple(names):
         names = list(record.class_names)
     kind = Images(tuple(names))
-    found = divided(args, ids) if one_set else in_folders(args.root, ids)
-    for split, samples, notes in found:
-        yield Split(name, split, samples, kind, notes=notes)
+    found = list(divided(args, ids) if one_set else in_folders(args.root, ids))  # all are found before one is decoded
     path = os.path.join(args.out, name, f"{name}.yaml")
     write_text(path, yaml.safe_dump({"name": name, "class_names": names}, allow_unicode=True, sort_keys=False))
     print(f"{path}: names of {len(names)} classes")
+    return [Split(name, split, samples, kind, notes=notes) for split, samples, notes in found]
 
 
 def dataset_name(args):

@@ -1,8 +1,8 @@
 """ILSVRC 2012 classification: 1,000 classes (synsets), numbered in the sorted order of their ids.
 
     <root>/
-      train/<synset>/*.JPEG     what each n01440764.tar of ILSVRC2012_img_train.tar holds, in a folder of that name
-      val/                      *.JPEG or <synset>/*.JPEG
+      train/<synset>/           [unless val] what each n01440764.tar of ILSVRC2012_img_train.tar holds, in such a folder
+      val/                      [unless train] *.JPEG, or <synset>/*.JPEG
       test/*.JPEG               [optional]
 
 Where val has no folders of synsets, its classes come from the development kit or from --val-labels:
@@ -37,18 +37,25 @@ def add_arguments(parser):
 
 
 def splits(args):
-    """The splits train, val and, where it is there, test."""
-    samples, notes = in_class_folders(args.root, "train", IDS)
-    yield Split("ilsvrc-cls", "train", samples, KIND, notes=notes)
-    if class_folders(os.path.join(args.root, "val")):
-        samples, notes = in_class_folders(args.root, "val", IDS)
+    """What there is of the splits train, val and test."""
+    found = []
+    for name in ("train", "val", "test"):
+        if os.path.isdir(os.path.join(args.root, name)):
+            samples, notes = split_samples(args, name)
+            found.append(Split("ilsvrc-cls", name, samples, KIND, notes=notes))
+    return found
+
+
+def split_samples(args, split):
+    """Samples of a split, and notes."""
+    if split == "test":
+        return flat_samples(args.root, split, lambda name: UNKNOWN)
+    if split == "val" and not class_folders(os.path.join(args.root, split)):
+        return flat_samples(args.root, split, val_classes(args))
+    samples, notes = in_class_folders(args.root, split, IDS)
+    if split == "val":
         samples.sort(key=lambda sample: os.path.basename(sample.image))  # the order of the images' numbers
-    else:
-        samples, notes = flat_samples(args.root, "val", val_classes(args))
-    yield Split("ilsvrc-cls", "val", samples, KIND, notes=notes)
-    if os.path.isdir(os.path.join(args.root, "test")):
-        samples, notes = flat_samples(args.root, "test", lambda name: UNKNOWN)
-        yield Split("ilsvrc-cls", "test", samples, KIND, notes=notes)
+    return samples, notes
 
 
 def flat_samples(root, split, class_of):

@@ -35,18 +35,20 @@ def add_arguments(parser):
 
 def splits(args):
     """The splits train, val and, where it is there, test."""
+    found = []
     if not os.path.isfile(os.path.join(args.root, LISTS["train"])):
         ids = {name.replace("/", "-"): class_id for class_id, name in enumerate(RECORD.class_names)}
         for split in ("train", "val"):
             samples, notes = in_class_folders(args.root, split, ids)
-            yield Split("places365", split, samples, KIND, notes=notes)
-        return
+            found.append(Split("places365", split, samples, KIND, notes=notes))
+        return found
     require_categories(args.root)
     for split, file in LISTS.items():
         folder = images_folder(args, split)
         if split != "test" or (folder and os.path.isfile(os.path.join(args.root, file))):
             samples, origins = listed_samples(args.root, split, folder)
-            yield Split("places365", split, samples, KIND, origins)
+            found.append(Split("places365", split, samples, KIND, origins))
+    return found
 
 
 def images_folder(args, split):

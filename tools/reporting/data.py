@@ -18,6 +18,7 @@ from issegm import datasets as segmentation
 from issegm.data import TrainCrops, read_pair
 
 NETWORK, STRIDE = "rna-a1", 8  # unless --model says otherwise
+WIDTH = 2400  # of a sheet, in pixels, where that can be kept
 
 
 def add_arguments(parser):
@@ -158,7 +159,8 @@ def labelled_sheet(pairs, names, record, height):
         captions += [name, "labels over it", "labels"]
         found.update(np.unique(classes).tolist())
     legend = [(colours[index], record.class_names[index]) for index in sorted(found - {segmentation.IGNORE})]
-    return captioned_grid(pictures, captions, 6 if len(pairs) > 1 else 3, legend)
+    two_beside = len(pairs) > 1 and 6 * max(picture.shape[1] for picture in pictures) <= WIDTH
+    return captioned_grid(pictures, captions, 6 if two_beside else 3, legend)
 
 
 def save(args, name, sheet):
