@@ -125,7 +125,10 @@ class Parts:
 def _reads_back(file, item):
     """Whether a record is as it was written."""
     place, number, class_id, digest = item
-    payload, _ = file.read(place)
+    try:
+        payload, _ = file.read(place)
+    except ValueError:
+        return False
     return HEADER.unpack_from(payload)[:3] == (0, class_id, number) and fingerprint(payload[HEADER.size:]) == digest
 
 
