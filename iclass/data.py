@@ -3,8 +3,8 @@ import numpy as np
 from PIL import Image
 
 from ademxapp.data import transforms
-from ademxapp.data.images import decode_rgb
-from ademxapp.data.resize import resize, scaled_size
+from ademxapp.data.images import ImageFile
+from ademxapp.data.resize import resize, resize_part, scaled_size
 
 
 class TrainImages:
@@ -36,13 +36,13 @@ class TrainImages:
 
     def load(self, index, rng):
         """A crop (3, crop, crop) float32 and its class id, float32."""
-        image = _read(self.samples[index])
-        box = transforms.random_sized_crop(rng, (image.height, image.width), self.areas)
-        pixels = np.asarray(resize(image, (self.crop, self.crop), box, self.interpolation))
+        file = _open(self.samples[index])
+        box = transforms.random_sized_crop(rng, file.size, self.areas)
+        pixels = resize_part(file, box, (self.crop, self.crop), self.interpolation)
         colours = transforms.jittered_normalisation(rng, pixels, self.mean, self.std)
         data = transforms.apply_colour_map(pixels, *colours)
         if rng.integers(2) == 0:
-            data = transforms.flip(data)
+            data = data[..., ::-1]
         return data, np.float32(self.samples[index].class_id)
 
 
@@ -73,7 +73,7 @@ class TestImages:
     def load(self, index, rng):
         """A crop (3, scale, scale) float32 and the class id, float32; nothing is random."""
         sample = self.samples[index // self.views]
-        image = _read(sample)
+        image = Image.fromarray(_open(sample).rgb())
         size = scaled_size((image.height, image.width), self.scale, longer=False)
         image = resize(image, size, interpolation=self.interpolation)
         boxes = transforms.three_boxes(size, self.scale) if self.views == 3 else \
@@ -82,5 +82,5 @@ class TestImages:
         return transforms.apply_colour_map(pixels, *self.colours), np.float32(sample.class_id)
 
 
-def _read(sample):
-    return Image.fromarray(decode_rgb(sample.read()[0], sample.image_path))
+def _open(sample):
+    return ImageFile(sample.read()[0], sample.image_path)

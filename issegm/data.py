@@ -1,10 +1,10 @@
 """Images for segmentation: scaled crops with labels on the grid of the network's cells."""
+import cv2
 import numpy as np
-from PIL import Image
 
 from ademxapp.data import transforms
-from ademxapp.data.images import decode_label, decode_rgb
-from ademxapp.data.resize import resize
+from ademxapp.data.images import ImageFile, decode_label
+from ademxapp.data.resize import resize_part
 from issegm.datasets import IGNORE
 
 
@@ -43,15 +43,15 @@ class TrainCrops:
 
     def load(self, index, rng):
         """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
-        image, label = read_pair(self.samples[index], self.record, self._files(index))
+        file, label = open_pair(self.samples[index], self.record, self._files(index))
         longer = self.origin_size * rng.uniform(*self.rates)
         rate = max(1.0, round(longer)) / max(label.shape)
         top, left = (self._start(rng, side * rate) for side in label.shape)
-        pixels = self._crop_image(image, rate, top, left)
+        pixels = self._crop_image(file, rate, top, left)
         cells = self._crop_label(label, rate, top, left)
         if rng.integers(2) == 0:
-            pixels, cells = pixels[:, ::-1], cells[:, ::-1]
-        data = transforms.apply_colour_map(np.ascontiguousarray(pixels), *transforms.normalisation(self.mean, self.std))
+            pixels, cells = cv2.flip(pixels, 1), cells[:, ::-1]
+        data = transforms.apply_colour_map(pixels, *transforms.normalisation(self.mean, self.std))
         return data, cells.reshape(-1).astype(np.float32)
 
     def _start(self, rng, side):
@@ -63,16 +63,15 @@ class TrainCrops:
         spread = max(int(round(side)) + 2 * border - self.crop, self.stride)
         return int(rng.integers(spread + 1)) - border
 
-    def _crop_image(self, image, rate, top, left):
+    def _crop_image(self, file, rate, top, left):
         """The crop's pixels, (crop, crop, 3) uint8; the mean colour where there is no image."""
         canvas = np.empty((self.crop, self.crop, 3), np.uint8)
         canvas[:] = (np.asarray(self.mean) * 255).astype(np.uint8)
-        rows, y0, y1 = self._visible(top, image.shape[0], rate)
-        columns, x0, x1 = self._visible(left, image.shape[1], rate)
+        rows, y0, y1 = self._visible(top, file.size[0], rate)
+        columns, x0, x1 = self._visible(left, file.size[1], rate)
         size = (rows.stop - rows.start, columns.stop - columns.start)
         if min(size) > 0:
-            canvas[rows, columns] = np.asarray(resize(Image.fromarray(image), size, (x0, y0, x1, y1),
-                                                      self.interpolation))
+            canvas[rows, columns] = resize_part(file, (x0, y0, x1, y1), size, self.interpolation)
         return canvas
 
     def _visible(self, start, side, rate):
@@ -101,15 +100,24 @@ class TrainCrops:
 def read_pair(sample, record, files=None):
     """An image (H, W, 3) uint8 and its classes (H, W) uint8, or None where the list names no label.
 
+    `files` and what is raised are as of `open_pair`.
+    """
+    image, label = open_pair(sample, record, files)
+    return image.rgb(), label
+
+
+def open_pair(sample, record, files=None):
+    """An image's `ImageFile` and its classes (H, W) uint8, or None where the list names no label.
+
     `files` are what `sample.read()` gave, if it was read before. Raises ValueError if they cannot be decoded, differ in
     size, or the label has values outside the dataset's.
     """
-    image_file, label_file = files or sample.read()
-    image = decode_rgb(image_file, sample.image_path)
-    if label_file is None:
+    image_bytes, label_bytes = files or sample.read()
+    image = ImageFile(image_bytes, sample.image_path)
+    if label_bytes is None:
         return image, None
-    label = record.to_classes(decode_label(label_file, sample.label_path), sample.label_path)
-    if label.shape != image.shape[:2]:
+    label = record.to_classes(decode_label(label_bytes, sample.label_path), sample.label_path)
+    if label.shape != image.size:
         raise ValueError(f"{sample.label_path} has {label.shape[1]}x{label.shape[0]} pixels, its image "
-                         f"{image.shape[1]}x{image.shape[0]}")
+                         f"{image.size[1]}x{image.size[0]}")
     return image, label

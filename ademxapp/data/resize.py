@@ -1,7 +1,15 @@
 """Resizing of images with the original's choice of filter."""
+import math
+
+import numpy as np
 from PIL import Image
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
+# Pixels for each wanted one, along a side, in an image decoded at reduced size: with 1 crops of photographs differ by
+# 2.5 grey levels on average from those of the whole image, with 1.5 by 1.0.
+RESERVE = 1.5
+_SUPPORT = 3  # pixels to either side that the widest filter sees, times the factor by which the image shrinks
+
 
 def choose_filter(source, target):
     """The original's adaptive filter for sizes (h, w): Lanczos where both sides shrink, bicubic where both grow.
@@ -14,18 +22,52 @@ def choose_filter(source, target):
     return Image.BICUBIC if changes == [1, 1] else Image.BILINEAR
 
 
-def resize(image, size, box=None, interpolation="adaptive"):
-    """Resize a PIL image to `size` (h, w); `box` (left, top, right, bottom, in pixels) is the part to take.
+def resize(image, size, interpolation="adaptive"):
+    """Resize a PIL image to `size` (h, w). An image that has the size already is returned as it is.
 
-    `interpolation` is "adaptive" (`choose_filter`) or one of `FILTERS`. An image that has the size already is returned
-    as it is.
+    `interpolation` is "adaptive" (`choose_filter`) or one of `FILTERS`.
     """
-    left, top, right, bottom = box or (0, 0, image.width, image.height)
-    source = (bottom - top, right - left)
-    if box is None and source == tuple(size):
+    source = (image.height, image.width)
+    if source == tuple(size):
         return image
-    method = choose_filter(source, size) if interpolation == "adaptive" else FILTERS[interpolation]
-    return image.resize((size[1], size[0]), method, box)
+    return image.resize((size[1], size[0]), _method(source, size, interpolation))
+
+
+def resize_part(file, box, size, interpolation="adaptive"):
+    """A part of an image, resized; the image is decoded at the smallest size that has pixels enough (`RESERVE`).
+
+    Parameters
+    ----------
+    file : ImageFile
+    box : (left, top, right, bottom)
+        The part, in pixels of the whole image, int or float.
+    size : (int, int)
+        Wanted height and width.
+    interpolation : str
+        As of `resize`.
+
+    Returns
+    -------
+    ndarray
+        (h, w, 3) uint8, RGB: the bits that Pillow's resizing of the whole image gives where that is not reduced, else
+        close to them.
+    """
+    left, top, right, bottom = box
+    source = (bottom - top, right - left)
+    reduce = max(factor for factor in file.reductions
+                 if factor == 1 or all(RESERVE * t * factor <= s for s, t in zip(source, size)))
+    pixels = file.rgb(reduce)
+    left, top, right, bottom = (float(np.float32(edge / reduce)) for edge in box)  # as Pillow would round them
+    margin = math.ceil(_SUPPORT * max(1, *(s / t / reduce for s, t in zip(source, size)))) + 1
+    x, y = max(0, int(left) - margin), max(0, int(top) - margin)
+    part = pixels[y:math.ceil(bottom) + margin, x:math.ceil(right) + margin]
+    resized = Image.fromarray(np.ascontiguousarray(part)).resize(
+        (size[1], size[0]), _method(source, size, interpolation), (left - x, top - y, right - x, bottom - y))
+    return np.asarray(resized)
+
+
+def _method(source, target, interpolation):
+    return choose_filter(source, target) if interpolation == "adaptive" else FILTERS[interpolation]
 
 
 def scaled_size(size, target, longer):

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 GREY = np.array([0.299, 0.587, 0.114])
+_GREY_OF_ALL = np.tile(GREY, (3, 1))
 # Principal components of the colours of ILSVRC's images (Krizhevsky et al. 2012): values, and vectors in columns.
 LIGHTING_VALUES = np.array([0.2175, 0.0188, 0.0045])
 LIGHTING_VECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
@@ -69,14 +70,14 @@ def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
     principal components with standard deviation `lighting`.
     """
     matrix, offset = np.eye(3) / 255, np.zeros(3)
-    mean_colour = pixels.reshape(-1, 3).mean(0)
+    mean_colour = np.array(cv2.sumElems(pixels)[:3]) / (pixels.size // 3)
     for change in rng.permutation(3):
         factor = 1 + rng.uniform(-jitter, jitter)
         step, constant = factor * np.eye(3), np.zeros(3)
         if change == 1:  # contrast: towards the mean grey of the image as it is by now
-            constant = np.full(3, (1 - factor) * (GREY @ (matrix @ mean_colour + offset)))
+            constant += (1 - factor) * (GREY @ (matrix @ mean_colour + offset))
         elif change == 2:  # saturation: towards each pixel's own grey
-            step = step + (1 - factor) * np.tile(GREY, (3, 1))
+            step = step + (1 - factor) * _GREY_OF_ALL
         matrix, offset = step @ matrix, step @ offset + constant
     offset = offset + LIGHTING_VECTORS @ (rng.normal(0, lighting, 3) * LIGHTING_VALUES)
     scale = 1 + lighting  # as the original does
@@ -85,9 +86,8 @@ def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
 
 
 def apply_colour_map(pixels, matrix, offset):
-    """(H, W, 3) pixels through an affine map of colours, as a contiguous (3, H, W) float32 array."""
-    mapped = cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset]))
-    return np.ascontiguousarray(mapped.transpose(2, 0, 1))
+    """(H, W, 3) pixels through an affine map of colours, as (3, H, W) float32: a view of the pixels' order."""
+    return cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset])).transpose(2, 0, 1)
 
 
 def flip(array):
