@@ -22,7 +22,8 @@ from ademxapp.backend import check_card, mx
 from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.files import write_text
 from ademxapp.inspection.published import TABLE1
-from ademxapp.inspection.speed import Runner, fitting_images, free_bytes, race
+from ademxapp.inspection.speed import Runner, fitting_images, race
+from ademxapp.machine import free_bytes
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
 from tools.summary import FORMATS, table
 

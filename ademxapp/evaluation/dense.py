@@ -10,6 +10,7 @@ from PIL import Image
 from ademxapp.data import transforms
 from ademxapp.data.resize import choose_filter, resize, scaled_size
 from ademxapp.evaluation.resample import resize_matrix
+from ademxapp.evaluation.windows import predict_in_windows
 
 CHUNK_VALUES = 4_000_000  # scores at image size that are held at a time
 
@@ -34,6 +35,9 @@ class DenseSettings:
         Inputs per forward pass.
     interpolation : str
         How images are scaled (see `ademxapp.data.resize`).
+    window : int
+        Pixels, a multiple of the stride: larger inputs go through the network in overlapping windows of this side; 0
+        for none.
     """
 
     mean: tuple
@@ -44,10 +48,13 @@ class DenseSettings:
     square: bool = True
     batch: int = 1
     interpolation: str = "adaptive"
+    window: int = 0
 
     def __post_init__(self):
         if self.stride % self.steps:
             raise ValueError(f"{self.steps} test steps do not divide the stride {self.stride}")
+        if self.window % self.stride:
+            raise ValueError(f"windows of {self.window} pixels are no whole number of cells of {self.stride}")
 
     @property
     def cell(self):
@@ -96,11 +103,18 @@ def predict_dense(predict, image, scale, settings):
     inputs = shifted_inputs(pixels, input_size(pixels.shape[1:], scale, settings), settings)
     if settings.flipping:
         inputs = np.concatenate([inputs, transforms.flip(inputs)])
-    outputs = np.concatenate([predict(inputs[i:i + settings.batch]) for i in range(0, len(inputs), settings.batch)])
+    batches = (inputs[i:i + settings.batch] for i in range(0, len(inputs), settings.batch))
+    outputs = np.concatenate([_forward(predict, batch, settings) for batch in batches])
     if settings.flipping:
         plain, mirrored = np.split(outputs, 2)
         outputs = (plain + transforms.flip(mirrored)) / 2
     return ScoreMap(interleave(outputs, settings.steps), settings.cell, pixels.shape[1:], image.shape[:2])
+
+
+def _forward(predict, inputs, settings):
+    if settings.window:
+        return predict_in_windows(predict, inputs, settings.window, settings.stride)
+    return predict(inputs)
 
 
 def scaled_pixels(image, scale, settings):
@@ -138,10 +152,11 @@ def interleave(outputs, steps):
     return np.ascontiguousarray(grid.transpose(2, 3, 1, 4, 0).reshape(classes, height * steps, width * steps))
 
 
-def scores_at_image_size(score_maps):
+def scores_at_image_size(score_maps, weights=None):
     """Mean scores of one image over its maps, at image size, from the top down.
 
     Every map is enlarged by its cell (bicubic), cropped to the scaled image and resized to the image (adaptive).
+    `weights` (a float per map) says how much each counts; all the same unless given.
 
     Yields
     ------
@@ -154,14 +169,17 @@ def scores_at_image_size(score_maps):
     step = max(1, CHUNK_VALUES // (len(score_maps[0].scores) * width))
     for top in range(0, height, step):
         rows = slice(top, min(top + step, height))
-        total = sum(matrix[rows] @ wide for wide, (matrix, _) in zip(widened, rows_and_columns))
-        yield rows, total / len(score_maps)
+        parts = [matrix[rows] @ wide for wide, (matrix, _) in zip(widened, rows_and_columns)]
+        if weights is None:
+            yield rows, sum(parts) / len(parts)
+        else:
+            yield rows, sum(part * np.float32(weight / sum(weights)) for part, weight in zip(parts, weights))
 
 
-def label_map(score_maps):
-    """The best class of every pixel: (H, W) uint8 class indices."""
+def label_map(score_maps, weights=None):
+    """The best class of every pixel, of scores as of `scores_at_image_size`: (H, W) uint8 class indices."""
     labels = np.empty(score_maps[0].size, np.uint8)
-    for rows, scores in scores_at_image_size(score_maps):
+    for rows, scores in scores_at_image_size(score_maps, weights):
         labels[rows] = scores.argmax(0)
     return labels
 

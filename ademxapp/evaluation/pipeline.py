@@ -3,29 +3,30 @@ import collections
 from concurrent.futures import ThreadPoolExecutor
 
 
-def overlapped(items, read, forward, finish, workers=1):
+def overlapped(items, read, forward, finish, workers=1, finishers=1):
     """`finish(forward(read(item)))` of every item, in order.
 
-    `read` and `finish` run in threads, ahead of and behind `forward`, which runs here: the network is not thread safe.
-    An exception of any of them ends the iteration.
+    `read` and `finish` run in threads (`workers`, `finishers`), ahead of and behind `forward`, which runs here: the
+    network is not thread safe. An exception of any of them ends the iteration.
     """
-    pool = ThreadPoolExecutor(workers + 1)
+    readers, others = ThreadPoolExecutor(workers), ThreadPoolExecutor(finishers)
     waiting, reading, finishing = iter(items), collections.deque(), collections.deque()
     try:
         while True:
             while len(reading) <= workers:
-                item = next(waiting, pool)
-                if item is pool:
+                item = next(waiting, readers)
+                if item is readers:
                     break
-                reading.append(pool.submit(read, item))
+                reading.append(readers.submit(read, item))
             if not reading:
                 break
-            finishing.append(pool.submit(finish, forward(reading.popleft().result())))
-            while len(finishing) > workers + 1:
+            finishing.append(others.submit(finish, forward(reading.popleft().result())))
+            while len(finishing) > finishers + 1:
                 yield finishing.popleft().result()
         while finishing:
             yield finishing.popleft().result()
     finally:
         for future in (*reading, *finishing):
             future.cancel()
-        pool.shutdown()
+        readers.shutdown()
+        others.shutdown()

@@ -11,16 +11,6 @@ from ademxapp.training.parameters import INPUTS
 MEMORY_SHARE = 0.8  # of the free memory, at most, for parameters and maps
 
 
-def free_bytes():
-    """Main memory that can be had without swapping, or None where the system does not tell."""
-    try:
-        with open("/proc/meminfo") as lines:
-            fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return None
-
-
 def fitting_images(symbol, images, crop, free):
     """The batch halved until the plan of testing and the parameters fit into `free` bytes (int, at least 1)."""
     parameters = 4 * sum(parameter_counts(symbol, (1, 3, crop, crop)))

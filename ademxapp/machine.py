@@ -1,0 +1,17 @@
+"""What the machine has, as far as this process may use it."""
+import os
+
+
+def processors():
+    """Number of processors (int)."""
+    return len(os.sched_getaffinity(0))
+
+
+def free_bytes():
+    """Main memory that can be had without swapping, or None where the system does not tell."""
+    try:
+        with open("/proc/meminfo") as lines:
+            fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return None
