@@ -15,6 +15,23 @@ _NO_CLASS = IGNORE - 1  # while labels are mapped: above every class
 
 
 @dataclass(frozen=True)
+class Instances:
+    """Images of instances beside the label images: label id x 1000 + number, or a label id alone where none is.
+
+    Attributes
+    ----------
+    label_end, instance_end : str
+        How the names of both end.
+    sizes : dict
+        {class: mean pixels of an instance} of the classes that have instances.
+    """
+
+    label_end: str
+    instance_end: str
+    sizes: Dict[str, float]
+
+
+@dataclass(frozen=True)
 class SegmentationDataset:
     """A dataset.
 
@@ -36,6 +53,10 @@ class SegmentationDataset:
         {split: images} of the whole dataset.
     evaluation : str
         How the benchmark counts, where that is not the mean IoU over the classes.
+    categories : dict
+        {category: its classes}, where the benchmark scores those too.
+    instances : Instances, optional
+        Where the benchmark scores them.
     paper : dict
         {(network, head, split): {score: percent}} as published; network and head are None where the paper names none.
     """
@@ -49,6 +70,8 @@ class SegmentationDataset:
     same_size: bool = False
     splits: Dict[str, int] = field(default_factory=dict)
     evaluation: str = ""
+    categories: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
+    instances: Optional[Instances] = field(default=None, metadata={"in_file": False})
     paper: dict = field(default_factory=dict, metadata={"in_file": False})
 
     def __post_init__(self):
@@ -62,6 +85,9 @@ class SegmentationDataset:
         self._require(all(0 <= value <= 255 for value in ids), "label_ids and ignored_ids", "wanted values in 0 … 255")
         self._require(len(set(ids)) == len(ids), "label_ids and ignored_ids", "a value stands twice")
         self._require(self.classes < IGNORE, "class_names", f"{self.classes} classes, wanted fewer than {IGNORE}")
+        members = [name for group in self.categories.values() for name in group]
+        self._require(not members or sorted(members) == sorted(self.class_names), "categories",
+                      "wanted every class in one of them")
         self._require(self.largest_side > 0, "largest_side", f"{self.largest_side}, wanted pixels")
         self._require(len(self.colours or ()) <= 256, "colours", f"{len(self.colours or ())}, wanted at most 256")
         self._require(all(0 <= value <= 255 for colour in self.colours or () for value in colour), "colours",
@@ -75,6 +101,10 @@ class SegmentationDataset:
     def classes(self):
         """Number of classes (int)."""
         return len(self.class_names)
+
+    def indices(self, names):
+        """Class indices (tuple of int) of class names."""
+        return tuple(self.class_names.index(name) for name in names)
 
     @property
     def palette(self):
@@ -122,6 +152,8 @@ RECORDS = (
         tuple(colour for colour, _ in tables.CITYSCAPES), largest_side=2048, same_size=True,
         splits={"train": 2975, "val": 500, "test": 1525, "train+": 22973},
         evaluation="mean IoU over the 19 classes, and over the 7 categories that they belong to",
+        categories=tables.CITYSCAPES_CATEGORIES,
+        instances=Instances("_labelIds.png", "_instanceIds.png", tables.CITYSCAPES_INSTANCE_SIZES),
         paper=published.by_split(published.CITYSCAPES_VAL, {"test": published.CITYSCAPES_TEST})),
     SegmentationDataset(
         "ade20k", tuple(name for _, name in tables.ADE20K), tuple(range(1, 151)), (0,),

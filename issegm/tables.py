@@ -46,6 +46,14 @@ CITYSCAPES = rows("""
 """)
 # The values that count, in the order of the benchmark's training ids 0 … 18.
 CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+CITYSCAPES_CATEGORIES = {
+    "flat": ("road", "sidewalk"), "construction": ("building", "wall", "fence"),
+    "object": ("pole", "traffic light", "traffic sign"), "nature": ("vegetation", "terrain"), "sky": ("sky",),
+    "human": ("person", "rider"), "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle")}
+# Mean pixels of an instance in the training set, by which the benchmark weights them.
+CITYSCAPES_INSTANCE_SIZES = {
+    "person": 3462.4756337644, "rider": 3930.4788056518, "car": 12794.0202738185, "truck": 27855.1264367816,
+    "bus": 35732.1511111111, "train": 67583.7075812274, "motorcycle": 6298.7200839748, "bicycle": 4672.3249222261}
 
 # The label files' values 0 … 11, in the order of SegNet's copy; 11 does not count.
 CAMVID = rows("""

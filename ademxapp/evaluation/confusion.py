@@ -12,11 +12,16 @@ class Confusion:
         self.counts = np.zeros((classes, classes), np.int64)
 
     def add(self, truth, predicted):
-        """Count an image: arrays of one shape with class indices; truths outside the classes do not count."""
+        """Count an image: arrays of one shape with class indices; truths outside the classes do not count.
+
+        ValueError if a prediction is outside of the classes where the truth counts, or the shapes differ.
+        """
         if truth.shape != predicted.shape:
             raise ValueError(f"the truth has {truth.shape} pixels, the prediction {predicted.shape}")
         classes = len(self.counts)
         counts = truth < classes
+        if counts.any() and predicted[counts].max() >= classes:
+            raise ValueError(f"the prediction has class {predicted[counts].max()}, wanted 0 … {classes - 1}")
         pairs = truth[counts].astype(np.int32) * classes + predicted[counts]
         self.counts += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         return self
@@ -25,6 +30,15 @@ class Confusion:
         """Add the counts of another matrix."""
         self.counts += other.counts
         return self
+
+    def grouped(self, groups):
+        """The matrix of categories, which are tuples of class indices; a class is in one of them."""
+        group_of = np.empty(len(self.counts), int)
+        for number, group in enumerate(groups):
+            group_of[list(group)] = number
+        grouped = Confusion(len(groups))
+        np.add.at(grouped.counts, (group_of[:, None], group_of), self.counts)
+        return grouped
 
     @property
     def absent(self):
@@ -46,12 +60,16 @@ class Confusion:
         """Scores in percent, as `result.json` has them; what is not defined is None.
 
         `mean_acc` is over the classes in the truth, `mean_iou` over those not absent; `mean_iou_original` counts
-        absent classes as 0.
+        absent classes as 0. `frequency_weighted_iou` weights a class by its share of the true pixels (Long et al.
+        2015); `mean_of_pixel_acc_and_mean_iou` is what the ADE20K benchmark ranks by.
         """
         iou, acc = self.class_iou, self.class_acc
+        pixel_acc, mean_iou = _percent(np.trace(self.counts), self.counts.sum()), _mean(iou)
         return {
-            "pixel_acc": _number(_percent(np.trace(self.counts), self.counts.sum())),
-            "mean_acc": _mean(acc), "mean_iou": _mean(iou),
+            "pixel_acc": _number(pixel_acc), "mean_acc": _mean(acc), "mean_iou": mean_iou,
+            "frequency_weighted_iou": _number((np.nan_to_num(iou) * self.counts.sum(1)).sum() / self.counts.sum())
+            if self.counts.any() else None,
+            "mean_of_pixel_acc_and_mean_iou": None if mean_iou is None else (float(pixel_acc) + mean_iou) / 2,
             "class_acc": [_number(value) for value in acc], "class_iou": [_number(value) for value in iou],
             "classes_absent": [name for name, absent in zip(class_names, self.absent) if absent],
             "mean_iou_original": float(np.nan_to_num(iou).mean()),

@@ -1,0 +1,128 @@
+"""The scores of a test: of classes, categories and instances, as the dataset's benchmark counts them."""
+import os
+
+import numpy as np
+
+from ademxapp.data.images import decode_label, read_bytes
+from ademxapp.evaluation.confusion import Confusion
+from ademxapp.evaluation.instances import InstanceCounts
+
+INSTANCE_BASE = 1000  # pixels of an instance have its label id times this, plus its number
+
+
+class Scores:
+    """Counts over the images of a test, and the scores that follow from them.
+
+    Parameters
+    ----------
+    record : SegmentationDataset
+    samples : list of Sample
+        All that will be scored. Instances are where their images lie beside the labels of all samples; ValueError
+        where they lie beside some of them.
+    """
+
+    def __init__(self, record, samples=()):
+        self.record, self.confusion = record, Confusion(record.classes)
+        self.groups = [record.indices(names) for names in record.categories.values()]
+        self.instances = None
+        if _have_instances(record, samples):
+            sizes = {record.class_names.index(name): size for name, size in record.instances.sizes.items()}
+            self.instances = InstanceCounts(sizes, self.groups)
+
+    def add(self, sample, truth, predicted):
+        """Count an image: its `Sample`, and class indices (H, W) that are true and predicted."""
+        try:
+            self.confusion.add(truth, predicted)
+            if self.instances:
+                self.instances.add(*read_instances(sample, self.record), predicted)
+        except ValueError as error:
+            raise ValueError(f"{sample.image_path} cannot be scored: {error}") from None
+        return self
+
+    def merge(self, other):
+        """Add the counts of other images, scored in the same way."""
+        if (self.instances is None) != (other.instances is None):
+            raise ValueError("scores with instances and without them cannot be added up")
+        self.confusion.merge(other.confusion)
+        if self.instances:
+            self.instances.merge(other.instances)
+        return self
+
+    def result(self):
+        """What `result.json` has of them, in percent; None where a score is not defined."""
+        scores = self.confusion.scores(self.record.class_names)
+        if self.groups:
+            grouped = self.confusion.grouped(self.groups)
+            scores.update(_categories("iou", self.record, grouped.class_iou))
+        if self.instances:
+            class_iiou = self.instances.class_iiou(self.confusion.counts)
+            scores.update(class_iiou=_listed(class_iiou), mean_iiou=_mean(class_iiou))
+            scores.update(_categories("iiou", self.record, self.instances.group_iiou(grouped.counts)))
+        return scores
+
+
+def score_lines(record, scores):
+    """Lines of text: the scores of every class and category of a `Scores.result()`, and the means."""
+    iiou = scores.get("class_iiou")
+    for index, name in enumerate(record.class_names):
+        yield (f"{name:<20} IoU {percent(scores['class_iou'][index])}  accuracy {percent(scores['class_acc'][index])}"
+               + (f"  iIoU {percent(iiou[index])}" if iiou else ""))
+    for name, value in scores.get("category_iou", {}).items():
+        yield f"{name:<20} IoU {percent(value)}" + (
+            f"  iIoU {percent(scores['category_iiou'][name])}" if iiou else "")
+    yield "".join(f"{title} {percent(scores[key])}  " for title, key in (
+        ("mean IoU", "mean_iou"), ("pixel accuracy", "pixel_acc"), ("mean accuracy", "mean_acc"),
+        ("frequency-weighted IoU", "frequency_weighted_iou"))).rstrip()
+    further = [(title, key) for title, key in (
+        ("mean IoU of categories", "mean_iou_of_categories"), ("mean iIoU", "mean_iiou"),
+        ("mean iIoU of categories", "mean_iiou_of_categories")) if key in scores]
+    if further:
+        yield "  ".join(f"{title} {percent(scores[key])}" for title, key in further)
+    if record.name == "ade20k":
+        yield f"mean of pixel accuracy and mean IoU {percent(scores['mean_of_pixel_acc_and_mean_iou'])}"
+
+
+def percent(value):
+    """A score as text of one width."""
+    return "   -  " if value is None else f"{value:5.2f}%"
+
+
+def read_instances(sample, record):
+    """Class indices (H, W) uint8 and numbers (H, W) int32 of the instances, -1 where there is none."""
+    path = instance_path(sample, record)
+    values = decode_label(read_bytes(path), path).astype(np.int32)
+    inside = values >= INSTANCE_BASE
+    classes = record.to_classes(np.where(inside, values // INSTANCE_BASE, record.ignored_ids[0]), path)
+    return classes, np.where(inside, values, -1)
+
+
+def instance_path(sample, record):
+    """Where the image of a sample's instances would be, or None."""
+    end = record.instances.label_end
+    if sample.label_image is None or not sample.label_path.endswith(end):
+        return None
+    return sample.label_path[:-len(end)] + record.instances.instance_end
+
+
+def _have_instances(record, samples):
+    if record.instances is None or not samples:
+        return False
+    paths = [instance_path(sample, record) for sample in samples]
+    found = [path is not None and os.path.isfile(path) for path in paths]
+    if any(found) and not all(found):
+        raise ValueError(f"there are images of instances, but none of {samples[found.index(False)].image}: bring it, "
+                         "or take all of them away to score without instances")
+    return all(found)
+
+
+def _categories(name, record, values):
+    return {f"category_{name}": dict(zip(record.categories, _listed(values))),
+            f"mean_{name}_of_categories": _mean(values)}
+
+
+def _listed(values):
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _mean(values):
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
