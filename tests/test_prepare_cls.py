@@ -2,6 +2,7 @@
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,8 @@ def test_class_folders_prepare_and_train_a_step(data_root, tmp_path, monkeypatch
     assert [class_id for class_id, _ in rows(lists / "train.lst")] == [i // 2 for i in range(20)]
     out = capsys.readouterr().out
     assert all(name in out for name in DATASETS[dataset].class_names)
+    if command == "folders":
+        assert dataset_record(dataset, 10, str(lists / f"{dataset}.yaml")) == replace(DATASETS[dataset], paper={})
     train(tmp_path, monkeypatch, f"{dataset}_rna-b1-w0.02_cls10", lists)
 
 
@@ -326,6 +329,9 @@ def test_faults_in_folders(tmp_path):
     assert rows(lists / "train.lst") == [(0, "train/cat/1.png")]
     prepared("folders", tmp_path, "--name", "pets", "--no-decode")
     assert len(rows(lists / "train.lst")) == 2
+    image(tmp_path / "train" / "cat" / "a\tb.png")
+    with pytest.raises(ValueError, match="rename it"):
+        prepared("folders", tmp_path, "--name", "pets")
 
 
 def test_records_are_those_of_the_datasets():

@@ -2,7 +2,10 @@
 
     python tools/report.py sheet output/voc_rna-a1_cls21_s8_ep-0001 --out sheet.png
     python tools/report.py sheet output/camvid_rna-a1_cls11_s8_ep-0030 --images 4 --pick spread --out sheet.png
-    python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --out output/seen
+    python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --crop-size 240 --out seen/camvid
+    python tools/report.py data data/cifar10/train.lst --root data/cifar10 --model cifar10_rn-cifar110_cls10 --out seen
+
+`data` shows the first samples of an epoch as training with the same seed gets them: look at it before training.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib

@@ -41,13 +41,14 @@ def splits(args):
                          "val, and the rest for train")
     names = class_folders(args.root if one_set else os.path.join(args.root, "train"))
     ids = {folder: class_id for class_id, folder in enumerate(names)}
-    record = DATASETS.get(name)
-    if record and record.folders == tuple(names):
-        names = list(record.class_names)
+    known = DATASETS.get(name)
+    if known and known.folders == tuple(names):
+        names = list(known.class_names)
     kind = Images(tuple(names))
     found = list(divided(args, ids) if one_set else in_folders(args.root, ids))  # all are found before one is decoded
     path = os.path.join(args.out, name, f"{name}.yaml")
-    write_text(path, yaml.safe_dump({"name": name, "class_names": names}, allow_unicode=True, sort_keys=False))
+    description = {"name": name, "class_names": names, **({} if names == list(ids) else {"folders": list(ids)})}
+    write_text(path, yaml.safe_dump(description, allow_unicode=True, sort_keys=False))
     print(f"{path}: names of {len(names)} classes")
     return [Split(name, split, samples, kind, notes=notes) for split, samples, notes in found]
 

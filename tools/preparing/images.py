@@ -97,7 +97,12 @@ def class_folders(folder):
 
 def _visible(folder, folders):
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if entry.is_dir() == folders and not entry.name.startswith(".")]
+        names = [entry.name for entry in entries if entry.is_dir() == folders and not entry.name.startswith(".")]
+    for name in names:
+        if set(name) & set("\t\r\n"):
+            raise ValueError(f"{os.path.join(folder, name)!r}: a list cannot hold a name with a tab or a line break: "
+                             "rename it")
+    return names
 
 
 def _first(names):
