@@ -18,6 +18,7 @@ from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 from tools.preparing.common import Split
+from tools.preparing.images import image_names
 from tools.preparing.pairs import Pairs
 
 FOLDERS = {"train": "training", "val": "validation"}
@@ -31,12 +32,7 @@ def splits(args):
         yield Split("ade20k", name, [
             Sample(args.root, f"{base.format('images')}/{image}",
                    label_image=f"{base.format('annotations')}/{stem(image)}.png")
-            for image in pictures(args.root, base.format("images"))], KIND)
+            for image in image_names(os.path.join(args.root, base.format("images")))[0]], KIND)
     if os.path.isdir(os.path.join(args.root, "release_test/testing")):
-        images = pictures(args.root, "release_test/testing")
+        images, _ = image_names(os.path.join(args.root, "release_test/testing"))
         yield Split("ade20k", "test", [Sample(args.root, f"release_test/testing/{image}") for image in images], KIND)
-
-
-def pictures(root, folder):
-    """The names of a folder's images, in order."""
-    return sorted(name for name in os.listdir(os.path.join(root, folder)) if name.endswith(".jpg"))

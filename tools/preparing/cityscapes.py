@@ -16,8 +16,8 @@ The label images are the official ones, by id: the record maps them to the 19 tr
 is train and train_extra: 22,973 images. (One image of train_extra, troisdorf_000000_000073, was published broken:
 --skip-broken.)
 """
+import glob
 import os
-from pathlib import Path
 
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
@@ -45,7 +45,7 @@ def splits(args):
 
 def samples(root, split, labels):
     """The images of all cities of a split, in the order of their names, with the labels of `labels`, if any."""
-    found = sorted(Path(root, "leftImg8bit", split).glob("*/*_leftImg8bit.png"))
-    images = [path.relative_to(root).as_posix() for path in found]
+    pattern = os.path.join(f"leftImg8bit/{split}", "*", "*_leftImg8bit.png")
+    images = sorted(os.path.relpath(path, root) for path in glob.iglob(os.path.join(glob.escape(root), pattern)))
     return [Sample(root, image, label_image=labels and image.replace("leftImg8bit/", f"{labels}/", 1).replace(
         "_leftImg8bit.png", f"_{labels}_labelIds.png")) for image in images]

@@ -26,6 +26,7 @@ from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS, IGNORE
 from issegm.tables import COCO
 from tools.preparing.common import Split
+from tools.preparing.images import image_names
 from tools.preparing.pairs import Pairs
 
 
@@ -33,7 +34,7 @@ def splits(args):
     """The years' splits."""
     yield from instance_splits(args.root, "", {value: value for value in COCO.values()})
     if os.path.isdir(os.path.join(args.root, "test2017")):
-        images = sorted(name for name in os.listdir(os.path.join(args.root, "test2017")) if name.endswith(".jpg"))
+        images, _ = image_names(os.path.join(args.root, "test2017"))
         yield Split("coco", "test", [Sample(args.root, f"test2017/{name}") for name in images],
                     Pairs(DATASETS["coco"]))
 

@@ -3,7 +3,7 @@
     <root>/
       images/
         train/*
-        val/*              [optional] and any other split
+        val/*              [optional] and test, which needs no labels
       labels/
         train/*.png
         val/*.png          [with images/val]
@@ -23,9 +23,10 @@ import os
 from ademxapp.cli import existing_file
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import stem
-from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
+from ademxapp.data.lists import Sample
 from issegm.datasets import SegmentationDataset
 from tools.preparing.common import Split
+from tools.preparing.images import class_folders, image_names, no_images
 from tools.preparing.pairs import Pairs
 
 
@@ -39,10 +40,9 @@ def splits(args):
     """A split for each folder of images."""
     dataset = os.path.basename(os.path.abspath(args.root))
     kind = Pairs(read_dataset_file(args.dataset_file, SegmentationDataset, dataset))
-    for name in sorted(os.listdir(os.path.join(args.root, "images"))):
-        folder = os.path.join(args.root, "images", name)
-        if os.path.isdir(folder):
-            images = sorted(image for image in os.listdir(folder) if image.lower().endswith(IMAGE_EXTENSIONS))
-            samples = [Sample(args.root, f"images/{name}/{image}", label_image=f"labels/{name}/{stem(image)}.png")
-                       for image in images]
-            yield Split(dataset, name, samples, kind)
+    for name in class_folders(os.path.join(args.root, "images")):
+        images, others = image_names(os.path.join(args.root, "images", name))
+        labelled = os.path.isdir(os.path.join(args.root, "labels", name))
+        samples = [Sample(args.root, f"images/{name}/{image}",
+                          label_image=f"labels/{name}/{stem(image)}.png" if labelled else None) for image in images]
+        yield Split(dataset, name, samples, kind, notes=no_images(others))

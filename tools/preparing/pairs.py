@@ -70,7 +70,8 @@ class Pairs:
             yield f"{name:{width}}  {images:7,}  {count:15,}  {100 * count / pixels.sum():5.2f} %"
         never = [name for name, count in zip(self.record.class_names, pixels.sum(0)) if not count]
         if never:
-            yield f"odd: {len(never)} of {self.record.classes} classes never occur: {', '.join(never)}"
+            more = f", and {len(never) - 20} more" if len(never) > 20 else ""
+            yield f"odd: {len(never)} of {self.record.classes} classes never occur: {', '.join(never[:20])}{more}"
 
 
 def size_lines(sizes):

@@ -40,6 +40,7 @@ from issegm.datasets import DATASETS
 from issegm.tables import COCO, COCO_OF_VOC
 from tools.preparing.coco import instance_splits
 from tools.preparing.common import Split, lines_of, path_below
+from tools.preparing.images import image_names
 from tools.preparing.mat import read_matrix
 from tools.preparing.pairs import Pairs
 
@@ -76,8 +77,8 @@ def augmented(args):
         extra = dict(lines_of(args.sbd, "train.txt") + lines_of(args.sbd, "val.txt"))
     else:
         folder = os.path.dirname(os.path.join(args.root, SBD_LABELS))
-        found = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
-        extra = {stem(name): os.path.join(folder, name) for name in found if name.endswith(".png")}
+        found = image_names(folder)[0] if os.path.isdir(folder) else ()
+        extra = {stem(name): os.path.join(folder, name) for name in found}
     extra = {name: origin for name, origin in extra.items() if name not in train and name not in val}
     if args.sbd is None and not extra:
         return None
