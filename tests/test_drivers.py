@@ -42,7 +42,7 @@ RESULT = {"label", "weights", "split", "arguments", "versions", "images", "image
 SCORES = {
     "ilsvrc": {"top1_error", "top5_error"},
     "voc": {"pixel_acc", "mean_acc", "mean_iou", "class_acc", "class_iou", "classes_absent", "mean_iou_original",
-            "confusion"},
+            "confusion", "frequency_weighted_iou", "mean_of_pixel_acc_and_mean_iou"},
 }
 
 
@@ -156,6 +156,34 @@ def test_fine_tuning_says_what_it_takes_and_keeps_the_statistics(trained):
     before, after = (load_parameters(str(trained / "output" / f"{label}_ep-0002.params")) for label in (CLS, SEG))
     for name, value in before.auxs.items():
         np.testing.assert_array_equal(after.auxs[name].asnumpy(), value.asnumpy(), err_msg=name)
+
+
+def test_poor_starts_are_warned_of(world, drive):
+    assert drive("voc", "--model demo_rna-b1-w0.02_cls6 --crop-size 64 --origin-size 64 --batch-images 4 --cpus 1 "
+                 "--base-lr 1e-6 --to-epoch 1") == (0, [])
+    log = (world / "output" / "demo_rna-b1-w0.02_cls6.log").read_text()
+    assert "warning: no --weights: " in log
+    assert "warning: the label demo_rna-b1-w0.02_cls6 has no _s8" in log and "--model demo_rna-b1-w0.02_cls6_s8" in log
+    assert "warning" not in (world / "output" / f"{SEG}.log").read_text()
+
+
+def test_validation_during_training(world, drive):
+    for program, score in (("ilsvrc", "top1_accuracy"), ("voc", "mean_iou")):
+        label = CLS if program == "ilsvrc" else SEG
+        assert drive(program, f"{TRAIN[program]} --output watched --val-every 1") == (0, [])
+        rows = reports(f"watched/{label}_val.jsonl")
+        assert [row["epoch"] for row in rows] == [1, 2]
+        best = max(rows, key=lambda row: row[score])
+        assert json.loads(Path(f"watched/{label}_best.json").read_text()) == best
+        how = VAL[program].replace(f"output/{label}_ep-0002", f"watched/{label}_best")
+        how = how.replace("--test-scales 48", "--test-scales 64")  # as --origin-size in TRAIN
+        assert drive(program, how) == (0, [])
+        result = json.loads(Path(f"watched/{label}_best/result.json").read_text())
+        found = 100 - result["top1_error"] if program == "ilsvrc" else result[score]
+        assert found == pytest.approx(best[score], abs=1e-6)
+        plain, watched = (mx.nd.load(f"{folder}/{label}_ep-0002.params") for folder in ("output", "watched"))
+        for name, value in plain.items():
+            np.testing.assert_array_equal(watched[name].asnumpy(), value.asnumpy(), err_msg=name)
 
 
 @pytest.mark.parametrize("program, images", [("ilsvrc", 4), ("voc", 4)])
