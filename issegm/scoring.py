@@ -83,8 +83,8 @@ def score_lines(record, scores):
 
 
 def percent(value):
-    """A score as text of one width."""
-    return "   -  " if value is None else f"{value:5.2f}%"
+    """A score as text of one width; a line where it is None or NaN."""
+    return "   -  " if value is None or value != value else f"{value:5.2f}%"
 
 
 def read_instances(sample, record):

@@ -43,6 +43,7 @@ from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 from issegm.data import TrainCrops, read_pair
 from issegm.datasets import IGNORE, dataset_record
+from issegm.scoring import Scores, percent, score_lines
 
 
 def main(argv=None):
@@ -93,7 +94,8 @@ def train(args, label, record, settings, stride):
     samples = find_samples(args, label)
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: training needs image<TAB>label on every line")
-    log = driver.open_log(args)
+    workers = driver.join(args)
+    log = driver.open_log(args, workers.rank)
     warn_of_poor_starts(args, label, stride, log)
     if args.crop_size != asked:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", args.crop_size, asked, stride)
@@ -103,7 +105,7 @@ def train(args, label, record, settings, stride):
     symbol = segmentation_symbol(label, options, args.head, args.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if args.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
-    driver.train(args, label, symbol, dataset, metric, driver.SEGMENTATION, log,
+    driver.train(args, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  lambda contexts: validation(args, label, record, settings, stride, contexts))
 
 
@@ -149,17 +151,19 @@ def val(args, label, record, settings, stride):
     args.head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
     symbol = test_symbol(label, args.head)
     require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * stride, 2 * stride)), args.weights)
+    scores = Scores(record, samples if args.phase == "val" else ())
     folder = driver.test_folder(args)
     log = driver.open_log(args)
     predictor = Predictor(symbol, parameters, driver.devices(args, log))
     dense = dense_settings(args, record, settings, stride, args.batch_images)
     driver.discard_result(folder)
-    confusion, watch = Confusion(record.classes), driver.Stopwatch()
+    watch = driver.Stopwatch()
     keep = None if args.no_save_results else lambda *item: save_pictures(folder, *item, record)
-    for truth, predicted in predicted_samples(args, predictor, samples, record, args.test_scales, dense, keep):
+    predictions = predicted_samples(args, predictor, samples, record, args.test_scales, dense, keep)
+    for (truth, predicted), sample in zip(predictions, samples):
         if args.phase == "val":
-            confusion.add(truth, predicted)
-    report(args, folder, label, record, confusion, len(samples), watch.seconds, log)
+            scores.add(sample, truth, predicted)
+    report(args, folder, label, record, scores, len(samples), watch.seconds, log)
 
 
 def test_symbol(label, head):
@@ -218,27 +222,20 @@ def save_pictures(folder, sample, truth, predicted, record):
         write_png(os.path.join(folder, "correct", name), correct_picture(truth, predicted, record.classes))
 
 
-def report(args, folder, label, record, confusion, images, seconds, log):
+def report(args, folder, label, record, scores, images, seconds, log):
     """Write `result.json` and, in phase val, log the scores."""
     if args.phase == "test":
         driver.write_result(folder, args, images, seconds, None, {})
         log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
         return
-    scores = confusion.scores(record.class_names)
-    paper = record.paper.get((label.network, args.head, args.split))
-    driver.write_result(folder, args, images, seconds, paper, scores)
-    for name, iou, acc in zip(record.class_names, scores["class_iou"], scores["class_acc"]):
-        log.info("%-16s IoU %s  accuracy %s", name, _percent(iou), _percent(acc))
-    log.info("%d images: pixel accuracy %s, mean accuracy %s, mean IoU %s, %.2f images/s; written to %s", images,
-             _percent(scores["pixel_acc"]), _percent(scores["mean_acc"]), _percent(scores["mean_iou"]),
-             images / seconds, folder)
-    frequent_acc, frequent_iou = most_frequent_class_scores(confusion.counts)
-    log.info("the most frequent class everywhere: pixel accuracy %s, mean IoU %s", _percent(frequent_acc),
-             _percent(frequent_iou))
-
-
-def _percent(value):
-    return "   -  " if value is None or value != value else f"{value:5.2f}%"
+    paper, result = record.paper.get((label.network, args.head, args.split)), scores.result()
+    driver.write_result(folder, args, images, seconds, paper, result)
+    for line in score_lines(record, result):
+        log.info("%s", line)
+    log.info("%d images, %.2f images/s; written to %s", images, images / seconds, folder)
+    frequent_acc, frequent_iou = most_frequent_class_scores(scores.confusion.counts)
+    log.info("the most frequent class everywhere: pixel accuracy %s, mean IoU %s", percent(frequent_acc),
+             percent(frequent_iou))
 
 
 def find_samples(args, label):
