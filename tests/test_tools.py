@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools import prepare, report, reproduce
+from tools import pack, prepare, report, reproduce
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -89,7 +89,15 @@ def tested(tmp_path):
     return tmp_path
 
 
-def test_sheet_shows_the_worst_image_first(tested):
+@pytest.mark.parametrize("records", [False, True])
+def test_sheet_shows_the_worst_image_first(tested, records):
+    if records:
+        pack.main([str(tested / "val.lst"), "--root", str(tested), "--out", str(tested / "packed")])
+        path = tested / "run" / "result.json"
+        result = json.loads(path.read_text())
+        result["arguments"].update(list=None, records=str(tested / "packed"))
+        path.write_text(json.dumps(result))
+        (tested / "val.lst").unlink()
     report.main(["sheet", str(tested / "run"), "--images", "2", "--pick", "worst", "--out", str(tested / "sheet.png")])
     sheet = np.asarray(Image.open(tested / "sheet.png").convert("L"))
     upper, lower = np.array_split(sheet[:, -180:], 2)

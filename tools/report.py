@@ -15,13 +15,14 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.report")
 
 import os
+from argparse import Namespace
 
 import numpy as np
 
 from ademxapp.cli import Formatter, make_parser, number
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
 from ademxapp.data.lists import read_segmentation_list
-from ademxapp.driver import read_result
+from ademxapp.driver import find_samples, read_result
 from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, contact_sheet, correct_picture
 from issegm.data import read_pair
 from issegm.datasets import dataset_record
@@ -53,10 +54,10 @@ def main(argv=None):
 def sheet(args):
     """Write a sheet as in the paper's Figures 5 to 11: difference in grey where right, black where wrong."""
     result = read_result(os.path.join(args.folder, "result.json"))
-    arguments = result["arguments"]
-    record = dataset_record(arguments["dataset"], len(result["class_iou"]))
-    path = arguments["list"] or os.path.join("data", arguments["dataset"], f"{arguments['split']}.lst")
-    samples = [sample for sample in read_segmentation_list(path, arguments["data_root"]) if sample.label_image]
+    arguments = Namespace(**{"records": None, "dataset_file": None, **result["arguments"]})
+    record = dataset_record(arguments.dataset, len(result["class_iou"]), arguments.dataset_file)
+    samples = find_samples(arguments, None, lambda path: read_segmentation_list(path, arguments.data_root))
+    samples = [sample for sample in samples if sample.label_image]
     chosen = pick(samples, args.folder, args.pick, args.images)
     write_png(args.out, contact_sheet([pictures(sample, args.folder, record) for sample in chosen], CAPTIONS))
     print(f"{args.out}: {len(chosen)} of {len(samples)} images")
