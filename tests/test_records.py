@@ -76,6 +76,8 @@ def test_mxnet_reads_the_records(root):
         header, image = mx.recordio.unpack(source.read_idx(i))
         sample = samples_of(root, "cls")[i]
         assert (header.label, header.id) == (sample.class_id, i) and image == Path(sample.image_path).read_bytes()
+    images = mx.image.ImageIter(2, (3, 24, 24), path_imgrec=str(root / "cls.rec"), path_imgidx=str(root / "cls.idx"))
+    assert images.next().label[0].asnumpy().tolist() == [0, 1]
     pairs = mx.recordio.MXIndexedRecordIO(str(root / "seg.idx"), str(root / "seg.rec"), "r")
     sample = samples_of(root, "seg")[5]
     _, pixels = mx.recordio.unpack_img(pairs.read_idx(5), 1)  # finds the image before the label
@@ -105,7 +107,7 @@ def datasets(root, samples, task):
     """What the drivers read in training and in testing, of a task's samples."""
     if task == "seg":
         return [TrainCrops(samples, RECORD, SETTINGS, 8, 48, 50, cache=cache) for cache in (False, True)]
-    return [TrainImages(samples, 24, SETTINGS), TestImages(samples, 26, SETTINGS, three_crops=True)]
+    return [TrainImages(samples, 24, SETTINGS), TestImages(samples, 26, SETTINGS, crops="three")]
 
 
 @pytest.mark.parametrize("kind, workers", [("thread", 1), ("thread", 3), ("process", 2)])

@@ -1,7 +1,7 @@
 """Pack the images of a list, and their labels, into RecordIO: PREFIX.rec and PREFIX.idx.
 
-    python tools/pack.py data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --out records/camvid-train
-    python tools/pack.py data/ilsvrc-cls/train.lst --root data/ilsvrc12 --out records/ilsvrc-train --shorter-side 480
+    python tools/pack.py data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --out data/camvid/train
+    python tools/pack.py data/ilsvrc-cls/train.lst --root data/ilsvrc12 --out data/ilsvrc-cls/train --shorter-side 480
 
 Without --shorter-side and --quality, files are packed as they are, bit for bit. Every image is decoded, and every
 record is read back and compared. A run that was killed goes on with the same command. Both drivers read the result with
