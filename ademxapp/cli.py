@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 
 from ademxapp import backend
 from ademxapp.training.stopping import Stopped
@@ -59,10 +60,13 @@ def run(module_name):
         status = stop.status
     except Exception as error:
         if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *_mxnet_errors())):
-            raise
+            traceback.print_exc()
         sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
+    if status and "DMLC_ROLE" in os.environ:  # MXNet would wait, at the end, for workers that wait for this one
+        sys.stdout.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -1,8 +1,10 @@
 """What the drivers of both tasks share: arguments, devices, logs, the start of a training, the folder of a test."""
+import contextlib
 import json
 import logging
 import os
 import platform
+import resource
 import sys
 import time
 from argparse import Namespace
@@ -23,6 +25,7 @@ from ademxapp.files import write_json
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.symbol.heads import TOP
 from ademxapp.training import optimizers, schedules
+from ademxapp.training.distributed import Alone, Watchdog, Workers
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.parameters import (
     load_parameters,
@@ -38,7 +41,7 @@ SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
 # What may differ between two runs that are the same run: where it runs, where its files are, how it tells.
 NO_MATTER = ("output", "overwrite", "debug", "log_file", "gpus", "cpus", "prefetch_threads", "prefetcher",
              "cache_images", "resume", "stop_epoch", "check_start", "check_step", "from_epoch", "val_every", "val_list",
-             "snapshot_minutes", "keep")
+             "snapshot_minutes", "keep", "skip_done", "crf_workers", "stall_minutes")
 # Recorded, but no reason to call two runs different: the same files may lie elsewhere.
 PLACES = ("data_root",)
 
@@ -70,10 +73,13 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--log-file", metavar="FILE", help="(default: <output>/<label>.log)")
     group.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
     group = add_device_arguments(parser)
-    group.add_argument("--kvstore", choices=("local", "device"), default="device", help="where gradients are added up")
+    group.add_argument("--kvstore", choices=("local", "device", "dist_sync"), default="device", help="where gradients "
+                       "are added up; dist_sync: by the servers of tools/launch.py, for all its workers")
+    group.add_argument("--stall-minutes", type=number(float, 0), metavar="M", help="end a training where no batch has "
+                       "ended for so long; a validation must take less (default: 60 with dist_sync, else 0: never)")
     group = add_data_arguments(parser)
     group.add_argument("--batch-images", type=number(int, 1), metavar="N", help="images per batch, over all devices "
-                       "(default: 256 / 16 in training, 10 / 1 in testing)")
+                       "of all workers (default: 256 / 16 in training, 10 / 1 in testing)")
     group.add_argument("--prefetcher", choices=KINDS, default="thread", help="kind of the reading workers")
     _add_training_arguments(parser, base_lr, weight_decay, check_step)
     add_testing_arguments(parser)
@@ -122,9 +128,8 @@ def _add_training_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--check-step", type=number(int, 1), default=check_step, metavar="N", help="keep a checkpoint "
                        "every so many epochs; the last always")
     group.add_argument("--backward-do-mirror", action="store_true", help="less memory for more time")
-    group.add_argument("--val-every", type=number(int, 1), metavar="N",
-                       help="every so many epochs, and at the end, test "
-                       "on the val split at --test-scales; the best checkpoint is kept as <label>_best.params "
+    group.add_argument("--val-every", type=number(int, 1), metavar="N", help="test on the val split after every N "
+                       "epochs and at the end, at --test-scales; the best checkpoint is kept as <label>_best.params "
                        "(default: never)")
     group.add_argument("--val-list", metavar="FILE", help="with --val-every: the list to test on (default: "
                        "data/<dataset>/val.lst)")
@@ -221,9 +226,25 @@ def devices(args, log):
     return contexts
 
 
-def open_log(args):
-    """A log to stderr and to `--log-file`; its first lines say what runs."""
+def join(args):
+    """The workers that this process trains with: those of --kvstore dist_sync, once all are there; else it is alone."""
+    distributed = args.kvstore == "dist_sync"
+    if distributed != ("DMLC_ROLE" in os.environ):
+        raise UsageError(f"--kvstore {args.kvstore} {'without' if distributed else 'under'} tools/launch.py, which "
+                         "starts workers for --kvstore dist_sync: wanted both or neither")
+    if args.stall_minutes is None:
+        args.stall_minutes = 60 if distributed else 0
+    if not distributed:
+        return Alone()
+    with Watchdog(args.stall_minutes, "the other workers, the servers and the scheduler"):
+        return Workers()
+
+
+def open_log(args, rank=0):
+    """A log to stderr and to `--log-file`; its first lines say what runs. Workers behind the first number theirs."""
     path = args.log_file or os.path.join(args.output, f"{args.model}.log")
+    if rank:
+        path = f"-worker{rank}".join(os.path.splitext(path))
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     log = logging.getLogger(LOG)
     log.setLevel(logging.DEBUG if args.debug else logging.INFO)
@@ -260,32 +281,45 @@ def what_matters(args):
 # Training
 
 
-def train(args, label, symbol, dataset, metric, recipe, log, validation):
-    """Train a task's network from afresh, from weights or from a snapshot, as the arguments say.
+def train(args, workers, symbol, dataset, metric, recipe, log, validation):
+    """Train a task's network from afresh, from weights or from a snapshot, as the arguments say; `workers`: as `join`.
 
     `validation(contexts)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
     """
     contexts = devices(args, log)
-    if args.batch_images % len(contexts):
-        raise UsageError(f"--batch-images {args.batch_images} cannot be divided among {len(contexts)} devices")
-    batch_shape = (args.batch_images // len(contexts),) + tuple(dataset.data_shape)
-    shapes = parameter_shapes(symbol, data=batch_shape)
-    with only_run(os.path.join(args.output, f"{args.model}_snapshot")):
+    shards = len(contexts) * workers.count
+    if args.batch_images % shards:
+        raise UsageError(f"--batch-images {args.batch_images} cannot be divided among {shards} devices")
+    shapes = parameter_shapes(symbol, data=(args.batch_images // shards,) + tuple(dataset.data_shape))
+    folder = os.path.join(args.output, f"{args.model}_snapshot")
+    with only_run(folder) if workers.rank == 0 else contextlib.nullcontext(), workers:
         parameters, snapshot = starting_point(args, shapes, len(dataset), log)
-        plan, loader = training_plan(args, len(contexts), dataset, recipe)
+        plan, loader = training_plan(args, workers, shards, dataset, recipe)
+        require_same_start(workers, args, len(contexts), parameters, snapshot)
         log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
                  args.from_epoch + 1, args.stop_epoch, args.to_epoch)
         watch = Stopwatch()
-        validate = validation(contexts) if args.val_every else None
-        parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot, validate)
+        validate = validation(contexts) if args.val_every and workers.rank == 0 else None
+        parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot, validate, workers)
     log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
     return parameters
 
 
-def training_plan(args, devices, dataset, recipe):
-    """The `Plan` and the `Loader` of a training."""
-    loader = Loader(dataset, args.batch_images, shuffle=True, drop_last=True, seed=args.seed,
-                    workers=args.prefetch_threads, kind=args.prefetcher)
+def require_same_start(workers, args, devices, parameters, snapshot):
+    """ValueError unless all workers train the same thing from the same point."""
+    arguments = {name: value for name, value in what_matters(args).items() if name not in (*PLACES, "weights")}
+    place = snapshot and [snapshot.state["epoch"], snapshot.state["batch"]]
+    workers.require_same({
+        "arguments": [json.dumps(arguments, sort_keys=True).encode()],
+        "number of devices": [str(devices).encode()],
+        "snapshot": [json.dumps(place).encode()],
+        "parameters": (parameters.all[name].asnumpy().tobytes() for name in sorted(parameters.all))})
+
+
+def training_plan(args, workers, shards, dataset, recipe):
+    """The `Plan` of a training whose batches are divided into `shards`, and the `Loader` of this worker's part."""
+    loader = Loader(dataset, args.batch_images // workers.count, shuffle=True, drop_last=True, seed=args.seed,
+                    workers=args.prefetch_threads, kind=args.prefetcher, part=workers.rank, parts=workers.count)
     schedule = schedules.make_schedule(args.lr_type, args.base_lr, args.to_epoch, loader.batches,
                                        recipe.stop_lr(args.base_lr), args.lr_steps or ())
     return Plan(
@@ -293,10 +327,11 @@ def training_plan(args, devices, dataset, recipe):
         optimizer=recipe.optimizer,
         optimizer_params={"learning_rate": args.base_lr, "lr_scheduler": schedule, "momentum": 0.9,
                           "wd": args.weight_decay,
-                          "rescale_grad": 1 / (devices if recipe.rescale_by_device else args.batch_images)},
+                          "rescale_grad": 1 / (shards if recipe.rescale_by_device else args.batch_images)},
         seed=args.seed, check_start=args.check_start, check_step=args.check_step, kvstore=args.kvstore,
         fixed_statistics=recipe.fixed_statistics, val_every=args.val_every or 0,
         snapshot_seconds=60 * args.snapshot_minutes, keep=args.keep,
+        stall_minutes=args.stall_minutes,
         state={"images": len(dataset), "arguments": what_matters(args), "versions": versions()}), loader
 
 
@@ -355,15 +390,20 @@ def _require_same_run(args, before):
 # Testing
 
 
-def test_folder(args):
-    """The folder of a test's results, made; UsageError if it holds a result with other arguments."""
-    name = os.path.splitext(os.path.basename(args.weights))[0]
-    name += "" if args.split == "val" else f"_{args.split}"
-    folder = os.path.join(args.output, name + (f"_{args.tag}" if args.tag else ""))
+def test_folder(args, *more, name=None):
+    """The folder of a test's results, made; UsageError if it holds a result with other arguments.
+
+    It is called `name`, the weights' unless given, with the split unless that is val, the tag, and what else there is
+    (`more`, str or None).
+    """
+    name = name or os.path.splitext(os.path.basename(args.weights))[0]
+    parts = (name, None if args.split == "val" else args.split, args.tag, *more)
+    folder = os.path.join(args.output, "_".join(part for part in parts if part))
     path = os.path.join(folder, "result.json")
     if os.path.isfile(path) and not args.overwrite:
         before, now = read_result(path)["arguments"], what_matters(args)
-        changed = sorted(name for name in {*before, *now} - set(PLACES) if before.get(name) != now.get(name))
+        changed = sorted(name for name in {*before, *now} - set(PLACES)  # an older result lacks new flags
+                         if (before.get(name) or None) != (now.get(name) or None))
         if changed:
             raise UsageError(f"{folder} holds the result of a test with another {', '.join(changed)}: give this one a "
                              "--tag, or replace that one with --overwrite")
@@ -409,7 +449,7 @@ class Stopwatch:
     """Seconds since it was made: by the clock, and of this process on the processors."""
 
     def __init__(self):
-        self._start = time.monotonic(), time.process_time()
+        self._start = time.monotonic(), time.process_time(), self._of_children()
 
     @property
     def seconds(self):
@@ -418,3 +458,13 @@ class Stopwatch:
     @property
     def cpu_seconds(self):
         return time.process_time() - self._start[1]
+
+    @property
+    def children_cpu_seconds(self):
+        """Of the processes started here that have ended since."""
+        return self._of_children() - self._start[2]
+
+    @staticmethod
+    def _of_children():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime

@@ -75,10 +75,11 @@ def train(args, label, settings):
     args.batch_images = args.batch_images or 256
     args.crop_size = args.crop_size or settings.train_crop
     samples = find_samples(args, label)
-    log = driver.open_log(args)
+    workers = driver.join(args)
+    log = driver.open_log(args, workers.rank)
     dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
-    driver.train(args, label, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
+    driver.train(args, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
                  lambda contexts: validation(args, label, settings, contexts))
 
 

@@ -94,7 +94,8 @@ def train(args, label, record, settings, stride):
     samples = find_samples(args, label)
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: training needs image<TAB>label on every line")
-    log = driver.open_log(args)
+    workers = driver.join(args)
+    log = driver.open_log(args, workers.rank)
     warn_of_poor_starts(args, label, stride, log)
     if args.crop_size != asked:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", args.crop_size, asked, stride)
@@ -104,7 +105,7 @@ def train(args, label, record, settings, stride):
     symbol = segmentation_symbol(label, options, args.head, args.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if args.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
-    driver.train(args, label, symbol, dataset, metric, driver.SEGMENTATION, log,
+    driver.train(args, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  lambda contexts: validation(args, label, record, settings, stride, contexts))
 
 

@@ -8,11 +8,12 @@ from typing import Optional
 from ademxapp.backend import mx
 from ademxapp.files import write_json, write_text
 from ademxapp.training import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
+from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.module import Module
 from ademxapp.training.parameters import Parameters, save_checkpoint, save_parameters
-from ademxapp.training.progress import Progress, clock, read_reports
+from ademxapp.training.progress import NoProgress, Progress, clock, read_reports, reports_after
 from ademxapp.training.snapshots import Snapshot, save_snapshot
-from ademxapp.training.stopping import Stopped, StopRequests
+from ademxapp.training.stopping import SIGNALS, Stopped, StopRequests
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 
 
@@ -36,6 +37,8 @@ class Plan:
         Epochs from one validation to the next; the last epoch always has one. 0: none.
     snapshot_seconds, keep : float, int
         Time from one snapshot to the next inside an epoch (every epoch ends with one), and how many stay.
+    stall_minutes : float
+        Time without the end of a batch after which the process ends itself. 0: it does not.
     state : dict
         What the snapshots say of the run besides where it is: arguments, versions.
     """
@@ -54,6 +57,7 @@ class Plan:
     val_every: int = 0
     snapshot_seconds: float = float("inf")
     keep: int = 1
+    stall_minutes: float = 0
     state: dict = field(default_factory=dict)
 
     @property
@@ -71,7 +75,8 @@ class Plan:
         return bool(self.val_every and epoch and (epoch % self.val_every == 0 or epoch == self.stop_epoch))
 
 
-def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optional[Snapshot] = None, validate=None):
+def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optional[Snapshot] = None, validate=None,
+        workers=None):
     """Train `symbol` from `parameters`.
 
     Parameters
@@ -83,6 +88,8 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
     validate : callable, optional
         From `Parameters` to scores, {name: number}. The first decides which checkpoint is the best: the larger the
         better.
+    workers : Workers, optional
+        All that train together, each with a loader of its own part. Worker 0 writes.
 
     Returns
     -------
@@ -96,13 +103,15 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
     Stopped
         At SIGTERM or SIGINT, when a snapshot is written.
     """
-    module = Module(symbol, contexts, not plan.fixed_statistics, _quiet(log))
-    with StopRequests() as stop:
-        run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validate)
+    workers = workers or Alone()
+    module = Module(symbol, contexts, not plan.fixed_statistics, _quiet(log), workers)
+    with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog:
+        run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validate, workers, watchdog)
         run.validate_if_missed(plan.from_epoch, parameters)
         try:
             if plan.from_epoch < plan.stop_epoch:
-                module.fit(loader, eval_metric=_Unreset(metric), kvstore=plan.kvstore, optimizer=plan.optimizer,
+                module.fit(loader, eval_metric=_Unreset(metric), kvstore=workers.store or plan.kvstore,
+                           optimizer=plan.optimizer,
                            optimizer_params={**plan.optimizer_params, "begin_num_update": run.done},
                            arg_params=parameters.args, aux_params=parameters.auxs,
                            begin_epoch=plan.from_epoch, num_epoch=plan.stop_epoch,
@@ -116,50 +125,58 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
 class _Run:
     """What happens between the batches and the epochs of a run."""
 
-    def __init__(self, plan, symbol, module, loader, metric, log, stop, snapshot, validate):
+    def __init__(self, plan, symbol, module, loader, metric, log, stop, snapshot, validate, workers, watchdog):
         self.plan, self._symbol, self._module, self._loader = plan, symbol, module, loader
         self._metric, self._log, self._stop, self._validate = metric, log, stop, validate
+        self._workers, self._watchdog = workers, watchdog
         self._first_batch = snapshot.state["batch"] if snapshot else 0  # of the first epoch
         if snapshot:
             module.restored_states, module.restored_statistics = snapshot.optimizer_states, snapshot.device_statistics
         loader.start(plan.from_epoch, self._first_batch)
         self.done = plan.from_epoch * loader.batches + self._first_batch
-        self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader)
-        if snapshot and snapshot.state.get("metric"):
-            metric.state = snapshot.state["metric"]
+        self.progress = NoProgress()
+        if workers.rank == 0:
+            self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader, workers.count)
+            if snapshot and snapshot.state.get("metric"):
+                metric.state = snapshot.state["metric"]
         self._watch, self._snapshot_time = Watch(log), time.monotonic()
-        _seed_batch(plan.seed, plan.from_epoch, self._first_batch)
+        self._seed_batch(plan.from_epoch, self._first_batch)
 
     def after_batch(self, state):
         """As MXNet's `batch_end_callback`."""
         batch = state.nbatch + 1 + (self._first_batch if state.epoch == self.plan.from_epoch else 0)
         where = f"at epoch {state.epoch + 1}, batch {batch}"
         require_finite_loss(self._metric.loss, where, self._images(state.locals["data_batch"]))
-        _seed_batch(self.plan.seed, state.epoch, batch)
+        self._watchdog.beat()
+        self._seed_batch(state.epoch, batch)
+        if reports_after(batch, self._loader.batches):
+            self._collect_metric()
         report = self.progress.step(self._module._optimizer.learning_rate)
         if report:
             self._watch.report(report)
         if batch == self._loader.batches:  # after_epoch has the rest
             return
-        due = time.monotonic() - self._snapshot_time >= self.plan.snapshot_seconds
-        if due or self._stop.number is not None:
+        due, stopped = self._wishes()
+        if due or stopped:
             parameters = Parameters(*self._module.get_params())
             require_finite_parameters(parameters, where)
             self._save_snapshot(parameters, state.epoch, batch)
-        self._end_if_asked(where.replace("at", "after", 1))
+        self._end_if(stopped, where.replace("at", "after", 1))
 
     def after_epoch(self, epoch, _, args, auxs):
         """As MXNet's `epoch_end_callback`."""
-        _seed_batch(self.plan.seed, epoch + 1, 0)
+        self._watchdog.beat()
+        self._seed_batch(epoch + 1, 0)
         result = Parameters(args, auxs)
         require_finite_parameters(result, f"after epoch {epoch + 1}")
-        if self.plan.keeps(epoch + 1):
+        if self.plan.keeps(epoch + 1) and self._workers.rank == 0:
             path = save_checkpoint(self.plan.output, self.plan.label, epoch + 1, self._symbol, result)
             self._log.info("wrote %s", path)
         self._save_snapshot(result, epoch + 1, 0)
         if self._validate and self.plan.validates(epoch + 1):
             self._validated(epoch + 1, result)
-        self._end_if_asked(f"after epoch {epoch + 1}")
+        self._watchdog.beat()
+        self._end_if(self._wishes()[1], f"after epoch {epoch + 1}")
         self.progress.restart_clock()
 
     def validate_if_missed(self, epoch, parameters):
@@ -191,15 +208,35 @@ class _Run:
 
     def _save_snapshot(self, parameters, epoch, batch):
         statistics = self._module.device_statistics() if batch else {}
+        self._collect_metric()
+        if self._workers.rank > 0:
+            return
         state = {"epoch": epoch, "batch": batch, "seed": self.plan.seed, "metric": self._metric.state,
                  **self.plan.state}
         save_snapshot(f"{self.plan.path}_snapshot",
                       Snapshot(parameters, self._module.optimizer_states(), state, statistics), self.plan.keep)
         self._snapshot_time = time.monotonic()
 
-    def _end_if_asked(self, where):
-        if self._stop.number is not None:
-            raise Stopped(self._stop.number, f" {where}; --resume goes on from there")
+    def _wishes(self):
+        """Whether a snapshot is due, and the signal that asked a worker to stop: the same answer in all workers."""
+        due = self._workers.rank == 0 and time.monotonic() - self._snapshot_time >= self.plan.snapshot_seconds
+        wishes = self._workers.total("wishes", [due, *(self._stop.number == number for number in SIGNALS)])
+        return wishes[0] > 0, next((number for number, asked in zip(SIGNALS, wishes[1:]) if asked), None)
+
+    def _end_if(self, stopped, where):
+        if stopped:
+            self._workers.total("end", [0])  # until the snapshot is written: who ends first may take the others along
+            raise Stopped(stopped, f" {where}; --resume goes on from there")
+
+    def _collect_metric(self):
+        """Move what all workers have counted to worker 0."""
+        if self._workers.count > 1:
+            self._metric.move_to_first(self._workers)
+
+    def _seed_batch(self, epoch, batch):
+        """Make MXNet's random numbers (dropout) a function of the batch, so that a run can go on from anywhere."""
+        place = (self.plan.seed * 1000003 + epoch) * 1000003 + self._workers.rank * 15485863
+        mx.random.seed(place % (2 ** 31) + batch)
 
     def _images(self, batch):
         if batch.index is None:
@@ -222,8 +259,3 @@ def _quiet(log):
     quiet = log.getChild("mxnet")
     quiet.setLevel("WARNING")
     return quiet
-
-
-def _seed_batch(seed, epoch, batch):
-    """Make MXNet's random numbers (dropout) a function of the batch, so that a run can go on from anywhere."""
-    mx.random.seed((seed * 1000003 + epoch) * 1000003 % (2 ** 31) + batch)

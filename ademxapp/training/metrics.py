@@ -32,6 +32,15 @@ class TrainingMetric(mx.metric.EvalMetric):
         self.count, self.loss, self.right, self.kept = (state[name] for name in ("count", "loss", "right", "kept"))
         self.predicted, self.true = (np.array(state[name], np.int64) for name in ("predicted", "true"))
 
+    def move_to_first(self, workers):
+        """Add up what all `workers` have counted in the first one's metric, and start the others' anew."""
+        sums = workers.total("metric", [self.count, self.loss, self.right, self.kept, *self.predicted, *self.true])
+        self.reset()
+        if workers.rank == 0:
+            self.loss = float(sums[1])
+            self.count, self.right, self.kept = (int(sums[place]) for place in (0, 2, 3))
+            self.predicted, self.true = sums[4:].astype(np.int64).reshape(2, -1)
+
     def update(self, labels, preds):
         """Count the labels (N, …) and probabilities (N, C, …) of one device's batch."""
         for label, pred in zip(labels, preds):

@@ -1,16 +1,20 @@
 """MXNet's Module, with parameters and optimiser states that come back with the same bits."""
+import numpy as np
+
 from ademxapp.backend import mx
+from ademxapp.training.distributed import Alone
 
 
 class Module(mx.mod.Module):
     """A Module whose parameters are read from its first device, and BN statistics too unless they are trained.
 
-    MXNet averages them over the devices; the mean of three equal float32 numbers need not be that number.
+    MXNet averages them over the devices; the mean of three equal float32 numbers need not be that number. Statistics
+    that are trained are averaged over the devices of all `workers`, which then ask for the parameters together.
     """
 
-    def __init__(self, symbol, context, average_auxs, logger):
+    def __init__(self, symbol, context, average_auxs, logger, workers=None):
         super().__init__(symbol, context=context, logger=logger)
-        self._average_auxs = average_auxs
+        self._average_auxs, self._workers = average_auxs, workers or Alone()
         self.restored_states, self.restored_statistics = None, {}
 
     def _sync_params_from_devices(self):
@@ -21,6 +25,9 @@ class Module(mx.mod.Module):
             total = copies[0].as_in_context(mx.cpu())
             if self._average_auxs and len(copies) > 1:
                 total = sum((copy.as_in_context(mx.cpu()) for copy in copies[1:]), total) / len(copies)
+            if self._average_auxs and self._workers.count > 1:
+                total = self._workers.total(f"mean:{name}", total.asnumpy()) / self._workers.count
+                total = mx.nd.array(total, dtype=np.float32)
             total.copyto(self._aux_params[name])
         self._params_dirty = False
 
@@ -35,18 +42,26 @@ class Module(mx.mod.Module):
             updater.states = {key: self.restored_states[name].copy() for key, name in self._state_keys()}
             updater.states_synced = dict.fromkeys(updater.states, False)
         for name, copies in zip(self._aux_names, self._exec_group.aux_arrays):
-            for device, copy in enumerate(copies):
+            for device, copy in enumerate(copies, self._workers.rank * len(copies)):
                 if f"{name}:{device}" in self.restored_statistics:
                     self.restored_statistics[f"{name}:{device}"].copyto(copy)
         self.restored_states, self.restored_statistics = None, {}
 
     def device_statistics(self):
-        """BN's statistics of every device, {<name>:<device>: NDArray}; none of a single one, or if they are fixed."""
-        if not self._average_auxs or len(self._context) == 1:
+        """BN's statistics of every device, {<name>:<device>: NDArray}; none of a single one, or if they are fixed.
+
+        The devices of worker 0 come first, then those of worker 1, and so on; all workers ask together.
+        """
+        devices, workers = len(self._context), self._workers
+        if not self._average_auxs or devices * workers.count == 1:
             return {}
-        return {f"{name}:{device}": copy.as_in_context(mx.cpu())
-                for name, copies in zip(self._aux_names, self._exec_group.aux_arrays)
-                for device, copy in enumerate(copies)}
+        found = {}
+        for name, copies in zip(self._aux_names, self._exec_group.aux_arrays):
+            values = np.zeros((workers.count, devices, *copies[0].shape))  # each fills in its own: the sum has all
+            values[workers.rank] = [copy.asnumpy() for copy in copies]
+            values = workers.total(f"all:{name}", values).reshape((-1, *copies[0].shape)).astype(np.float32)
+            found.update((f"{name}:{device}", mx.nd.array(value)) for device, value in enumerate(values))
+        return found
 
     def optimizer_states(self):
         """The optimiser's state of every parameter: {name: NDArray}, as `restored_states` takes them."""

@@ -25,12 +25,14 @@ class Progress:
         Batches done before; epochs to reach.
     loader : Loader
         Has `batches`, `batch_size`, `late`.
+    workers : int
+        Each with a loader of this batch size.
     """
 
-    def __init__(self, path, log, metric, position, epochs, loader):
+    def __init__(self, path, log, metric, position, epochs, loader, workers=1):
         self._path, self._log, self._metric, self._loader = path, log, metric, loader
         self._position, self._batches, self._total = position, loader.batches, epochs * loader.batches
-        self._every = -(-self._batches // REPORTS_PER_EPOCH)
+        self._batch_images = workers * loader.batch_size
         self._drawn = time.monotonic()
         self.restart_clock()
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
@@ -43,7 +45,7 @@ class Progress:
         self._position += 1
         self._bar.update()
         batch = (self._position - 1) % self._batches + 1
-        if batch % self._every == 0 or batch == self._batches:
+        if reports_after(batch, self._batches):
             return self._report((self._position - 1) // self._batches + 1, batch, lr)
         return None
 
@@ -66,7 +68,7 @@ class Progress:
         batches = self._position - done
         rate = batches / max(time.monotonic() - before, 1e-9)
         report = {"epoch": epoch, "batch": batch, "lr": lr, **self._metric.report(),
-                  "images_per_s": round(rate * self._loader.batch_size, 2),
+                  "images_per_s": round(rate * self._batch_images, 2),
                   "seconds_left": round((self._total - self._position) / rate),
                   "batches": batches, "late": (self._loader.late - late) / batches}
         self.restart_clock()
@@ -82,6 +84,24 @@ class Progress:
 
     def _number(self, report):
         return (report["epoch"] - 1) * self._batches + report["batch"]
+
+
+class NoProgress:
+    """What a worker that does not write has for a `Progress`."""
+
+    def step(self, _):
+        """Nothing."""
+
+    def restart_clock(self):
+        """Nothing."""
+
+    def close(self):
+        """Nothing."""
+
+
+def reports_after(batch, batches):
+    """Whether there is a report after the `batch`-th of an epoch's `batches`."""
+    return batch % -(-batches // REPORTS_PER_EPOCH) == 0 or batch == batches
 
 
 def read_reports(path):
