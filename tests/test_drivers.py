@@ -19,7 +19,7 @@ from ademxapp.backend import mx
 from ademxapp.data.images import write_png
 from ademxapp.data.palettes import voc_palette
 from ademxapp.training.parameters import load_parameters
-from ademxapp.training.snapshots import load_snapshot
+from ademxapp.training.snapshots import load_snapshot, only_run
 from iclass import ilsvrc
 from issegm import voc
 
@@ -42,7 +42,8 @@ RESULT = {"label", "weights", "split", "arguments", "versions", "images", "image
 SCORES = {
     "ilsvrc": {"top1_error", "top5_error"},
     "voc": {"pixel_acc", "mean_acc", "mean_iou", "class_acc", "class_iou", "classes_absent", "mean_iou_original",
-            "confusion", "frequency_weighted_iou", "mean_of_pixel_acc_and_mean_iou"},
+            "confusion", "frequency_weighted_iou", "mean_of_pixel_acc_and_mean_iou",
+            "weights_sha256", "seconds", "cpu_seconds", "crf_cpu_seconds"},
 }
 
 
@@ -276,6 +277,42 @@ def test_resume_wants_a_snapshot_and_the_same_arguments(world, drive):
     assert status == 2 and "base_lr was 0.1, now 0.3" in line
     status, (line,) = drive("ilsvrc", f"{TRAIN['ilsvrc']} --resume")
     assert status == 2 and "nothing to do" in line
+
+
+def test_a_snapshot_that_is_cut_short_is_passed_over(world, drive):
+    how = TRAIN["ilsvrc"].replace("--to-epoch 2", "--to-epoch 3")
+    assert drive("ilsvrc", f"{how} --output whole") == (0, [])
+    assert drive("ilsvrc", f"{how} --output parts --stop-epoch 2") == (0, [])
+    newest = world / "parts" / f"{CLS}_snapshot" / "0002-000000" / "parameters.params"
+    newest.write_bytes(newest.read_bytes()[:-200])
+    assert drive("ilsvrc", f"{how} --output parts --resume") == (0, [])
+    assert "going on from the snapshot after epoch 1, batch 0" in (world / "parts" / f"{CLS}.log").read_text()
+    one, other = (mx.nd.load(f"{run}/{CLS}_ep-0003.params") for run in ("whole", "parts"))
+    for name, value in one.items():
+        np.testing.assert_array_equal(value.asnumpy(), other[name].asnumpy(), err_msg=name)
+
+
+def test_snapshots_that_do_not_fit_are_refused(world, drive):
+    how = TRAIN["ilsvrc"].replace("--to-epoch 2", "--to-epoch 3 --resume")
+    folder = world / "output" / f"{CLS}_snapshot" / "0002-000000"
+    state = json.loads((folder / "state.json").read_text())
+    state["arguments"]["to_epoch"] = 3
+    other = {**state, "images": 7}
+    (folder / "state.json").write_text(json.dumps(other))
+    status, (line,) = drive("ilsvrc", how)
+    assert status == 1 and "a run with 7 images, the list has 8" in line
+    (folder / "state.json").write_text(json.dumps(state))
+    shutil.copy(world / "output" / f"{SEG}_snapshot" / "0002-000000" / "parameters.params", folder)
+    status, (line,) = drive("ilsvrc", how)
+    assert status == 1 and "the snapshot does not fit the network" in line
+
+
+def test_two_runs_into_one_folder_at_once_are_refused(world, drive):
+    with only_run(str(world / "output" / f"{CLS}_snapshot")):
+        before = (world / "output" / f"{CLS}.jsonl").read_bytes()
+        status, (line,) = drive("ilsvrc", TRAIN["ilsvrc"])
+        assert status == 1 and "another process is training into" in line and "--output" in line
+        assert (world / "output" / f"{CLS}.jsonl").read_bytes() == before
 
 
 # Errors: exit status 2 for wrong use, 1 for failure; one line; nothing is written
