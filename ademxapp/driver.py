@@ -382,7 +382,8 @@ def starting_point(args, shapes, images, log):
 def _require_same_run(args, before):
     now = what_matters(args)
     changed = [f"{name} was {before.get(name)}, now {now[name]}" for name in now
-               if name not in (*PLACES, "weights", "phase") and now[name] != before.get(name)]
+               if name not in (*PLACES, "weights", "phase")
+               and (now[name] or None) != (before.get(name) or None)]  # older snapshots lack new flags
     if changed:
         raise UsageError(f"--resume goes on with the snapshot's arguments, but {'; '.join(changed)}")
 

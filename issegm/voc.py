@@ -21,29 +21,32 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("issegm.voc")
 
-import os
-from collections import Counter
-
-from tqdm import tqdm
-
 from ademxapp import driver
 from ademxapp.cli import UsageError, make_parser, number, numbers
-from ademxapp.data.images import stem, write_png
 from ademxapp.data.lists import read_segmentation_list
-from ademxapp.evaluation.confusion import Confusion, most_frequent_class_scores
-from ademxapp.evaluation.dense import DenseSettings, label_map, predict_dense
-from ademxapp.evaluation.pictures import correct_picture
-from ademxapp.evaluation.pipeline import overlapped
+from ademxapp.evaluation.confusion import most_frequent_class_scores
+from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
-from issegm.data import TrainCrops, read_pair
+from issegm.data import TrainCrops
 from issegm.datasets import IGNORE, dataset_record
+from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores, percent, score_lines
+from issegm.sources import Network, dense_settings, load_weights, make_network, test_symbol, windows_chosen
+from issegm.testing import (
+    add_testing_arguments,
+    crf_settings,
+    labelled,
+    make_labeller,
+    of_shard,
+    score_samples,
+    shard,
+    timing,
+)
 
 
 def main(argv=None):
@@ -58,7 +61,7 @@ def main(argv=None):
     if args.phase == "train":
         train(args, label, record, settings, stride)
     else:
-        val(args, label, record, settings, stride)
+        val(args, label, record, stride)
 
 
 def build_parser():
@@ -76,9 +79,12 @@ def build_parser():
                        "weights tell")
     group.add_argument("--loss", choices=SEGMENTATION_LOSSES, default=SEGMENTATION_LOSSES[0], help="online "
                        "bootstrapping, or plain softmax")
-    group.add_argument("--test-steps", type=number(int, 1), default=1, metavar="N", help="shifts per direction, in "
-                       "parts of the stride")
-    group.add_argument("--no-save-results", action="store_true", help="do not write label images")
+    group = add_testing_arguments(parser)
+    group.add_argument("--shard", type=shard, metavar="I/N", help="test every N-th image from the I-th on; "
+                       "tools/msctest.py --score adds the parts up")
+    group.add_argument("--skip-done", action="store_true", help="do not predict images again whose files are there "
+                       "from the same arguments and weights; they are scored as they are")
+    group.add_argument("--save-predictions", action="store_true", help="keep the score maps, below scores/")
     return parser
 
 
@@ -127,113 +133,60 @@ def validation(args, label, record, settings, stride, contexts):
     dense = dense_settings(args, record, settings, stride, len(contexts))
 
     def validate(parameters):
-        confusion, predictor = Confusion(record.classes), Predictor(symbol, parameters, contexts)
-        for truth, predicted in predicted_samples(args, predictor, samples, record, scales, dense):
-            confusion.add(truth, predicted)
-        scores = confusion.scores(record.class_names)
-        return {name: scores[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
+        scores = Scores(record)
+        network = Network(Predictor(symbol, parameters, contexts), scales, dense)
+        score_samples([scores], samples, record, [network], BestClasses(), args.prefetch_threads)
+        return {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
 
     return validate
 
 
-def val(args, label, record, settings, stride):
+def val(args, label, record, stride):
     """Test a network: labels and correctness pictures of every image and, in phase val, scores."""
+    check_testing_arguments(args, stride)
+    crfs = crf_settings(args)
+    samples = of_shard(find_samples(args, label), args.shard)
+    scores = [Scores(record, labelled(samples))] if args.phase == "val" else []
+    require_distinct_names(samples, args.save_predictions, not args.no_save_results)
+    weights = load_weights(args.weights, label)
+    args.head = weights.head
+    folder = driver.test_folder(args, args.shard and "shard-{}-of-{}".format(*args.shard))
+    log = driver.open_log(args)
+    source = make_network(args, weights, record, driver.devices(args, log), log, args.batch_images)
+    outputs = Outputs(folder, record, not args.no_save_results, source if args.save_predictions else None)
+    origin = made_from(args, [args.weights])
+    outputs.start(samples, origin, args.skip_done, log)
+    watch = driver.Stopwatch()
+    with make_labeller(args, crfs) as labeller:
+        score_samples(scores, samples, record, [source], labeller, args.prefetch_threads, outputs)
+    about = {"weights_sha256": origin["weights_sha256"], **windows_chosen([source]), **timing(outputs, samples, watch)}
+    report(args, folder, label, record, scores, len(samples), watch.seconds, about, log)
+    outputs.finish()
+
+
+def check_testing_arguments(args, stride):
+    """UsageError unless the arguments of testing agree with each other; sets those that follow from others."""
     driver.require_testing_arguments(args)
     if stride % args.test_steps:
         raise UsageError(f"--test-steps {args.test_steps} does not divide the stride {stride}")
+    if args.skip_done and args.no_save_results:
+        raise UsageError("--skip-done goes by the label images, which --no-save-results does not write: give one of "
+                         "them")
     args.batch_images = args.batch_images or 1
-    samples = find_samples(args, label)
-    if args.phase == "val":
-        labelled(samples)
-    if not args.no_save_results:
-        require_distinct_names(samples)
-    parameters = load_parameters(args.weights)
-    args.head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
-    symbol = test_symbol(label, args.head)
-    require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * stride, 2 * stride)), args.weights)
-    scores = Scores(record, samples if args.phase == "val" else ())
-    folder = driver.test_folder(args)
-    log = driver.open_log(args)
-    predictor = Predictor(symbol, parameters, driver.devices(args, log))
-    dense = dense_settings(args, record, settings, stride, args.batch_images)
-    driver.discard_result(folder)
-    watch = driver.Stopwatch()
-    keep = None if args.no_save_results else lambda *item: save_pictures(folder, *item, record)
-    predictions = predicted_samples(args, predictor, samples, record, args.test_scales, dense, keep)
-    for (truth, predicted), sample in zip(predictions, samples):
-        if args.phase == "val":
-            scores.add(sample, truth, predicted)
-    report(args, folder, label, record, scores, len(samples), watch.seconds, log)
 
 
-def test_symbol(label, head):
-    """The network for testing."""
-    return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
-
-
-def dense_settings(args, record, settings, stride, batch):
-    """How images are tested."""
-    return DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
-                         not record.same_size, batch, settings.interpolation)
-
-
-def predicted_samples(args, predictor, samples, record, scales, dense, keep=None):
-    """`(truth, predicted)` of every sample in turn, as class indices; `keep(sample, truth, predicted)` stores them."""
-    def read(sample):
-        return sample, *read_pair(sample, record)
-
-    def forward(item):
-        sample, image, truth = item
-        return sample, truth, [predict_dense(predictor, image, scale, dense) for scale in scales]
-
-    def finish(item):
-        sample, truth, score_maps = item
-        predicted = label_map(score_maps)
-        if keep:
-            keep(sample, truth, predicted)
-        return truth, predicted
-
-    with tqdm(total=len(samples), unit="image", desc="testing", disable=None, dynamic_ncols=True) as bar:
-        for pair in overlapped(samples, read, forward, finish, args.prefetch_threads):
-            yield pair
-            bar.update()
-
-
-def labelled(samples):
-    """The samples; ValueError unless all of them have labels."""
-    if any(sample.label_image is None for sample in samples):
-        raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
-    return samples
-
-
-def require_distinct_names(samples):
-    """ValueError if the results of two images would be one file."""
-    name, count = Counter(stem(sample.image) for sample in samples).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{count} images of the list are called {name}, and their results would be one file: test "
-                         "them with lists and --tags of their own, or with --no-save-results")
-
-
-def save_pictures(folder, sample, truth, predicted, record):
-    """Write an image's labels in the dataset's ids and, where there is a truth, where they are right."""
-    name = f"{stem(sample.image)}.png"
-    write_png(os.path.join(folder, name), record.to_label_ids(predicted), record.palette)
-    if truth is not None:
-        write_png(os.path.join(folder, "correct", name), correct_picture(truth, predicted, record.classes))
-
-
-def report(args, folder, label, record, scores, images, seconds, log):
-    """Write `result.json` and, in phase val, log the scores."""
-    if args.phase == "test":
-        driver.write_result(folder, args, images, seconds, None, {})
+def report(args, folder, label, record, scores, images, seconds, about, log):
+    """Write `result.json`, with what there is to say `about` the test, and, in phase val, log the scores (a list)."""
+    if not scores:
+        driver.write_result(folder, args, images, seconds, None, about)
         log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
         return
-    paper, result = record.paper.get((label.network, args.head, args.split)), scores.result()
-    driver.write_result(folder, args, images, seconds, paper, result)
+    paper, result = record.paper.get((label.network, args.head, args.split)), scores[0].result()
+    driver.write_result(folder, args, images, seconds, paper, {**result, **about})
     for line in score_lines(record, result):
         log.info("%s", line)
     log.info("%d images, %.2f images/s; written to %s", images, images / seconds, folder)
-    frequent_acc, frequent_iou = most_frequent_class_scores(scores.confusion.counts)
+    frequent_acc, frequent_iou = most_frequent_class_scores(scores[0].confusion.counts)
     log.info("the most frequent class everywhere: pixel accuracy %s, mean IoU %s", percent(frequent_acc),
              percent(frequent_iou))
 

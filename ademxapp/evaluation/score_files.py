@@ -1,0 +1,88 @@
+"""Score maps in HDF5 files: a dataset `scores` (C, h, w) float16 of probabilities on the grid of cells.
+
+Attributes of it: `scale` (the longer side of the image as the network saw it, in pixels), `flip` (whether it is the
+average with the mirrored image), `steps` (shifts per direction), `pred_stride` (scaled pixels from one cell to the
+next), `input_size` and `image_size` ((h, w) in pixels: of the network's input, whose cells the grid has, and of the
+image), `weights` (the network's file) and, where the input went through the network in windows, `window` (their side).
+"""
+import h5py
+import numpy as np
+
+from ademxapp.data.resize import scaled_size
+from ademxapp.evaluation.dense import ScoreMap
+from ademxapp.files import replacing
+
+DATASET = "scores"
+ATTRIBUTES = ("scale", "flip", "steps", "pred_stride", "input_size", "image_size", "weights")
+
+
+def write_scores(path, score_map, scale, settings, weights):
+    """Write the `ScoreMap` of an image at a scale, made with `settings` (DenseSettings), whole or not at all."""
+    cells = score_map.scores.shape[1:]
+    with replacing(path) as temporary, h5py.File(temporary, "w") as out:
+        stored = out.create_dataset(DATASET, data=score_map.scores.astype(np.float16))
+        stored.attrs.update({
+            "scale": scale, "flip": settings.flipping, "steps": settings.steps, "pred_stride": score_map.cell,
+            "input_size": [side * score_map.cell for side in cells], "image_size": score_map.size, "weights": weights})
+        if settings.window:
+            stored.attrs["window"] = settings.window
+
+
+def read_scores(path, size=None, classes=None):
+    """The `ScoreMap` of a file, and its attributes (dict).
+
+    Parameters
+    ----------
+    size : (int, int), optional
+        (h, w) of the image that it must be of.
+    classes : int, optional
+        That it must have.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    ValueError
+        If it is not whole, is no score file, or does not agree with itself, the image or the number of classes.
+    """
+    with open(path, "rb"):
+        pass
+    try:
+        with h5py.File(path, "r") as source:
+            stored = source[DATASET]
+            scores, attributes = stored[()], {name: _plain(stored.attrs[name]) for name in stored.attrs}
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is no whole score file: {' '.join(str(error).split())}; predict it again") from None
+    missing = [name for name in ATTRIBUTES if name not in attributes]
+    if missing or scores.ndim != 3:
+        raise ValueError(f"{path} is no score file of this program: " + (
+            f"it has no attribute {', '.join(missing)}" if missing else f"its scores have the shape {scores.shape}"))
+    _require_fit(path, scores.shape, attributes, size, classes)
+    size = tuple(attributes["image_size"])
+    scaled = scaled_size(size, attributes["scale"], longer=True)
+    return ScoreMap(scores.astype(np.float32), attributes["pred_stride"], scaled, size), attributes
+
+
+def _require_fit(path, shape, attributes, size, classes):
+    cell, of_file = attributes["pred_stride"], tuple(attributes["image_size"])
+    grid = tuple(side // cell for side in attributes["input_size"]) if cell > 0 else ()
+    scaled = scaled_size(of_file, attributes["scale"], longer=True)
+    if shape[1:] != grid or any(side > cells * cell for side, cells in zip(scaled, grid)):
+        raise ValueError(f"{path}: {shape[1]}x{shape[2]} cells do not fit an input of {_by(attributes['input_size'])} "
+                         f"pixels, cells of {cell} and an image of {_by(scaled)}")
+    if size is not None and of_file != tuple(size):
+        raise ValueError(f"{path} is of an image of {_by(of_file)} pixels, the image has {_by(size)}")
+    if classes is not None and shape[0] != classes:
+        raise ValueError(f"{path} has {shape[0]} classes, wanted {classes}")
+
+
+def _plain(value):
+    """An attribute as a plain Python value."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _by(size):
+    """(h, w) as text, width first."""
+    return f"{size[1]}x{size[0]}"

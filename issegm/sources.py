@@ -1,0 +1,155 @@
+"""Where an image's score maps come from: networks, or the files of an earlier test."""
+import os
+from dataclasses import dataclass, replace
+from typing import Callable, Optional
+
+from ademxapp.cli import UsageError
+from ademxapp.data.resize import scaled_size
+from ademxapp.evaluation.dense import DenseSettings, input_size, predict_dense
+from ademxapp.evaluation.fitting import WindowChoice
+from ademxapp.evaluation.predictor import Predictor
+from ademxapp.evaluation.score_files import read_scores
+from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
+from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
+from issegm.outputs import score_name
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network's symbol and parameters from a file, not yet on any device."""
+
+    path: str
+    label: object
+    head: str
+    symbol: object
+    parameters: object
+
+    @property
+    def stride(self):
+        """Pixels between the network's cells."""
+        return output_stride(self.label)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A source: a network that predicts an image at several scales.
+
+    Attributes
+    ----------
+    predict : callable
+        As for `predict_dense`.
+    scales : tuple of int
+    dense : DenseSettings
+    weights : str
+        The file's name.
+    window : callable, optional
+        From an input's (H, W) to the side of its windows, 0 for none.
+    """
+
+    predict: Callable
+    scales: tuple
+    dense: DenseSettings
+    weights: str = ""
+    window: Optional[Callable] = None
+
+    @property
+    def maps(self):
+        """Score maps of an image (int)."""
+        return len(self.scales)
+
+    def settings(self, scale, size):
+        """The DenseSettings for an image of (h, w) pixels at a scale."""
+        if self.window is None:
+            return self.dense
+        return replace(self.dense, window=self.window(input_size(scaled_size(size, scale, longer=True), scale,
+                                                                 self.dense)))
+
+    def score_maps(self, sample, image):
+        """The image's score maps, a list of ScoreMap."""
+        return [predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]))
+                for scale in self.scales]
+
+
+class StoredScores:
+    """A source: the score maps that a test kept with --save-predictions.
+
+    Parameters
+    ----------
+    folder : str
+        The test's folder, or `scores` in it.
+    classes : int
+
+    Attributes
+    ----------
+    maps : int
+        Score maps of an image.
+    """
+
+    def __init__(self, folder, classes):
+        base = os.path.join(folder, "scores")
+        base = base if os.path.isdir(base) else folder
+        if not os.path.isdir(base):
+            raise UsageError(f"there is no folder {folder}")
+        scales = sorted(name for name in os.listdir(base) if name.startswith("scale-"))
+        self._folders, self._classes = [os.path.join(base, name) for name in scales] or [base], classes
+        self.maps = len(self._folders)
+
+    def require(self, samples):
+        """ValueError unless there are score maps of all samples."""
+        missing = [path for sample in samples for path in self.paths(sample) if not os.path.isfile(path)]
+        if missing:
+            raise ValueError(f"there is no {missing[0]}" + (f", and {len(missing) - 1} more" if missing[1:] else "")
+                             + f" of {len(samples) * self.maps} score maps: predict with --save-predictions, on the "
+                             "same list")
+
+    def paths(self, sample):
+        """The files of a sample."""
+        return [os.path.join(folder, score_name(sample)) for folder in self._folders]
+
+    def score_maps(self, sample, image):
+        """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
+        return [read_scores(path, image.shape[:2], self._classes)[0] for path in self.paths(sample)]
+
+
+def load_weights(path, label):
+    """`Weights` of a file; ValueError unless they are exactly those of the label's network."""
+    parameters = load_parameters(path)
+    head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
+    symbol, side = test_symbol(label, head), 2 * output_stride(label)
+    require_exact(parameters, parameter_shapes(symbol, data=(1, 3, side, side)), path)
+    return Weights(path, label, head, symbol, parameters)
+
+
+def test_symbol(label, head):
+    """The network for testing."""
+    return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
+
+
+def make_network(args, weights, record, contexts, log, batch=1):
+    """The `Network` of `Weights`, tested as the arguments say."""
+    window = WindowChoice(weights.symbol, contexts, batch, weights.stride, args.window, log.info)
+    dense = dense_settings(args, record, network(weights.label.network).input, weights.stride, batch)
+    return Network(Predictor(weights.symbol, weights.parameters, contexts), args.test_scales, dense, weights.path,
+                   window)
+
+
+def dense_settings(args, record, settings, stride, batch):
+    """How images are tested."""
+    return DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
+                         not record.same_size, batch, settings.interpolation)
+
+
+def windows_chosen(networks):
+    """What `result.json` says of windows: {input: their side}, where they were chosen for want of memory."""
+    chosen = {f"{width}x{height}": side for one in networks for (height, width), side in one.window.chosen.items()}
+    return {"windows_chosen": chosen} if chosen else {}
+
+
+def map_weights(sources, shares=None):
+    """How much each score map counts, a list of float: `shares` of the sources, divided among their maps.
+
+    None where all count the same.
+    """
+    shares = shares or [1.0] * len(sources)
+    weights = [share / source.maps for source, share in zip(sources, shares) for _ in range(source.maps)]
+    return None if len(set(weights)) == 1 else weights

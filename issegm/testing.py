@@ -1,0 +1,161 @@
+"""Testing on the samples of a list: score maps, labels, scores."""
+import itertools
+from argparse import ArgumentTypeError
+from dataclasses import fields
+
+import numpy as np
+from tqdm import tqdm
+
+from ademxapp.cli import UsageError, number, numbers
+from ademxapp.evaluation import crf
+from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.evaluation.labelling import BestClasses, CrfLabels
+from ademxapp.evaluation.pipeline import overlapped
+from ademxapp.machine import processors
+from issegm.data import read_pair
+
+_CRF_HELP = {
+    "iterations": "of the mean-field approximation",
+    "gaussian_weight": "of the term of distance", "gaussian_width": "its standard deviation in pixels",
+    "bilateral_weight": "of the term of distance and colour", "bilateral_width": "its standard deviation in pixels",
+    "bilateral_colour": "its standard deviation in levels of colour, 0 … 255"}
+_SMALLEST = 0.01  # width
+
+
+def add_testing_arguments(parser):
+    """Add the arguments of how images are segmented, of the CRF too; the group of the former."""
+    group = parser.add_argument_group("testing of segmentation")
+    group.add_argument("--test-steps", type=number(int, 1), default=1, metavar="N", help="shifts per direction, in "
+                       "parts of the stride")
+    group.add_argument("--window", type=number(int, 1), metavar="PIXELS", help="larger inputs go through the network "
+                       "in overlapping windows of this side (default: only those that do not fit into the free memory, "
+                       "in the largest windows that do)")
+    group.add_argument("--no-save-results", action="store_true", help="do not write label images")
+    field = parser.add_argument_group("conditional random field", "The defaults are DeepLab's (Chen et al., TPAMI "
+                                      "40(4), 2018), for PASCAL VOC; tools/msctest.py --search looks for others.")
+    field.add_argument("--crf", action="store_true", help="label pixels by a CRF over the averaged scores")
+    for one in fields(CrfSettings):
+        kind = int if one.name == "iterations" else float
+        field.add_argument(f"--crf-{one.name.replace('_', '-')}", metavar="N" if kind is int else "X",
+                           type=numbers(kind, _SMALLEST if one.name.endswith(("width", "colour")) else 0),
+                           help=f"{_CRF_HELP[one.name]} (default: {one.default:g})")
+    field.add_argument("--crf-workers", type=number(int, 1, 256), metavar="N", help="processes (default: one per "
+                       "processor)")
+    return group
+
+
+def crf_settings(args, search=False):
+    """The CRFs that the arguments ask for, a tuple of CrfSettings: none, one, or with `search` all of a grid.
+
+    Sets the arguments that are not given. UsageError if they do not go together, or pydensecrf is not installed.
+    """
+    flags = {one.name: f"--crf-{one.name.replace('_', '-')}" for one in fields(CrfSettings)}
+    given = {name: getattr(args, f"crf_{name}") for name in flags}
+    if not (args.crf or search):
+        unused = [flags[name] for name, values in given.items() if values is not None]
+        if unused:
+            raise UsageError(f"{', '.join(unused)} without --crf: there is none that it could change")
+        return ()
+    if not crf.available():
+        raise UsageError(crf.INSTALL)
+    several = [flags[name] for name, values in given.items() if values is not None and len(values) > 1]
+    if several and not search:
+        raise UsageError(f"{several[0]} has more than one value: that is for the grid of tools/msctest.py --search")
+    for one in fields(CrfSettings):
+        values = given[one.name] = given[one.name] or (one.default,)
+        setattr(args, f"crf_{one.name}", values if search else values[0])
+    return tuple(CrfSettings(*values) for values in itertools.product(*given.values()))
+
+
+def make_labeller(args, settings, weights=None):
+    """What turns score maps into labels, a context manager: `BestClasses`, or `CrfLabels` of `settings`."""
+    if not settings:
+        return BestClasses(weights)
+    return CrfLabels(settings, args.crf_workers or processors(), weights)
+
+
+# The samples
+
+
+def predicted_samples(samples, record, sources, labeller, readers=1, outputs=None):
+    """`(sample, truth, label maps)` of every sample in turn, as class indices.
+
+    Truth (H, W) or None, label maps a list of (H, W) uint8. `outputs` stores the first of them, and has the labels of
+    samples that are done.
+    """
+    def read(sample):
+        image, truth = read_pair(sample, record)
+        return sample, image, truth, outputs and outputs.labels(sample, image.shape[:2])
+
+    def forward(item):
+        sample, image, _, done = item
+        return item, [] if done is not None else [one for source in sources for one in source.score_maps(sample, image)]
+
+    def finish(item):
+        (sample, image, truth, done), score_maps = item
+        if done is not None:
+            return sample, truth, [done]
+        labels = labeller(sample.image_path, score_maps, image)
+        if outputs:
+            outputs.save(sample, truth, labels[0], score_maps)
+        return sample, truth, labels
+
+    return overlapped(samples, read, forward, finish, readers, labeller.threads)
+
+
+def score_samples(scores, samples, record, sources, labeller, readers=1, outputs=None):
+    """Add all samples to `scores`, a list of Scores, one for each label map that `labeller` makes of an image.
+
+    A bar shows the progress and the first one's mean IoU. Where there are no truths, `scores` is empty.
+    """
+    with tqdm(total=len(samples), unit="image", desc="testing", disable=None, dynamic_ncols=True) as bar:
+        for sample, truth, labels in predicted_samples(samples, record, sources, labeller, readers, outputs):
+            for one, predicted in zip(scores, labels):
+                one.add(sample, truth, predicted)
+            if scores and not bar.disable:
+                bar.set_postfix_str(f"mean IoU {running_mean_iou(scores[0]):.2f} %", refresh=False)
+            bar.update()
+
+
+def running_mean_iou(scores):
+    """The mean IoU of the images so far, percent; 0 before there is any."""
+    iou = scores.confusion.class_iou
+    return float(np.nanmean(iou)) if np.isfinite(iou).any() else 0.0
+
+
+def labelled(samples):
+    """The samples; ValueError unless all of them have labels."""
+    if any(sample.label_image is None for sample in samples):
+        raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
+    return samples
+
+
+def shard(text):
+    """An argparse type: "2/5", the second of five parts, as (2, 5)."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ArgumentTypeError(f"{text!r}: wanted I/N, for instance 1/4 to 4/4")
+    return int(number), int(count)
+
+
+def of_shard(samples, part):
+    """Every n-th sample from the i-th on, for `part` (i, n); all of them for None. ValueError if there is none."""
+    if part is None:
+        return samples
+    if part[0] > len(samples):
+        raise ValueError(f"--shard {part[0]}/{part[1]} has no image: the list has {len(samples)}")
+    return samples[part[0] - 1::part[1]]
+
+
+def timing(outputs, samples, watch):
+    """What `result.json` says of time, with a `Stopwatch` of the test.
+
+    Seconds by the clock and on the processors, those of the CRF's processes apart; where images were done before, how
+    many, and the speed of the others.
+    """
+    about = {"seconds": round(watch.seconds, 3), "cpu_seconds": round(watch.cpu_seconds, 3),
+             "crf_cpu_seconds": round(watch.children_cpu_seconds, 3)}
+    if outputs.done:
+        left = len(samples) - outputs.done
+        about.update(images_done_before=outputs.done, images_per_second=round(left / watch.seconds, 3))
+    return about
