@@ -38,9 +38,9 @@ def stripes(*values, height=24, width=32):
     return np.repeat(np.repeat(np.array([values], np.uint8), height, 0), width // len(values), 1)
 
 
-def run(dataset, root, out, *options):
+def run(dataset, root, out, *options, command=None):
     """Prepare a dataset; its lists, {split: lines}."""
-    prepare.main([dataset, "--root", str(root), "--out", str(out), "--workers", "1", *map(str, options)])
+    prepare.main([command or dataset, "--root", str(root), "--out", str(out), "--workers", "1", *map(str, options)])
     return {path.stem: path.read_text().splitlines() for path in (out / dataset).glob("*.lst")}
 
 
@@ -198,6 +198,22 @@ def test_coco_sample_against_its_own_masks(data_root, tmp_path):
         for annotation, mask in masks:  # where only one instance is, the label is its category
             alone = mask & (np.sum([other for _, other in masks], 0) == 1)
             assert (label[alone] == (255 if annotation["iscrowd"] else annotation["category_id"])).all()
+
+
+def test_images_and_labels_of_ones_own(tmp_path, capsys):
+    write_own(tmp_path / "garden")
+    write_image(f"{tmp_path}/garden/images/test/t.jpg")
+    touch(tmp_path / "garden/images/train/._0.png")  # as macOS leaves them
+    touch(tmp_path / "garden/images/train/notes.txt")
+    write_png(f"{tmp_path}/garden/labels/train/7.png", stripes(1, 3))
+    lists = run("garden", tmp_path / "garden", tmp_path / "lists", "--dataset-file", tmp_path / "garden/garden.yaml",
+                command="own")
+    assert lists == {"train": [f"images/train/{i}.png\tlabels/train/{i}.png" for i in range(2)],
+                     "test": ["images/test/t.jpg"]}
+    out = capsys.readouterr().out
+    assert "odd: files that are no images by their names: 1, the first notes.txt" in out
+    assert "odd: labels that have no image: 1, the first labels/train/7.png" in out
+    assert [line.split() for line in out.splitlines() if "path" in line] == [["path", "2", "768", "50.00", "%"]]
 
 
 def test_pascal_context_labels(tmp_path):

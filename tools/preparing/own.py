@@ -45,4 +45,13 @@ def splits(args):
         labelled = os.path.isdir(os.path.join(args.root, "labels", name))
         samples = [Sample(args.root, f"images/{name}/{image}",
                           label_image=f"labels/{name}/{stem(image)}.png" if labelled else None) for image in images]
-        yield Split(dataset, name, samples, kind, notes=no_images(others))
+        notes = no_images(others) + (labels_alone(args.root, name, samples) if labelled else [])
+        yield Split(dataset, name, samples, kind, notes=notes)
+
+
+def labels_alone(root, name, samples):
+    """A note about labels that have no image: a list of none or one."""
+    used = {sample.label_image for sample in samples}
+    alone = [f"labels/{name}/{label}" for label in image_names(os.path.join(root, "labels", name))[0]]
+    alone = [label for label in alone if label not in used]
+    return [f"labels that have no image: {len(alone)}, the first {alone[0]}"] if alone else []

@@ -31,12 +31,12 @@ LABELS = 459
 def splits(args):
     """Train and val of VOC 2010's main image sets."""
     for name in ("train", "val"):
-        names, origins = zip(*lines_of(args.root, f"VOC2010/ImageSets/Main/{name}.txt"))
-        labels = [f"VOC2010/SegmentationClassContext/{image}.png" for image in names]
-        makers = {label: partial(context_label, os.path.join(args.root, "trainval", f"{image}.mat"))
-                  for image, label in zip(names, labels)}
-        samples = [Sample(args.root, f"VOC2010/JPEGImages/{image}.jpg", label_image=label)
-                   for image, label in zip(names, labels)]
+        rows = lines_of(args.root, f"VOC2010/ImageSets/Main/{name}.txt")
+        samples = [Sample(args.root, f"VOC2010/JPEGImages/{image}.jpg",
+                          label_image=f"VOC2010/SegmentationClassContext/{image}.png") for image, _ in rows]
+        makers = {sample.label_image: partial(context_label, os.path.join(args.root, "trainval", f"{image}.mat"))
+                  for (image, _), sample in zip(rows, samples)}
+        origins = [origin for _, origin in rows]
         yield Split("pascal-context", name, samples, Pairs(DATASETS["pascal-context"]), origins, makers)
 
 

@@ -60,9 +60,10 @@ def splits(args):
     """The splits of the image sets, then train+ and train++."""
     for name in ("train", "val", "trainval", "test"):
         if os.path.isfile(os.path.join(args.root, SETS, f"{name}.txt")):
-            names, origins = zip(*lines_of(args.root, f"{SETS}/{name}.txt"))
+            rows = lines_of(args.root, f"{SETS}/{name}.txt")
+            names = [image for image, _ in rows]
             labels = [None if name == "test" else LABELS.format(image) for image in names]
-            yield Split("voc", name, samples(args.root, names, labels), Pairs(RECORD), origins)
+            yield Split("voc", name, samples(args.root, names, labels), Pairs(RECORD), [origin for _, origin in rows])
     plus = augmented(args)
     if plus is not None:
         yield plus
@@ -86,7 +87,7 @@ def augmented(args):
     makers = {} if args.sbd is None else {
         SBD_LABELS.format(name): partial(sbd_label, os.path.join(args.sbd, "cls", f"{name}.mat")) for name in extra}
     return Split("voc", "train+", samples(args.root, (*train, *extra), labels), Pairs(RECORD),
-                 (*train.values(), *extra.values()), makers)
+                 [*train.values(), *extra.values()], makers)
 
 
 def augmented_twice(args, plus):
@@ -95,7 +96,7 @@ def augmented_twice(args, plus):
         raise ValueError("train++ is train+ and COCO: give --sbd too, or the labels in VOC2012/SegmentationClassAug")
     values = {COCO[name]: value for value, name in enumerate(COCO_OF_VOC.values(), 1)}
     folder = path_below(args.root, args.coco, "--coco", "COCO")
-    found, origins, makers = list(plus.samples), list(plus.origins), dict(plus.makers)
+    found, origins, makers = plus.samples[:], plus.origins[:], dict(plus.makers)
     for coco in instance_splits(args.root, folder, values, COCO_LABELS, some=True):
         found += coco.samples
         origins += coco.origins
