@@ -146,6 +146,12 @@ def test_labels_are_made_once_and_train_plus_comes_from_images_too(tmp_path):
     write_png(str(made / "d.png"), stripes(3), voc_palette())  # a user's own label stays
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in made.iterdir()}
     assert run("voc", tmp_path, tmp_path / "lists", "--sbd", tmp_path / "sbd") == first
+    image = tmp_path / "VOC2012/JPEGImages/d.jpg"
+    (tmp_path / "sbd/img").mkdir()
+    image.rename(tmp_path / "sbd/img/d.jpg")  # SBD has copies
+    assert run("voc", tmp_path, tmp_path / "lists", "--sbd", tmp_path / "sbd")["train+"] == [
+        line.replace("VOC2012/JPEGImages/d", "sbd/img/d") for line in first["train+"]]
+    (tmp_path / "sbd/img/d.jpg").rename(image)
     shutil.rmtree(tmp_path / "sbd")
     assert run("voc", tmp_path, tmp_path / "others") == first
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in made.iterdir()} == before

@@ -14,6 +14,7 @@
 
     <sbd>/
       cls/*.mat            GTcls.Segmentation
+      img/*.jpg            [optional] taken where VOC's JPEGImages lacks one
       train.txt
       val.txt
 
@@ -27,9 +28,11 @@
 --sbd is the folder `dataset` of SBD's benchmark_RELEASE, or one above it. train+ is VOC's train, SBD's train and SBD's
 val, less VOC's val: 10,582 images, all of them VOC's own. Without --sbd, labels that are in SegmentationClassAug count
 as SBD's. train++ is train+ and COCO's images that show one of the 20 classes, labelled as `prepare.py coco` does it,
-with other classes as background. Where COCO is not below the root, <root>/COCO becomes a link to it.
+with other classes as background. Where images of COCO or SBD are not below the root, <root>/COCO or <root>/SBD becomes
+a link to them.
 """
 import os
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -83,11 +86,22 @@ def augmented(args):
     extra = {name: origin for name, origin in extra.items() if name not in train and name not in val}
     if args.sbd is None and not extra:
         return None
-    labels = [LABELS.format(name) for name in train] + [SBD_LABELS.format(name) for name in extra]
+    found = samples(args.root, train, map(LABELS.format, train))
+    found += with_sbd_images(args, samples(args.root, extra, map(SBD_LABELS.format, extra)))
     makers = {} if args.sbd is None else {
         SBD_LABELS.format(name): partial(sbd_label, os.path.join(args.sbd, "cls", f"{name}.mat")) for name in extra}
-    return Split("voc", "train+", samples(args.root, (*train, *extra), labels), Pairs(RECORD),
-                 [*train.values(), *extra.values()], makers)
+    return Split("voc", "train+", found, Pairs(RECORD), [*train.values(), *extra.values()], makers)
+
+
+def with_sbd_images(args, found):
+    """The samples, with the images that are not among VOC's from SBD's own folder, if they are there."""
+    copies = {sample: os.path.join(args.sbd, "img", os.path.basename(sample.image)) for sample in found
+              if args.sbd is not None and not os.path.isfile(sample.image_path)}
+    if not any(map(os.path.isfile, copies.values())):
+        return found
+    folder = path_below(args.root, args.sbd, "--sbd", "SBD")
+    return [replace(sample, image=os.path.join(folder, "img", os.path.basename(sample.image)))
+            if os.path.isfile(copies.get(sample, "")) else sample for sample in found]
 
 
 def augmented_twice(args, plus):
