@@ -14,6 +14,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.reproduce")
 
 import glob
+import json
 import os
 import shlex
 import subprocess
@@ -70,9 +71,12 @@ def run_stages(recipe, data, output, dry_run):
     """Run every stage whose file is not there; the exit status of the first that fails, else 0."""
     for number, stage in enumerate(recipe["stages"], 1):
         command = [part.format(data=data, output=output) for part in shlex.split(stage["command"])]
-        done = os.path.exists(stage["makes"].format(data=data, output=output))
-        print(f"[{number}/{len(recipe['stages'])}] {stage['name']}{': done' if done else ''}\n  python "
+        made = stage["makes"].format(data=data, output=output)
+        done = os.path.exists(made)
+        print(f"[{number}/{len(recipe['stages'])}] {stage['name']}{': done' if done else expectation(stage)}\n  python "
               f"{shlex.join(command)}", flush=True)
+        if done and not dry_run:
+            print_scores(stage, made)
         if done or dry_run:
             continue
         log = stage.get("log", "").format(data=data, output=output)
@@ -80,4 +84,22 @@ def run_stages(recipe, data, output, dry_run):
         status = subprocess.run([sys.executable] + command + (["--resume"] if resume else [])).returncode
         if status:
             return status
+        print_scores(stage, made)
     return 0
+
+
+def expectation(stage):
+    """What the recipe says of a stage's scores and time, in words."""
+    said = [f"{name} {value:.2f}" for name, value in stage.get("expect", {}).items()]
+    said += [f"about {stage['minutes']} minutes"] if "minutes" in stage else []
+    return f": {', '.join(said)} expected" if said else ""
+
+
+def print_scores(stage, made):
+    """Print the scores that the recipe expects of a stage beside those in its result."""
+    if "expect" not in stage:
+        return
+    with open(made, encoding="utf-8") as source:
+        result = json.load(source)
+    for name, value in stage["expect"].items():
+        print(f"  {name} {result[name]:.2f}, expected {value:.2f}", flush=True)
