@@ -39,6 +39,22 @@ class FailingImages(SlowImages):
         return super().load(index, rng)
 
 
+class GrowingImages(SlowImages):
+    """The seventh has another shape, which NumPy would repeat to fill the room of an image."""
+
+    def load(self, index, rng):
+        data, label = super().load(index, rng)
+        return (data[:, :1] if index == 6 else data), label
+
+
+class UnevenImages(SlowImages):
+    """Only the 33rd is slow."""
+
+    def load(self, index, rng):
+        time.sleep(self.seconds if index == 32 else 0)
+        return np.full(self.data_shape, index, np.float32), np.float32(index)
+
+
 class TellingImages(SlowImages):
     """Their class is 1 where MXNet was imported, else 0."""
 

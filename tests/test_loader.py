@@ -8,12 +8,11 @@ import time
 import numpy as np
 import pytest
 from conftest import ROOT
-from slow_images import FailingImages, SlowImages
+from slow_images import FailingImages, GrowingImages, SlowImages, UnevenImages
 
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
-from ademxapp.data.worker import ReadingProcess
 from ademxapp.symbol import network
 from iclass.data import TrainImages
 
@@ -190,32 +189,52 @@ def test_a_killed_process_is_an_error_that_names_what_it_read(tmp_path):
     assert len(pids) == 2 and not any(alive(pid) for pid in pids)
 
 
-def test_a_process_killed_while_it_hands_over_an_image_is_an_error(tmp_path):
-    """Its death amid a message must not leave the reader waiting for the rest."""
-    images = SlowImages(tmp_path, 0)
-    images.data_shape = (1, 2000, 2000)  # 16 MB: more than any pipe holds
-    process = ReadingProcess(images)
-    try:
-        process._connection.send((0, 0, 3))
-        deadline = time.monotonic() + 20
-        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.5)  # by now it waits for a reader
-        os.kill(int(next(tmp_path.iterdir()).name), signal.SIGKILL)
-        with pytest.raises(ChildProcessError, match="image-004"):
-            process.load(0, 0, 4)
-    finally:
-        process.close()
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_going_elsewhere_amid_reading_mixes_nothing_up(tmp_path, kind):
+    """What a worker was reading must not end up in a batch that is asked for later."""
+    with Loader(UnevenImages(tmp_path, 0.5), 2, workers=2, kind=kind) as loader:
+        loader.start(0, 15)
+        next(loader)  # by now the slow one is being read, or will be soon
+        time.sleep(0.1)
+        loader.start(0, 0)
+        for number in range(8):
+            found = next(loader)
+            if number == 2:
+                time.sleep(0.6)
+            wanted = [2.0 * number, 2.0 * number + 1]
+            assert found.label[0].asnumpy().tolist() == wanted
+            assert [set(image.reshape(-1)) for image in found.data[0].asnumpy()] == [{value} for value in wanted]
+
+
+def test_batches_stay_as_they_are_while_others_are_read(dataset, reference):
+    with Loader(dataset, 4, shuffle=True, seed=5, workers=2) as loader:
+        kept = [(batch.data[0], batch.label[0]) for batch in loader]
+        loader.reset()
+        list(loader)
+        same([[(data.asnumpy(), label.asnumpy().tolist()) for data, label in kept]],
+             [[(data, label) for data, label, _ in reference[0]]])
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_an_image_of_another_shape_is_an_error_that_names_it(tmp_path, kind):
+    with Loader(GrowingImages(tmp_path, 0), 4, kind=kind) as loader:
+        next(loader)
+        with pytest.raises(RuntimeError, match=r"image-006 .*shape \(1, 1, 300\), not \(1, 300, 300"):
+            next(loader)
 
 
 PROGRAM = """
 import os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
-from ademxapp.data.worker import ReadingProcess
+from ademxapp.data.worker import BatchMemory, ReadingProcess
 from slow_images import SlowImages
-processes = [ReadingProcess(SlowImages({folder!r}, 0)) for _ in range(2)]
+images = SlowImages({folder!r}, 0)
+memory = BatchMemory(1, 1, images.data_shape, images.label_shape)
+processes = [ReadingProcess(images, memory) for _ in range(2)]
 for process in processes:
-    process.load(0, 0, 0)
+    process.load(0, 0, 0, 0, 7)
+    assert (memory.data == 7).all() and memory.labels.tolist() == [[7]]
+    memory.data[:] = memory.labels[:] = 0
 {end}
 """
 

@@ -5,12 +5,12 @@ they are threads or processes, changes nothing.
 """
 import collections
 import queue
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.data.worker import ReadingProcess, load_sample
+from ademxapp.data.worker import BatchMemory, ReadingProcess, load_sample
 
 KINDS = ("thread", "process")
 
@@ -21,7 +21,7 @@ class Loader(mx.io.DataIter):
     Parameters
     ----------
     dataset : object
-        `len(dataset)`; `dataset.load(index, rng)` gives the arrays of one sample, all of one shape and dtype;
+        `len(dataset)`; `dataset.load(index, rng)` gives the two arrays of one sample, data and label, float32;
         `dataset.describe(index)` names its files; `dataset.data_shape` and `dataset.label_shape` are those of one
         sample. With process workers it must be picklable, and of a class that is not the main script's.
     batch_size : int
@@ -51,7 +51,7 @@ class Loader(mx.io.DataIter):
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
         self.epoch, self.late, self._pending, self._pool = 0, 0, collections.deque(), None
-        self._processes, self._idle = [], queue.SimpleQueue()
+        self._processes, self._idle, self._memory = [], queue.SimpleQueue(), None
         self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
         self.provide_data = [mx.io.DataDesc("data", (batch_size,) + tuple(dataset.data_shape))]
         self.provide_label = [mx.io.DataDesc("softmax_label", (batch_size,) + tuple(dataset.label_shape))]
@@ -65,10 +65,9 @@ class Loader(mx.io.DataIter):
 
     def start(self, epoch, batch=0):
         """Go to a batch of an epoch."""
-        for futures in self._pending:
-            for future in futures:
-                future.cancel()
-        self._pending.clear()
+        self._cancel()
+        wait(self._running)  # they still write into the batches' memory
+        self._free = list(range(self._ahead))
         self.epoch, self._next = epoch, batch
         self._order = np.arange(len(self.dataset))
         if self.shuffle:
@@ -87,11 +86,13 @@ class Loader(mx.io.DataIter):
             self._next += 1
         if not self._pending:
             raise StopIteration
-        futures = self._pending[0]
+        room, futures = self._pending[0]
         self.late += not all(future.done() for future in futures)
-        samples = [future.result() for future in futures]
+        for future in futures:
+            future.result()
+        data, label = (mx.nd.array(arrays[room]) for arrays in (self._memory.data, self._memory.labels))
         self._pending.popleft()
-        data, label = (mx.nd.array(np.stack(arrays), dtype=np.float32) for arrays in zip(*samples))
+        self._free.append(room)
         return mx.io.DataBatch([data], [label], pad=sum(future.padding for future in futures),
                                index=np.array([future.index for future in futures]),
                                provide_data=self.provide_data, provide_label=self.provide_label)
@@ -99,11 +100,12 @@ class Loader(mx.io.DataIter):
     def close(self):
         """End the workers."""
         if self._pool is not None:
-            self.start(self.epoch)
+            self._cancel()
             for process in self._processes:
                 process.close()
             self._pool.shutdown()
-            self._processes, self._idle, self._pool = [], queue.SimpleQueue(), None
+            self._processes, self._idle, self._pool, self._memory = [], queue.SimpleQueue(), None, None
+            self.start(self.epoch)
 
     def __enter__(self):
         return self
@@ -114,26 +116,33 @@ class Loader(mx.io.DataIter):
     def _submit(self, batch):
         if self._pool is None:
             self._open_pool()
-        futures = []
-        for place in range(batch * self.batch_size, (batch + 1) * self.batch_size):
-            index = int(self._order[place % len(self._order)])
-            futures.append(self._pool.submit(self._load, self.seed, self.epoch, index))
-            futures[-1].index, futures[-1].padding = index, int(place >= len(self._order))
-        self._pending.append(futures)
+        room, futures = self._free.pop(), []
+        for place in range(self.batch_size):
+            number = batch * self.batch_size + place
+            index = int(self._order[number % len(self._order)])
+            futures.append(self._pool.submit(self._load, room, place, self.seed, self.epoch, index))
+            futures[-1].index, futures[-1].padding = index, int(number >= len(self._order))
+        self._pending.append((room, futures))
+
+    def _cancel(self):
+        """Take back what no worker has begun to read."""
+        self._running = [future for _, futures in self._pending for future in futures if not future.cancel()]
+        self._pending.clear()
 
     def _open_pool(self):
         """Start the threads, each of which reads itself or waits for a process."""
+        self._memory = BatchMemory(self._ahead, self.batch_size, self.dataset.data_shape, self.dataset.label_shape)
         if self.kind == "process":
-            self._processes = [ReadingProcess(self.dataset) for _ in range(self.workers)]
+            self._processes = [ReadingProcess(self.dataset, self._memory) for _ in range(self.workers)]
             for process in self._processes:
                 self._idle.put(process)
         self._pool = ThreadPoolExecutor(self.workers)
 
-    def _load(self, seed, epoch, index):
+    def _load(self, *request):
         if self.kind == "thread":
-            return load_sample(self.dataset, seed, epoch, index)
+            return load_sample(self.dataset, self._memory, *request)
         process = self._idle.get()
         try:
-            return process.load(seed, epoch, index)
+            return process.load(*request)
         finally:
             self._idle.put(process)
