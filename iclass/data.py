@@ -47,39 +47,47 @@ class TrainImages:
 
 
 class TestImages:
-    """A random-access dataset of centre crops, or of three crops along the longer side, each an item of its own.
+    """A random-access dataset of an image's crops.
 
     Parameters
     ----------
     scale : int
-        Length of the shorter side and of the crop, in pixels.
+        Length of the shorter side, in pixels.
+    crops : str
+        One of CROPS: which parts of the image.
+    crop : int, optional
+        Side of the crops; by default the scale.
     """
 
     __test__ = False  # no test case of pytest's
 
-    def __init__(self, samples, scale, settings, three_crops=False, interpolation="adaptive"):
+    def __init__(self, samples, scale, settings, crops="centre", interpolation="adaptive", crop=None):
         self.samples, self.scale, self.interpolation = samples, scale, interpolation
-        self.views = 3 if three_crops else 1
+        self.crop, (views, self._boxes) = crop or scale, CROPS[crops]
         self.colours = transforms.normalisation(settings.mean, settings.std)
-        self.data_shape, self.label_shape = (3, scale, scale), ()
+        self.data_shape, self.label_shape = (views, 3, self.crop, self.crop), ()
 
     def __len__(self):
-        return len(self.samples) * self.views
+        return len(self.samples)
 
     def describe(self, index):
         """The image's path."""
-        return self.samples[index // self.views].image_path
+        return self.samples[index].image_path
 
     def load(self, index, rng):
-        """A crop (3, scale, scale) float32 and the class id, float32; nothing is random."""
-        sample = self.samples[index // self.views]
+        """Crops (views, 3, crop, crop) float32 and the class id, float32; nothing is random."""
+        sample = self.samples[index]
         image = Image.fromarray(_open(sample).rgb())
         size = scaled_size((image.height, image.width), self.scale, longer=False)
         image = resize(image, size, interpolation=self.interpolation)
-        boxes = transforms.three_boxes(size, self.scale) if self.views == 3 else \
-            [transforms.centre_box(size, self.scale)]
-        pixels = np.asarray(image.crop(boxes[index % self.views]))
-        return transforms.apply_colour_map(pixels, *self.colours), np.float32(sample.class_id)
+        views = [transforms.apply_colour_map(np.asarray(image.crop(box)), *self.colours)
+                 for box in self._boxes(size, self.crop)]
+        return np.stack(views), np.float32(sample.class_id)
+
+
+# {name: (count, function from an image's size and the crop's side to boxes)}
+CROPS = {"centre": (1, lambda size, crop: [transforms.centre_box(size, crop)]),
+         "three": (3, transforms.three_boxes), "five": (5, transforms.five_boxes)}
 
 
 def _open(sample):

@@ -19,21 +19,22 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("iclass.ilsvrc")
 
+import os
+
 import numpy as np
-from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import UsageError, make_parser, numbers
-from ademxapp.data import transforms
+from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers
 from ademxapp.data.lists import read_classification_list
-from ademxapp.data.loader import Loader
-from ademxapp.evaluation.classification import average_views, top_errors
+from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.training.metrics import TrainingMetric
-from iclass.data import TestImages, TrainImages
-from iclass.datasets import dataset_record
+from iclass.data import TrainImages
+from iclass.datasets import SYNSETS, dataset_record
+from iclass.devkit import DEVKIT, kit_numbers
+from iclass.testing import Views, load_networks, probabilities
 
 
 def main(argv=None):
@@ -58,12 +59,26 @@ def build_parser():
     group = parser.add_argument_group("classification")
     group.add_argument("--crop-area-range", type=numbers(float, 0.001, count=2), default=(0.08, 1.0),
                        metavar="LOW,HIGH", help="training: share of an image's area that a crop takes")
-    group.add_argument("--test-3crops", action="store_true", help="average three crops along the longer side")
+    group.add_argument("--also", type=existing_files, metavar="FILE,FILE,…", help="testing: weights of more networks, "
+                       "of the same classes; probabilities are averaged over all, each at all sizes")
+    crops = group.add_mutually_exclusive_group()
+    crops.add_argument("--test-3crops", action="store_true", help="average three crops along the longer side")
+    crops.add_argument("--test-10crops", action="store_true", default=None, help="average the crops in the corners and "
+                       "the centre, and their mirror images")
+    group.add_argument("--test-crop-size", type=number(int, 1), metavar="PIXELS", help="testing: side of the crops "
+                       "(default: the size, or with --test-10crops 224/256 of it)")
+    group.add_argument("--devkit", metavar="DIR", help="--phase test on ILSVRC: its development kit, with the server's "
+                       f"numbers of the classes (default: <data-root>/{DEVKIT})")
     group.add_argument("--no-choose-interp-method", action="store_true", help="resize always with the bicubic filter "
                        "(default: as the network's record says, Lanczos down and bicubic up for the paper's)")
     group.add_argument("--pool-top-infer-style", choices=[style for style in POOL_STYLES if style],
                        help="pooling without padding, sizes rounded down (caffe, as the released Model A wants) or up")
     return parser
+
+
+def existing_files(text):
+    """An argparse type: paths of files, separated by commas, as a list."""
+    return [existing_file(path) for path in text.split(",")]
 
 
 def train(args, label, settings):
@@ -97,53 +112,79 @@ def validation(args, label, settings, contexts):
 
 
 def val(args, label, settings, record):
-    """Test a network: errors of the probabilities averaged over crops, then flips, then sizes."""
+    """Test networks: errors of the averaged probabilities or, in phase test, the predictions alone."""
     driver.require_testing_arguments(args, (settings.test_crop,))
-    if args.phase == "test":
-        raise UsageError("classification has no --phase test: --phase val scores a split that has labels")
     args.batch_images = args.batch_images or 10
+    args.also = [os.path.normpath(path) for path in args.also] if args.also else None
+    views = test_views(args)
+    try:
+        sides = [views.side(scale) for scale in args.test_scales]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    numbers = server_numbers(args, record)
     samples = find_samples(args, label)
-    symbol = classification_symbol(label, options(args, training=False))
-    parameters = driver.exact_parameters(args, symbol, (1, 3, min(args.test_scales), min(args.test_scales)))
+    networks = load_networks([args.weights, *(args.also or ())], label, args.pool_top_infer_style, sides)
     folder = driver.test_folder(args)
     log = driver.open_log(args)
-    predictor = Predictor(symbol, parameters, driver.devices(args, log))
+    contexts = driver.devices(args, log)
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    top1, top5 = errors(args, predictor, samples, args.test_scales, settings)
-    paper = record.paper.get((label.network, args.split))
-    driver.write_result(folder, args, len(samples), watch.seconds,
-                        paper and dict(zip(("top1_error", "top5_error"), paper)),
-                        {"top1_error": top1, "top5_error": top5})
-    log.info("%d images, top-1 error %.2f %%, top-5 error %.2f %%, %.1f images/s; written to %s", len(samples), top1,
-             top5, len(samples) / watch.seconds, folder)
+    probs = np.mean([probabilities(Predictor(one.symbol, one.parameters, contexts), samples, one.settings, views)
+                     for one in networks], 0)
+    report(args, folder, label, record, samples, probs, numbers, watch.seconds, log)
+
+
+def report(args, folder, label, record, samples, probs, numbers, seconds, log):
+    """Write and log what came out."""
+    write_predictions(os.path.join(folder, "predictions.tsv"), samples, probs)
+    paper, scores, words = None, {}, "not scored"
+    if args.phase == "val":
+        top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
+        scores, words = {"top1_error": top1, "top5_error": top5}, f"top-1 error {top1:.2f} %, top-5 error {top5:.2f} %"
+        published = record.paper.get((label.network, args.split))
+        paper = published and dict(zip(scores, published))
+    elif numbers:
+        order = sorted(range(len(samples)), key=lambda index: os.path.basename(samples[index].image))
+        write_entry(os.path.join(folder, "entry.txt"), probs[order], numbers)
+        log.info("entry.txt is for the server%s", "" if len(samples) == record.splits["test"] else
+                 f", but of {len(samples):,} images: the test set has {record.splits['test']:,}")
+    driver.write_result(folder, args, len(samples), seconds, paper, scores)
+    log.info("%d images, %s, %.1f images/s; written to %s", len(samples), words, len(samples) / seconds, folder)
+
+
+def server_numbers(args, record):
+    """What the test server of ILSVRC calls our classes (list of int); None where there is no such server.
+
+    UsageError without the development kit that tells.
+    """
+    if args.phase != "test" or record.folders != SYNSETS:
+        return None
+    devkit = args.devkit or os.path.join(args.data_root, DEVKIT)
+    if not os.path.isdir(devkit):
+        raise UsageError(f"--phase test needs the development kit, --devkit DIR ({DEVKIT}): the test server has its "
+                         "own numbers of the classes")
+    return kit_numbers(devkit, record.folders)
+
+
+def test_views(args, scales=None):
+    """The `Views` that the arguments ask for."""
+    crops = "five" if args.test_10crops else "three" if args.test_3crops else "centre"
+    return Views(scales or args.test_scales, crops, args.test_crop_size, bool(args.test_flipping or args.test_10crops),
+                 "bicubic" if args.no_choose_interp_method else None, args.batch_images, args.prefetch_threads,
+                 args.prefetcher)
 
 
 def errors(args, predictor, samples, scales, settings):
-    """Top-1 and top-5 errors, percent, of the probabilities averaged over the sizes."""
-    probs = np.mean([scale_probabilities(args, predictor, samples, scale, settings)
-                     for scale in sorted(set(scales), reverse=True)], 0)
+    """Top-1 and top-5 errors, percent, of one network."""
+    probs = probabilities(predictor, samples, settings, test_views(args, scales))
     return top_errors(probs, [sample.class_id for sample in samples])
 
 
-def scale_probabilities(args, predictor, samples, scale, settings):
-    """Probabilities (images, classes) at one size, averaged over crops and, if asked, the mirrored crops."""
-    dataset = TestImages(samples, scale, settings, args.test_3crops, interpolation(args, settings))
-
-    def predict(data):
-        plain = predictor(data)
-        return (plain + predictor(transforms.flip(data))) / 2 if args.test_flipping else plain
-
-    with Loader(dataset, args.batch_images, workers=args.prefetch_threads, kind=args.prefetcher) as loader:
-        batches = tqdm(loader, total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
-        arrays = (batch.data[0].asnumpy()[:loader.batch_size - batch.pad] for batch in batches)
-        return average_views(predict, arrays, dataset.views)
-
-
 def find_samples(args, label):
-    """The samples of the split."""
+    """The samples of the split; in phase test, their classes need not be known."""
+    classes = None if args.phase == "test" else label.classes
     return driver.find_samples(args, label, tree=True, read_list=lambda path: read_classification_list(
-        path, args.data_root, label.classes))
+        path, args.data_root, classes))
 
 
 def interpolation(args, settings):

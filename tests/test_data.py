@@ -334,18 +334,20 @@ def test_a_training_image_is_a_resized_part_in_the_asked_size(picture):
     assert np.abs(data - other).max() > 0.5
 
 
-@pytest.mark.parametrize("three", [False, True])
-def test_test_images_are_scaled_by_the_shorter_side_and_cut(picture, three):
+@pytest.mark.parametrize("crops, crop, corners", [
+    ("centre", None, [(7, 0)]), ("centre", 24, [(15, 8)]), ("three", None, [(0, 0), (7, 0), (14, 0)]),
+    ("five", 24, [(0, 0), (30, 0), (0, 16), (30, 16), (15, 8)])])
+def test_test_images_are_scaled_by_the_shorter_side_and_cut(picture, crops, crop, corners):
     pixels, sample = picture
-    dataset = TestImages([sample, sample], 40, SETTINGS, three)
+    dataset = TestImages([sample, sample], 40, SETTINGS, crops, crop=crop)
     scaled = np.asarray(Image.fromarray(pixels).resize((54, 40), Image.LANCZOS))  # 83 * 40 / 61 = 54.4
-    starts = (0, 7, 14) if three else (7,)
-    assert len(dataset) == 2 * len(starts)
-    for index, start in enumerate(starts):
-        data, class_id = dataset.load(index, None)
-        wanted = ((scaled[:, start:start + 40] / 255 - MEAN) / STD).transpose(2, 0, 1)
-        np.testing.assert_allclose(data, wanted, atol=1e-5)
-        assert class_id == 4 and dataset.describe(index) == sample.image_path
+    side = crop or 40
+    data, class_id = dataset.load(1, None)
+    assert len(dataset) == 2 and data.shape == dataset.data_shape == (len(corners), 3, side, side)
+    for view, (left, top) in zip(data, corners):
+        wanted = ((scaled[top:top + side, left:left + side] / 255 - MEAN) / STD).transpose(2, 0, 1)
+        np.testing.assert_allclose(view, wanted, atol=1e-5)
+    assert class_id == 4 and dataset.describe(1) == sample.image_path
 
 
 # Crops of segmentation

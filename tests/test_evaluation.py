@@ -228,8 +228,11 @@ def test_top_errors():
 
 
 def test_views_of_an_image_are_averaged():
-    batches = [np.array([[1.0], [2.0], [6.0], [0.0]]), np.array([[0.0], [3.0]])]  # three views of two images
-    np.testing.assert_allclose(average_views(lambda data: data * [[1, 10]], batches, 3), [[3, 30], [1, 10]])
+    batches = [np.array([[[1.0], [2.0], [6.0]], [[0.0], [0.0], [3.0]]]), np.array([[[9.0], [0.0], [0.0]]])]
+    calls = []
+    found = average_views(lambda data: calls.append(len(data)) or data * [[1, 10]], batches, 4)
+    np.testing.assert_allclose(found, [[3, 30], [1, 10], [3, 30]])
+    assert calls == [4, 2, 3]  # at most four views at a time
 
 
 # Pictures, and side by side

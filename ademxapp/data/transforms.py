@@ -57,6 +57,13 @@ def three_boxes(size, crop):
     return [(x, y, x + crop, y + crop) for x, y in places]
 
 
+def five_boxes(size, crop):
+    """Five squares of side `crop`: in the corners, from the top left on, and in the centre."""
+    height, width = size
+    corners = [(x, y) for y in (0, height - crop) for x in (0, width - crop)]
+    return [(x, y, x + crop, y + crop) for x, y in corners] + [centre_box(size, crop)]
+
+
 def normalisation(mean, std):
     """The map from pixels in 0 … 255 to a network's input: (matrix (3, 3), offset (3,))."""
     std = np.asarray(std, float)

@@ -18,6 +18,7 @@ import re
 from ademxapp.cli import UsageError, existing_file
 from ademxapp.data.lists import Sample
 from iclass.datasets import DATASETS
+from iclass.devkit import DEVKIT, kit_synsets
 from tools.preparing.common import Split, lines_of
 from tools.preparing.images import UNKNOWN, Images, class_folders, image_names, in_class_folders, no_images
 
@@ -25,8 +26,7 @@ RECORD = DATASETS["ilsvrc-cls"]
 IDS = {synset: class_id for class_id, synset in enumerate(RECORD.folders)}
 KIND = Images(tuple(f"{synset} {names.split(',')[0]}" for synset, names in zip(RECORD.folders, RECORD.class_names)),
               RECORD.splits)
-DEVKIT = "ILSVRC2012_devkit_t12"
-TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
+TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
 
 
 def add_arguments(parser):
@@ -103,7 +103,7 @@ def devkit_classes(devkit):
     The kit's line n is the class of image n, in a numbering of the kit's own, which meta.mat translates into synsets.
     """
     path = os.path.join(devkit, TRUTH)
-    synsets, classes = kit_synsets(os.path.join(devkit, META)), []
+    synsets, classes = kit_synsets(devkit), []
     for line, origin in lines_of(devkit, TRUTH):
         synset = synsets.get(int(line)) if line.isdecimal() else None
         if synset not in IDS:
@@ -118,17 +118,3 @@ def devkit_classes(devkit):
         return classes[int(number.group(1)) - 1]
 
     return class_of
-
-
-def kit_synsets(path):
-    """{ILSVRC2012_ID: synset} of a development kit's meta.mat."""
-    from scipy.io import loadmat
-
-    try:
-        synsets = loadmat(path, squeeze_me=True)["synsets"]
-        return {int(number): str(synset) for number, synset in zip(synsets["ILSVRC2012_ID"], synsets["WNID"])}
-    except OSError:
-        raise
-    except Exception as error:  # scipy raises nearly anything at a broken file
-        raise ValueError(f"{path} is not the development kit's: {error!r}; wanted a MATLAB file with the table "
-                         "synsets, of ILSVRC2012_ID and WNID") from None
