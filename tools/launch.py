@@ -1,0 +1,107 @@
+"""Train with several workers, which add their gradients up on MXNet's parameter servers.
+
+All on one machine: two workers and one server (and the scheduler, which every job has). The servers' work is small:
+
+    python tools/launch.py -n 2 -s 1 iclass/ilsvrc.py --kvstore dist_sync --model pets_rna-a1_cls37 …
+
+One role alone, on each machine that a cluster's scheduler chooses; HOST is where the scheduler's role runs:
+
+    python tools/launch.py --role scheduler --root HOST:9091 -n 2 -s 1
+    python tools/launch.py --role server --root HOST:9091 -n 2 -s 1
+    python tools/launch.py --role worker --root HOST:9091 -n 2 -s 1 iclass/ilsvrc.py --kvstore dist_sync …
+
+Every worker gets the same command. --batch-images is the batch of all workers together, each of which reads its part of
+every epoch; the first writes the run's files into --output, which all must see for --resume. On one machine a job ends
+as a whole, within seconds, where one of its processes dies, and says which; a signal is passed on to the workers, which
+write a snapshot and end. On a cluster its scheduler must do that (srun --kill-on-bad-exit, for instance); a worker that
+waits in vain ends after --stall-minutes.
+"""
+if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
+    import pathlib
+    import sys
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+    from ademxapp.cli import run
+    run("tools.launch")
+
+import argparse
+import os
+import signal
+import socket
+import sys
+
+from ademxapp import backend
+from ademxapp.cli import UsageError, make_parser, number
+from tools.launching.job import Job
+
+ROLES = ("worker", "server", "scheduler")
+
+
+def main(argv=None):
+    """Run a whole job, or one role of it."""
+    args = build_parser().parse_args(argv)
+    if args.role in (None, "worker") and not args.command:
+        raise UsageError("no COMMAND for the workers is given, for instance iclass/ilsvrc.py --kvstore dist_sync …")
+    if args.role in ("server", "scheduler") and args.command:
+        raise UsageError(f"a {args.role} takes no COMMAND, got {args.command[0]}")
+    if args.role and not args.root:
+        raise UsageError("--role needs --root HOST:PORT, where the scheduler is")
+    if not args.role and (args.root or args.index is not None):
+        raise UsageError("--root and --index are for one --role alone")
+    if args.role:
+        return run_role(args)
+    host = "127.0.0.1"
+    root = f"{host}:{free_port(host)}"
+    return Job({f"{role} {index}" if role != "scheduler" else role: role_command(args, role, index, root)
+                for role, count in (("scheduler", 1), ("server", args.servers), ("worker", args.workers))
+                for index in range(count)}, {"DMLC_NODE_HOST": host}).run()
+
+
+def build_parser():
+    """The program's arguments."""
+    parser = make_parser(__doc__)
+    parser.add_argument("-n", "--workers", type=number(int, 1), required=True, metavar="N", help="workers of the job")
+    parser.add_argument("-s", "--servers", type=number(int, 1), default=1, metavar="N", help="servers of the job")
+    parser.add_argument("--role", choices=ROLES, help="run this one alone (default: all, on this machine)")
+    parser.add_argument("--root", type=address, metavar="HOST:PORT", help="with --role: where the scheduler listens")
+    parser.add_argument("--index", type=number(int, 0), metavar="I", help="with --role worker: its number, from 0; the "
+                        "first writes (default: in the order in which they come)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …", help="what each worker runs")
+    return parser
+
+
+def address(text):
+    """An argparse type: HOST:PORT."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
+    return text
+
+
+def free_port(host):
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def role_command(args, role, index, root):
+    """The command that starts one role: this program."""
+    command = [sys.executable, os.path.abspath(__file__), "--role", role, "--root", root, "-n", str(args.workers), "-s",
+               str(args.servers)]
+    return command + (["--index", str(index), *args.command] if role == "worker" else [])
+
+
+def run_role(args):
+    """Become a worker, a server or the scheduler. Returns only if that fails."""
+    host, _, port = args.root.rpartition(":")
+    os.environ.update({"DMLC_ROLE": args.role, "DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": port,
+                       "DMLC_NUM_WORKER": str(args.workers), "DMLC_NUM_SERVER": str(args.servers)})
+    if args.role == "worker":
+        if args.index is not None:
+            os.environ["DMLC_WORKER_ID"] = str(args.index)
+        python = [sys.executable] if args.command[0].endswith(".py") else []
+        os.execvp((python + args.command)[0], python + args.command)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # no Python runs while MXNet serves
+        signal.signal(stop, signal.SIG_DFL)
+    backend.load()  # MXNet serves when it is imported, and then ends the process
+    raise ValueError(f"MXNet did not become a {args.role}")
