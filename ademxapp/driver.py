@@ -43,7 +43,7 @@ NO_MATTER = ("output", "overwrite", "debug", "log_file", "gpus", "cpus", "prefet
              "cache_images", "resume", "stop_epoch", "check_start", "check_step", "from_epoch", "val_every", "val_list",
              "snapshot_minutes", "keep", "skip_done", "crf_workers", "stall_minutes")
 # Recorded, but no reason to call two runs different: the same files may lie elsewhere.
-PLACES = ("data_root",)
+PLACES = ("data_root", "dataset_file")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import write_text
 from ademxapp.training.progress import clock, read_reports
 from ademxapp.training.snapshots import load_snapshot
-from issegm.datasets import DATASETS
+from issegm.datasets import dataset_record
 
 
 def results_page(recipe_path, recipe, output, out):
@@ -74,7 +74,8 @@ def test_part(path, folder):
         return [f"**Top-1 accuracy {100 - result['top1_error']:.2f} %**, top-5 {100 - result['top5_error']:.2f} %. "
                 f"{speed}"]
     acc, iou = most_frequent_class_scores(np.array(result["confusion"]))
-    names = DATASETS[result["arguments"]["dataset"]].class_names
+    arguments = result["arguments"]
+    names = dataset_record(arguments["dataset"], len(result["class_iou"]), arguments.get("dataset_file")).class_names
     rows = [f"| {name} | {_number(i)} | {_number(a)} |"
             for name, i, a in zip(names, result["class_iou"], result["class_acc"])]
     return [f"**Mean IoU {result['mean_iou']:.2f} %**, pixel accuracy {result['pixel_acc']:.2f} %, mean accuracy "
