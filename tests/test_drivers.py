@@ -199,7 +199,7 @@ def test_testing_leaves_result_and_pictures(world, drive, program, images):
     assert result["arguments"]["test_flipping"] is False and result["images_per_second"] > 0
     if program == "ilsvrc":
         assert 0 <= result["top1_error"] <= 100 and result["top5_error"] == 0
-        assert files(folder) == ["result.json"]
+        assert files(folder) == ["predictions.tsv", "result.json"]
         return
     names = [f"val{i}.png" for i in range(images)]
     assert files(folder) == sorted(["result.json", *names, *(f"correct/{name}" for name in names)])
@@ -229,7 +229,7 @@ def test_testing_with_all_there_is(world, drive):
             assert drive(program, f"{weights} {how} {devices} --tag t{number}") == (0, [])
             label = CLS if program == "ilsvrc" else SEG
             folder = world / "output" / f"{label}_ep-0002_t{number}"
-            assert files(folder) == ["result.json"]
+            assert files(folder) == ["predictions.tsv", "result.json"][program == "voc":]
             result = json.loads((folder / "result.json").read_text())
             scores.append({name: result[name] for name in SCORES[program] & {"top1_error", "pixel_acc", "mean_iou"}})
         assert scores[0] == pytest.approx(scores[1], abs=0.5)
