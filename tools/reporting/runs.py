@@ -1,0 +1,52 @@
+"""What a test's folder holds: its result, the dataset's record, the samples."""
+import os
+from argparse import Namespace
+from dataclasses import dataclass
+
+from ademxapp.cli import UsageError
+from ademxapp.data.lists import read_classification_list, read_segmentation_list
+from ademxapp.driver import find_samples, read_result
+from ademxapp.symbol import parse_label
+from iclass.datasets import dataset_record as classification_record
+from issegm.datasets import dataset_record as segmentation_record
+
+
+@dataclass(frozen=True)
+class Run:
+    """A test that was run.
+
+    Attributes
+    ----------
+    folder : str
+    result : dict
+        `result.json`.
+    arguments : Namespace
+        The test's.
+    segmentation : bool
+        Else classification.
+    record : SegmentationDataset or ClassificationDataset
+    samples : list of Sample
+    """
+
+    folder: str
+    result: dict
+    arguments: Namespace
+    segmentation: bool
+    record: object
+    samples: list
+
+
+def read_run(folder, data_root=None):
+    """The `Run` of a test's folder; `data_root` is where list paths start, if not where they did in the test."""
+    path = os.path.join(folder, "result.json")
+    if not os.path.isfile(path):
+        raise UsageError(f"there is no {path}: wanted the folder of a test that has ended")
+    result = read_result(path)
+    arguments = Namespace(**{"records": None, "dataset_file": None, **result["arguments"]})
+    arguments.data_root = data_root or arguments.data_root
+    segmentation, label = "test_3crops" not in result["arguments"], parse_label(result["label"])
+    make_record = segmentation_record if segmentation else classification_record
+    record = make_record(arguments.dataset, label.classes, arguments.dataset_file)
+    read_list = read_segmentation_list if segmentation else read_classification_list
+    samples = find_samples(arguments, label, lambda path: read_list(path, arguments.data_root), not segmentation)
+    return Run(folder, result, arguments, segmentation, record, samples)

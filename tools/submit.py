@@ -1,0 +1,148 @@
+"""Archives for the evaluation servers, of the label images that a test wrote.
+
+    python issegm/voc.py --phase test --split test --weights models/voc_rna-a1_cls21_s8_ep-0001.params --test-scales 500
+    python tools/submit.py models/voc_rna-a1_cls21_s8_ep-0001_test
+
+PASCAL VOC 2012: <folder>.tgz with results/VOC2012/Segmentation/comp6_test_cls/<image>.png, in VOC's palette.
+Cityscapes: <folder>.zip with <city>_<sequence>_<frame>_pred_labelIds.png, in the official label ids.
+ADE20K: <folder>.zip with <image>.png, of values 1 to 150.
+
+All label images are checked first: that there is one for every image of the split, of the image's size, and with the
+values of classes only. (For ILSVRC, iclass/ilsvrc.py --phase test writes the entry itself, entry.txt.)
+"""
+if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
+    import pathlib
+    import sys
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+    from ademxapp.cli import run
+    run("tools.submit")
+
+import io
+import os
+import re
+import tarfile
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ademxapp.cli import UsageError, make_parser
+from ademxapp.data.images import ImageFile, decode_label, read_bytes, stem
+from ademxapp.files import replacing
+from issegm.outputs import label_path
+from tools.reporting.runs import read_run
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a server wants: the archive's kind, the files' names in it, and whether they have the dataset's palette."""
+
+    end: str
+    name: str
+    palette: bool
+
+
+ENTRIES = {
+    "voc": Entry(".tgz", "results/VOC2012/Segmentation/{competition}_test_cls/{image}.png", True),
+    "cityscapes": Entry(".zip", "{frame}_pred_labelIds.png", False),
+    "ade20k": Entry(".zip", "{image}.png", False),
+}
+_FRAME = re.compile(r"[^_]+_\d{6}_\d{6}(?=_|$)")  # how the names of Cityscapes' files start
+
+
+def main(argv=None):
+    """Check a test's label images, and write the archive."""
+    parser = make_parser(__doc__)
+    parser.add_argument("folder", help="folder of a segmentation test, most often of the split test")
+    parser.add_argument("--out", metavar="FILE", help="the archive (default: the folder's name with .tgz or .zip)")
+    parser.add_argument("--data-root", metavar="DIR", help="where list paths start (default: as in the test)")
+    parser.add_argument("--competition", choices=("comp5", "comp6"), default="comp6", help="VOC: trained on VOC's "
+                        "images alone, or on others too, as every network that starts from ILSVRC's weights")
+    parser.add_argument("--partial", action="store_true", help="also of a list that is not the whole split")
+    args = parser.parse_args(argv)
+    run = read_run(args.folder, args.data_root)
+    entry = ENTRIES.get(run.arguments.dataset) if run.segmentation else None
+    if entry is None:
+        raise UsageError(f"there is no entry of {run.arguments.dataset}: known are those of {', '.join(ENTRIES)}"
+                         + ("" if run.segmentation else "; ILSVRC's is entry.txt, of iclass/ilsvrc.py --phase test"))
+    out = args.out or os.path.normpath(args.folder) + entry.end
+    if not out.endswith(entry.end):
+        raise UsageError(f"--out {out}: the server wants a {entry.end} file")
+    if not args.partial:
+        require_whole(run)
+    names = entry_names(run, entry, args.competition)
+    for sample in tqdm(run.samples, unit="image", desc="checking", disable=None):
+        checked_labels(run, sample)
+    with replacing(out) as temporary:
+        write_archive(temporary, ((name, png_bytes(checked_labels(run, sample), run.record, entry.palette))
+                                  for name, sample in zip(names, tqdm(run.samples, unit="image", desc="writing",
+                                                                      disable=None))))
+    print(f"{out}: {len(names)} images of {run.result['split']}, {os.path.getsize(out) / 1e6:.1f} MB, such as "
+          f"{names[0]}")
+
+
+def require_whole(run):
+    """ValueError unless the test was on as many images as the split has."""
+    split = run.result["split"]
+    wanted = run.record.splits.get(split)
+    if wanted is not None and len(run.samples) != wanted:
+        raise ValueError(f"the test's list has {len(run.samples):,} images, {run.record.name} {split} has {wanted:,}: "
+                         "--partial makes an archive all the same")
+
+
+def entry_names(run, entry, competition):
+    """The files' names in the archive; ValueError if an image's name is not as the dataset's, or two are the same."""
+    names = []
+    for sample in run.samples:
+        image, frame = stem(sample.image), _FRAME.match(stem(sample.image))
+        if frame is None and "{frame}" in entry.name:
+            raise ValueError(f"{sample.image} is not named <city>_<sequence>_<frame>_…, as the images of "
+                             f"{run.record.name} are")
+        names.append(entry.name.format(image=image, frame=frame and frame.group(), competition=competition))
+    twice = [name for name, following in zip(sorted(names), sorted(names)[1:]) if name == following]
+    if twice:
+        raise ValueError(f"two images of the list would both be {twice[0]}")
+    return names
+
+
+def checked_labels(run, sample):
+    """A sample's label image, (H, W) uint8; ValueError unless it is whole, of the image's size, of classes' values."""
+    path = label_path(run.folder, sample)
+    if not os.path.isfile(path):
+        missing = [one for one in run.samples if not os.path.isfile(label_path(run.folder, one))]
+        raise ValueError(f"there is no {path}: {len(missing)} of {len(run.samples)} label images are missing")
+    labels = decode_label(read_bytes(path), path)
+    height, width = ImageFile(sample.read()[0], sample.image_path).size
+    if labels.shape != (height, width):
+        raise ValueError(f"{path} has {labels.shape[1]}x{labels.shape[0]} pixels, its image {width}x{height}")
+    others = np.setdiff1d(np.unique(labels), run.record.label_ids)
+    if len(others):
+        raise ValueError(f"{path} has value {others[0]}, which is no class of {run.record.name}")
+    return labels.astype(np.uint8)
+
+
+def png_bytes(labels, record, palette):
+    """A label image's PNG file, grey or in the dataset's colours."""
+    image, out = Image.fromarray(labels), io.BytesIO()
+    if palette:
+        image.putpalette(record.palette.tobytes())
+    image.save(out, format="PNG")
+    return out.getvalue()
+
+
+def write_archive(path, files):
+    """Write (name, bytes) of every file into the archive that the path's end names."""
+    if path.endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs do not get smaller
+            for name, data in files:
+                header = zipfile.ZipInfo(name)
+                header.external_attr = 0o644 << 16  # else nobody may read what is unpacked
+                archive.writestr(header, data)
+        return
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in files:
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            archive.addfile(header, io.BytesIO(data))
