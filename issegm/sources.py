@@ -111,6 +111,16 @@ class StoredScores:
         return [read_scores(path, image.shape[:2], self._classes)[0] for path in self.paths(sample)]
 
 
+def stored_weights(folder):
+    """The file name of the weights that the score maps below a folder were made with; UsageError if there are none."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(".h5"):
+                return read_scores(os.path.join(place, name))[1]["weights"]
+    raise UsageError(f"there are no score maps in {folder}: issegm/voc.py --save-predictions writes them")
+
+
 def load_weights(path, label):
     """`Weights` of a file; ValueError unless they are exactly those of the label's network."""
     parameters = load_parameters(path)

@@ -1,18 +1,23 @@
 """Testing on the samples of a list: score maps, labels, scores."""
 import itertools
+import os
 from argparse import ArgumentTypeError
 from dataclasses import fields
 
 import numpy as np
 from tqdm import tqdm
 
+from ademxapp import driver
 from ademxapp.cli import UsageError, number, numbers
 from ademxapp.evaluation import crf
+from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.evaluation.crf import CrfSettings
 from ademxapp.evaluation.labelling import BestClasses, CrfLabels
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
-from issegm.data import read_pair
+from issegm.data import open_pair, read_pair
+from issegm.outputs import label_path, read_labels
+from issegm.scoring import percent, score_lines
 
 _CRF_HELP = {
     "iterations": "of the mean-field approximation",
@@ -159,3 +164,54 @@ def timing(outputs, samples, watch):
         left = len(samples) - outputs.done
         about.update(images_done_before=outputs.done, images_per_second=round(left / watch.seconds, 3))
     return about
+
+
+def report(args, folder, record, scores, images, seconds, about, log, paper=None):
+    """Write `result.json`, with what there is to say `about` the test, and log the scores (a list: one or none)."""
+    if not scores:
+        driver.write_result(folder, args, images, seconds, None, about)
+        log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
+        return
+    result = scores[0].result()
+    driver.write_result(folder, args, images, seconds, paper, {**result, **about})
+    for line in lines_of_scores(record, scores[0], result):
+        log.info("%s", line)
+    log.info("%d images, %.2f images/s; written to %s", images, images / seconds, folder)
+
+
+def lines_of_scores(record, scores, result):
+    """Lines of text: the scores of `Scores` with their `result()`, and those of the most frequent class everywhere."""
+    yield from score_lines(record, result)
+    acc, iou = most_frequent_class_scores(scores.confusion.counts)
+    yield f"the most frequent class everywhere: pixel accuracy {percent(acc)}, mean IoU {percent(iou)}"
+
+
+def score_label_images(scores, samples, record, folders, readers=1):
+    """Add the label images that tests wrote into `folders` to `scores` (Scores): of every sample one, in one of them.
+
+    ValueError or OSError, before any is scored, if there is none or more than one of a sample, and where one cannot be
+    read, is of another size, or has other values than the classes'.
+    """
+    paths = [_label_image(sample, folders) for sample in samples]
+    missing = [sample.image for sample, path in zip(samples, paths) if path is None]
+    if missing:
+        raise ValueError(f"there is no label image of {missing[0]} in {', '.join(folders)}, and of {len(missing)} of "
+                         f"{len(samples)} images in all: nothing was scored")
+
+    def read(item):
+        sample, path = item
+        _, truth = open_pair(sample, record)
+        return sample, truth, read_labels(path, record, truth.shape)
+
+    with tqdm(total=len(samples), unit="image", desc="scoring", disable=None, dynamic_ncols=True) as bar:
+        for item in overlapped(zip(samples, paths), read, tuple, tuple, readers):
+            scores.add(*item)
+            bar.update()
+
+
+def _label_image(sample, folders):
+    found = [path for path in (label_path(folder, sample) for folder in folders) if os.path.isfile(path)]
+    if len(found) > 1:
+        raise ValueError(f"there are two label images of {sample.image}, {found[0]} and {found[1]}: name folders that "
+                         "are parts of one test")
+    return found[0] if found else None

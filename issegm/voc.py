@@ -24,7 +24,6 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 from ademxapp import driver
 from ademxapp.cli import UsageError, make_parser, number, numbers
 from ademxapp.data.lists import read_segmentation_list
-from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
@@ -35,7 +34,7 @@ from ademxapp.training.metrics import TrainingMetric
 from issegm.data import TrainCrops
 from issegm.datasets import IGNORE, dataset_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
-from issegm.scoring import Scores, percent, score_lines
+from issegm.scoring import Scores
 from issegm.sources import Network, dense_settings, load_weights, make_network, test_symbol, windows_chosen
 from issegm.testing import (
     add_testing_arguments,
@@ -43,6 +42,7 @@ from issegm.testing import (
     labelled,
     make_labeller,
     of_shard,
+    report,
     score_samples,
     shard,
     timing,
@@ -160,7 +160,8 @@ def val(args, label, record, stride):
     with make_labeller(args, crfs) as labeller:
         score_samples(scores, samples, record, [source], labeller, args.prefetch_threads, outputs)
     about = {"weights_sha256": origin["weights_sha256"], **windows_chosen([source]), **timing(outputs, samples, watch)}
-    report(args, folder, label, record, scores, len(samples), watch.seconds, about, log)
+    paper = record.paper.get((label.network, args.head, args.split))
+    report(args, folder, record, scores, len(samples), watch.seconds, about, log, paper)
     outputs.finish()
 
 
@@ -173,22 +174,6 @@ def check_testing_arguments(args, stride):
         raise UsageError("--skip-done goes by the label images, which --no-save-results does not write: give one of "
                          "them")
     args.batch_images = args.batch_images or 1
-
-
-def report(args, folder, label, record, scores, images, seconds, about, log):
-    """Write `result.json`, with what there is to say `about` the test, and, in phase val, log the scores (a list)."""
-    if not scores:
-        driver.write_result(folder, args, images, seconds, None, about)
-        log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
-        return
-    paper, result = record.paper.get((label.network, args.head, args.split)), scores[0].result()
-    driver.write_result(folder, args, images, seconds, paper, {**result, **about})
-    for line in score_lines(record, result):
-        log.info("%s", line)
-    log.info("%d images, %.2f images/s; written to %s", images, images / seconds, folder)
-    frequent_acc, frequent_iou = most_frequent_class_scores(scores[0].confusion.counts)
-    log.info("the most frequent class everywhere: pixel accuracy %s, mean IoU %s", percent(frequent_acc),
-             percent(frequent_iou))
 
 
 def find_samples(args, label):
