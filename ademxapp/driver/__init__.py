@@ -1,0 +1,20 @@
+"""What the drivers of both tasks share: arguments, devices, logs, the start of a training, the folder of a test."""
+from ademxapp.driver.arguments import (
+    add_data_arguments,
+    add_device_arguments,
+    add_shared_arguments,
+    add_testing_arguments,
+    check_training_arguments,
+    require_testing_arguments,
+    run_label,
+    what_matters,
+)
+from ademxapp.driver.results import discard_result, exact_parameters, read_result, test_folder, write_result
+from ademxapp.driver.samples import find_samples, validation_arguments
+from ademxapp.driver.session import Stopwatch, devices, join, open_log, versions
+from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
+
+__all__ = ["CLASSIFICATION", "SEGMENTATION", "Stopwatch", "add_data_arguments", "add_device_arguments",
+           "add_shared_arguments", "add_testing_arguments", "check_training_arguments", "devices", "discard_result",
+           "exact_parameters", "find_samples", "join", "open_log", "read_result", "require_testing_arguments",
+           "run_label", "test_folder", "train", "validation_arguments", "versions", "what_matters", "write_result"]

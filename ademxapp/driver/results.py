@@ -1,0 +1,64 @@
+"""The folder of a test, and its `result.json`."""
+import json
+import os
+
+from ademxapp.cli import UsageError
+from ademxapp.driver.arguments import PLACES, what_matters
+from ademxapp.driver.session import versions
+from ademxapp.files import write_json
+from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
+
+
+def test_folder(args, *more, name=None):
+    """The folder of a test's results, made; UsageError if it holds a result with other arguments.
+
+    It is called `name`, the weights' unless given, with the split unless that is val, the tag, and what else there is
+    (`more`, str or None).
+    """
+    name = name or os.path.splitext(os.path.basename(args.weights))[0]
+    parts = (name, None if args.split == "val" else args.split, args.tag, *more)
+    folder = os.path.join(args.output, "_".join(part for part in parts if part))
+    path = os.path.join(folder, "result.json")
+    if os.path.isfile(path) and not args.overwrite:
+        before, now = read_result(path)["arguments"], what_matters(args)
+        changed = sorted(name for name in {*before, *now} - set(PLACES)  # an older result lacks new flags
+                         if (before.get(name) or None) != (now.get(name) or None))
+        if changed:
+            raise UsageError(f"{folder} holds the result of a test with another {', '.join(changed)}: give this one a "
+                             "--tag, or replace that one with --overwrite")
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
+def discard_result(folder):
+    """Remove the `result.json` of an earlier test: it would not be that of the pictures written from now on."""
+    path = os.path.join(folder, "result.json")
+    if os.path.isfile(path):
+        os.unlink(path)
+
+
+def read_result(path):
+    """The contents of a `result.json`; ValueError if it is none."""
+    try:
+        with open(path, encoding="utf-8") as source:
+            result = json.load(source)
+        if "arguments" in result:
+            return result
+    except json.JSONDecodeError:
+        pass
+    raise ValueError(f"{path} is no result of a test: remove it, or give --overwrite")
+
+
+def write_result(folder, args, images, seconds, paper, scores):
+    """Write `result.json`: what was tested, how, and its scores (a dictionary)."""
+    write_json(os.path.join(folder, "result.json"), {
+        "label": args.model, "weights": args.weights, "split": args.split, "arguments": what_matters(args),
+        "versions": versions(), "images": images, "images_per_second": round(images / seconds, 3), "paper": paper,
+        **scores})
+
+
+def exact_parameters(args, symbol, shape):
+    """The parameters of `--weights`; ValueError unless they are those of `symbol` for inputs of `shape`."""
+    parameters = load_parameters(args.weights)
+    require_exact(parameters, parameter_shapes(symbol, data=shape), args.weights)
+    return parameters
