@@ -127,6 +127,13 @@ def numbers(kind, minimum=None, count=None, distinct=False):
     return convert
 
 
+def file_name(text):
+    """An argparse type: a part of a file's name."""
+    if not text or "/" in text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be a part of a file's name")
+    return text
+
+
 def existing_file(text):
     """An argparse type: the path of a file that can be read."""
     if not os.path.isfile(text):

@@ -70,6 +70,8 @@ def wrong_values(program):
     for flag, action in actions(program).items():
         if action.choices:
             yield flag, "nonsense"
+        elif flag == "--tag":
+            yield flag, "a/b"
         elif action.type is not None:
             yield flag, "nonsense"
             yield flag, "-3"

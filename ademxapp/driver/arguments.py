@@ -2,7 +2,7 @@
 import json
 import os
 
-from ademxapp.cli import UsageError, existing_file, number, numbers
+from ademxapp.cli import UsageError, existing_file, file_name, number, numbers
 from ademxapp.data.loader import KINDS
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.training import schedules
@@ -101,7 +101,7 @@ def add_testing_arguments(parser):
     group.add_argument("--test-scales", type=numbers(int, 1, distinct=True), metavar="N,N,…",
                        help="lengths of the images' side")
     group.add_argument("--test-flipping", action="store_true", help="average with the mirrored image")
-    group.add_argument("--tag", help="ends the name of the test's folder")
+    group.add_argument("--tag", type=file_name, help="ends the name of the test's folder")
     group.add_argument("--overwrite", action="store_true", help="replace the result of a test with other arguments")
     return group
 
