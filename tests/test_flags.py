@@ -29,7 +29,7 @@ DESIGN_FLAGS = {  # of DESIGN section 5: {flag: default}, where the default is a
     "ilsvrc": {"--base-lr": 0.1, "--weight-decay": 1e-4, "--check-step": 1, "--test-3crops": False,
                "--no-choose-interp-method": False, "--pool-top-infer-style": None},
     "voc": {"--base-lr": 0.0016, "--weight-decay": 5e-4, "--check-step": 4, "--origin-size": None,
-            "--scale-rate-range": (0.7, 1.3), "--test-steps": 1,
+            "--scale-rate-range": (0.7, 1.3), "--test-steps": 1, "--save-predictions": False,
             "--no-save-results": False, "--cache-images": 1, "--head": "2conv", "--loss": "ohem"},
 }
 PUBLISHED = [line.strip() for line in """
