@@ -1,4 +1,5 @@
 """Packing: files as they are, or encoded anew; going on after a kill; what is broken is told, nothing is lost."""
+import contextlib
 import io
 import os
 import resource
@@ -18,6 +19,7 @@ from ademxapp.data import packing, parts
 from ademxapp.data.images import decode_label, decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.data.records import read_records
+from ademxapp.files import write_text
 from tools import pack
 
 PACK = [sys.executable, "tools/pack.py"]
@@ -296,16 +298,40 @@ def test_a_list_of_nothing_but_broken_files_leaves_nothing(root, tmp_path):
         assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.97, 0.9999])
-def test_a_disk_without_space_is_told_and_the_same_command_goes_on(root, tmp_path, whole, share):
-    """By the limit on the size of files, which fails in the middle of a write as a full disk does."""
+def test_links_below_the_root_lead_where_their_owner_wants_and_paths_do_not(root, tmp_path, whole):
+    (tmp_path / "linked").symlink_to(root)
+    os.rename(root / "bilder 1", tmp_path / "elsewhere")
+    (root / "bilder 1").symlink_to(tmp_path / "elsewhere")
+    main(tmp_path / "linked", tmp_path / "x")
+    assert contents(tmp_path / "x") == whole
+    for path in ("../elsewhere/ä1.png", "/etc/hostname", "bilder 0/../../elsewhere/ä1.png", "bilder\0 1"):
+        (root / "out.lst").write_text(f"bilder 0/ä2.JPEG\ttruth2.png\n{path}\ttruth1.png\n")
+        with pytest.raises(ValueError, match=r"out\.lst:2: the path '.*' leaves the data root"):
+            main(root, tmp_path / "y", task="out")
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Files cannot grow beyond a size: writes fail in their middle, as on a full disk."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * len(whole[0])), hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        with pytest.raises(OSError, match=r"; what is packed is kept, and the same command goes on: '.*x\.\w+\.part'"):
-            packed(tmp_path / "x", samples_of(root, "seg"))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def test_a_file_without_space_is_named_and_leaves_nothing(tmp_path):
+    with largest_file(1000), pytest.raises(OSError, match="File too large: '.*/x.txt'"):
+        write_text(str(tmp_path / "x.txt"), "x" * 100_000)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.97, 0.9999])
+def test_a_disk_without_space_is_told_and_the_same_command_goes_on(root, tmp_path, whole, share):
+    with largest_file(int(share * len(whole[0]))), pytest.raises(
+            OSError, match=r"; what is packed is kept, and the same command goes on: '.*x\.\w+\.part'"):
+        packed(tmp_path / "x", samples_of(root, "seg"))
     assert not {"x.rec", "x.idx"} & set(leftovers(tmp_path))
     packed(tmp_path / "x", samples_of(root, "seg"))
     assert contents(tmp_path / "x") == whole
