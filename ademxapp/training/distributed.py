@@ -2,7 +2,7 @@
 
 The servers add up the workers' gradients and do nothing else: every worker runs the optimiser itself, on the same sums.
 So all have the same parameters and momenta, bit for bit, and those of worker 0 are the run's. What else the workers
-must agree about goes the same way, as a sum (`Workers.total`).
+must know of each other goes the same way (`Workers.gather`).
 """
 import hashlib
 import logging
@@ -24,12 +24,21 @@ class Alone:
 
     rank, count, store = 0, 1, None
 
-    def total(self, _, values):
-        """The values."""
-        return np.asarray(values, np.float64)
+    def gather(self, _, values):
+        """The values, behind an axis of length 1."""
+        return np.asarray(values)[None]
 
-    def require_same(self, _):
-        """Nothing to compare."""
+    def total(self, name, values):
+        """The sum (float64 array) of all workers' `values`, which have one shape under one `name`."""
+        return self.gather(name, np.asarray(values, np.float64)).sum(0)
+
+    def require_same(self, things):
+        """ValueError that says which of `things`, {name: iterable of bytes}, the workers do not have in common."""
+        digests = self.gather("digests", np.array([_digest(parts) for parts in things.values()]))
+        differing = [name for name, column in zip(things, digests.swapaxes(0, 1)) if (column != column[0]).any()]
+        if differing:
+            raise ValueError(f"the workers do not have the same {', '.join(differing)}: give all of them the same "
+                             "command and files, and an --output that they share")
 
     def __enter__(self):
         return self
@@ -38,7 +47,7 @@ class Alone:
         pass
 
 
-class Workers(mx.kv.KVStoreBase):
+class Workers(Alone, mx.kv.KVStoreBase):
     """All workers of a training, as one of them sees them; also the kvstore that MXNet's Module adds gradients up with.
 
     Making it waits until every worker, server and the scheduler are there. Its methods are called by all workers in
@@ -62,10 +71,10 @@ class Workers(mx.kv.KVStoreBase):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        self._totals = set()
+        self._gathered = set()
         self.count = self._store.num_workers
         self._rank = int(os.environ.get(RANK, self._store.rank))
-        if not 0 <= self._rank < self.count or (self.total("ranks", np.eye(self.count)[self._rank]) != 1).any():
+        if not 0 <= self._rank < self.count or (self.gather("ranks", np.uint16([1])) != 1).any():
             raise ValueError(f"this worker's number is {self._rank}: wanted 0 … {self.count - 1}, each for one worker. "
                              "Check the --index that tools/launch.py was given on each machine")
 
@@ -74,23 +83,17 @@ class Workers(mx.kv.KVStoreBase):
     num_workers = property(lambda self: self.count)
     type = "dist_sync"
 
-    def total(self, name, values):
-        """The sum (float64 array) of all workers' `values`, which have one shape under one `name`."""
-        values, key = mx.nd.array(np.atleast_1d(values), dtype=np.float64), f"total:{name}"
-        if key not in self._totals:
-            self._store.init(key, mx.nd.zeros(values.shape, dtype=np.float64))
-            self._totals.add(key)
-        self._store.pushpull(key, values)
-        return values.asnumpy()
-
-    def require_same(self, things):
-        """ValueError that says which of `things`, {name: iterable of bytes}, the workers do not have in common."""
-        digests = np.array([_digest(parts) for parts in things.values()], np.float64)
-        sums = self.total("digests", digests)
-        differing = [name for name, one, all_ in zip(things, digests, sums) if all_ != self.count * one]
-        if differing:
-            raise ValueError(f"the workers do not have the same {', '.join(differing)}: give all of them the same "
-                             "command and files, and an --output that they share")
+    def gather(self, name, values):
+        """All workers' `values` (count, …), which have one shape and dtype under one `name`."""
+        values, key = np.asarray(values), f"gathered:{name}"
+        words = np.frombuffer(values.tobytes(), np.uint16)  # MXNet's servers add in float32, which holds them exactly
+        if key not in self._gathered:
+            self._store.init(key, mx.nd.zeros((self.count, words.size)))
+            self._gathered.add(key)
+        slots = mx.nd.zeros((self.count, words.size))
+        slots[self._rank] = words  # each fills in its own: the sum has all
+        self._store.pushpull(key, slots)
+        return np.frombuffer(slots.asnumpy().astype(np.uint16).tobytes(), values.dtype).reshape(-1, *values.shape)
 
     def init(self, key, value):
         """As MXNet's KVStore."""
@@ -114,11 +117,10 @@ class Workers(mx.kv.KVStoreBase):
 
 
 def _digest(parts):
-    """40 bits of the bytes: few enough for float64 to add up without rounding."""
-    digest = hashlib.blake2b(digest_size=5)
+    digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(part)
-    return int.from_bytes(digest.digest(), "big")
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 class Watchdog:

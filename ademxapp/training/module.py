@@ -57,10 +57,9 @@ class Module(mx.mod.Module):
             return {}
         found = {}
         for name, copies in zip(self._aux_names, self._exec_group.aux_arrays):
-            values = np.zeros((workers.count, devices, *copies[0].shape))  # each fills in its own: the sum has all
-            values[workers.rank] = [copy.asnumpy() for copy in copies]
-            values = workers.total(f"all:{name}", values).reshape((-1, *copies[0].shape)).astype(np.float32)
-            found.update((f"{name}:{device}", mx.nd.array(value)) for device, value in enumerate(values))
+            values = workers.gather(f"all:{name}", [copy.asnumpy() for copy in copies])
+            for device, value in enumerate(values.reshape((-1, *copies[0].shape))):
+                found[f"{name}:{device}"] = mx.nd.array(value)
         return found
 
     def optimizer_states(self):

@@ -56,11 +56,15 @@ class Job:
                 sys.stderr.write(f"launch.py: error: {name} {_how(status)}; without it the others cannot go on, and "
                                  "were ended\n")
                 return status if status > 0 else 128 - status
-            if any(status is not None for status in workers if self._signal) or None not in workers:
-                self._deadline = self._deadline or time.monotonic() + END_SECONDS
-                if self._killed or None not in statuses.values() or time.monotonic() > self._deadline:
-                    return 128 + self._signal if self._signal else 0
+            if self._killed or None not in (workers if self._signal else statuses.values()) or self._late(workers):
+                return 128 + self._signal if self._signal and any(workers) else 0
             time.sleep(LOOK_SECONDS)
+
+    def _late(self, workers):
+        """Whether somebody should have ended: a worker after a signal and another's end, a server after the workers."""
+        if self._deadline is None and (None not in workers or self._signal and workers.count(None) < len(workers)):
+            self._deadline = time.monotonic() + END_SECONDS
+        return self._deadline is not None and time.monotonic() > self._deadline
 
     def _asked(self, status):
         """Whether a process ended as the signal that was passed on asks for."""
