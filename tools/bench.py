@@ -1,11 +1,15 @@
 """Measurements of speed on this machine. Every figure stands beside one measured in the same run.
 
     python tools/bench.py networks
-    python tools/bench.py networks rna-a rna-b rn-101 --batch 2 --rounds 1
+    python tools/bench.py networks rna-a1 rna-d1 rn-101 --batch 2 --rounds 1
     python tools/bench.py networks --gpus 0 --format markdown --output networks.md
+    python tools/bench.py reading
+    python tools/bench.py reading --task classification --root data/ilsvrc12 --list data/ilsvrc12/train.lst
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
 where ten do not fit into the memory), and the ratio to ResNet-101, whose batches are run in turns with the network's.
+reading: images per second of processor time that training's samples take, beside a straightforward way with Pillow and
+NumPy that makes the same crops; both in turns, on one core.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -14,120 +18,30 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.bench")
 
-import json
-import sys
-from dataclasses import asdict, dataclass
+from ademxapp.cli import make_parser
+from tools.benchmarks import networks, reading
+from tools.summary import FORMATS
 
-from ademxapp.backend import check_card, mx
-from ademxapp.cli import UsageError, make_parser, number
-from ademxapp.files import write_text
-from ademxapp.inspection.published import TABLE1
-from ademxapp.inspection.speed import Runner, fitting_images, race
-from ademxapp.machine import free_bytes
-from ademxapp.symbol import SymbolOptions, classification_symbol, network
-from tools.summary import FORMATS, table
-
-REFERENCE = "rn-101"
-TESTING = SymbolOptions(bn_use_global_stats=True)
-PAPER = {row.network: row.speed for row in TABLE1}
-COLUMNS = ("network", "images x crop", "images/s", f"ratio to {REFERENCE}", "Table 1: images/s", "Table 1: ratio")
-
-
-@dataclass(frozen=True)
-class Speed:
-    """A network's images per second, those of the reference in turns with it, and what a batch was."""
-
-    network: str
-    images: int
-    crop: int
-    images_per_second: float
-    reference_per_second: float
-
-    @property
-    def ratio(self):
-        """Times as fast as the reference."""
-        return self.images_per_second / self.reference_per_second
+MEASUREMENTS = {
+    "networks": (networks, "images per second of networks in testing"),
+    "reading": (reading, "images per second of reading for training, on one core"),
+}
 
 
 def build_parser():
-    """The command line; a measurement adds its own subcommand."""
+    """The command line: a subcommand for each measurement."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_networks(commands)
+    for name, (module, text) in MEASUREMENTS.items():
+        command = commands.add_parser(name, help=text)
+        module.add_arguments(command)
+        command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
+        command.add_argument("--output", metavar="FILE", help="write there instead of printing")
+        command.set_defaults(measure=module.measure)
     return parser
-
-
-def add_networks(commands):
-    """The arguments of `networks`."""
-    command = commands.add_parser("networks", help="images per second of networks in testing")
-    command.add_argument("names", nargs="*", metavar="NETWORK", help="networks (those of Table 1)")
-    command.add_argument("--batch", type=number(int, 1), default=10, help="images in a batch")
-    command.add_argument("--crop", type=number(int, 1), help="side of the images (the network's test crop)")
-    command.add_argument("--rounds", type=number(int, 1), default=3, help="batches, of which the fastest counts")
-    command.add_argument("--gpus", type=number(int, 0), metavar="N", help="the card to run on, instead of the CPU")
-    command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
-    command.add_argument("--output", metavar="FILE", help="write there instead of printing")
-    command.set_defaults(measure=bench_networks)
 
 
 def main(argv=None):
     """Run the measurement that the arguments name."""
     args = build_parser().parse_args(argv)
     args.measure(args)
-
-
-def bench_networks(args):
-    """Measure every network, the reference first and last."""
-    if args.gpus is not None:
-        try:
-            check_card(args.gpus)
-        except ValueError as error:
-            raise UsageError(f"{error} (without --gpus it runs on the CPU)") from error
-    names = args.names or [row.network for row in TABLE1]
-    try:
-        for name in names:
-            network(name)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    reference = make_runner(REFERENCE, args)
-    found = [measure(name, reference, args) for name in names]
-    text = as_json(found) if args.format == "json" else as_table(found, args.batch, args.format == "markdown")
-    if args.output:
-        write_text(args.output, text)
-    else:
-        print(text, end="")
-
-
-def measure(name, reference, args):
-    """The `Speed` of one network, in turns with the reference's runner."""
-    runner = make_runner(name, args)
-    speed, reference_speed = race([runner, reference], args.rounds)
-    print(f"{name}: {speed:.3g} images/s, {REFERENCE}: {reference_speed:.3g} images/s", file=sys.stderr)
-    return Speed(name, runner.images, runner.crop, speed, reference_speed)
-
-
-def make_runner(name, args):
-    """A network's runner, with the largest batch that fits."""
-    symbol = classification_symbol(f"ilsvrc-cls_{name}_cls1000", TESTING)
-    crop = args.crop or network(name).input.test_crop
-    if args.gpus is not None:
-        return Runner(symbol, args.batch, crop, mx.gpu(args.gpus))
-    return Runner(symbol, fitting_images(symbol, args.batch, crop, free_bytes()), crop)
-
-
-def as_json(found):
-    """The measurements, with the ratios and the paper's speeds."""
-    return json.dumps({"reference": REFERENCE, "networks": [
-        dict(asdict(item), ratio=item.ratio, paper=PAPER.get(item.network)) for item in found]}, indent=1) + "\n"
-
-
-def as_table(found, batch, markdown):
-    """The measurements as a table, and what was not as asked."""
-    rows = []
-    for item in found:
-        paper = PAPER.get(item.network)
-        rows.append((item.network, f"{item.images} x {item.crop}x{item.crop}", f"{item.images_per_second:.3g}",
-                     f"{item.ratio:.2f}", paper or "", f"{paper / PAPER[REFERENCE]:.2f}" if paper else ""))
-    notes = [f"{item.network}: {item.images} images instead of {batch}, which do not fit into the free memory."
-             for item in found if item.images < batch]
-    return "\n\n".join([table(COLUMNS, rows, markdown), *notes]) + "\n"

@@ -62,9 +62,6 @@ class ImageFile:
         ValueError
             If the bytes are no whole image; the message has the name.
         """
-        if reduce not in self.reductions:
-            raise ValueError(f"{self._name} cannot be decoded at 1/{reduce} of its size: known are "
-                             f"{', '.join(map(str, self.reductions))}")
         if self._fast:
             pixels = cv2.imdecode(np.frombuffer(self._data, np.uint8), _CV_FLAGS[reduce])
             if pixels is not None:  # else Pillow tells what is wrong
@@ -73,6 +70,20 @@ class ImageFile:
         if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
             image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
         return np.array(image.convert("RGB"))
+
+    def part(self, box, reduce=1):
+        """The pixels in `box` (left, top, right, bottom), of the image as `rgb` gives it: a PIL image, RGB.
+
+        A PNG is decoded down to the part's end only; what is wrong behind it is not found, except a missing end.
+        """
+        left, top, right, bottom = box
+        in_rows = self._image.format == "PNG" and not self._image.info.get("interlace")
+        if self._fast and in_rows and bottom < self.size[0]:
+            image = _open(self._data, self._name)
+            (codec, _, offset, settings), = image.tile
+            image.tile = [(codec, (0, 0, image.width, bottom), offset, settings)]
+            return _loaded(image, self._name).crop(box)
+        return Image.fromarray(np.ascontiguousarray(self.rgb(reduce)[top:bottom, left:right]))
 
 
 def decode_rgb(data, name):

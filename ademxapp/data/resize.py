@@ -56,14 +56,13 @@ def resize_part(file, box, size, interpolation="adaptive"):
     source = (bottom - top, right - left)
     reduce = max(factor for factor in file.reductions
                  if factor == 1 or all(RESERVE * t * factor <= s for s, t in zip(source, size)))
-    pixels = file.rgb(reduce)
+    height, width = (math.ceil(side / reduce) for side in file.size)
     left, top, right, bottom = (float(np.float32(edge / reduce)) for edge in box)  # as Pillow would round them
     margin = math.ceil(_SUPPORT * max(1, *(s / t / reduce for s, t in zip(source, size)))) + 1
     x, y = max(0, int(left) - margin), max(0, int(top) - margin)
-    part = pixels[y:math.ceil(bottom) + margin, x:math.ceil(right) + margin]
-    resized = Image.fromarray(np.ascontiguousarray(part)).resize(
-        (size[1], size[0]), _method(source, size, interpolation), (left - x, top - y, right - x, bottom - y))
-    return np.asarray(resized)
+    part = file.part((x, y, min(width, math.ceil(right) + margin), min(height, math.ceil(bottom) + margin)), reduce)
+    return np.asarray(part.resize((size[1], size[0]), _method(source, size, interpolation),
+                                  (left - x, top - y, right - x, bottom - y)))
 
 
 def _method(source, target, interpolation):
