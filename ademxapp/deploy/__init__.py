@@ -1,0 +1,1 @@
+"""Networks outside of this program: other formats, and running them without MXNet."""
