@@ -65,9 +65,10 @@ class Network:
                                                                  self.dense)))
 
     def score_maps(self, sample, image):
-        """The image's score maps, a list of ScoreMap."""
-        return [predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]))
-                for scale in self.scales]
+        """The image's score maps, a list of ScoreMap. The largest is made first: the others fit into its memory."""
+        maps = {scale: predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]))
+                for scale in sorted(self.scales, reverse=True)}
+        return [maps[scale] for scale in self.scales]
 
 
 class StoredScores:

@@ -38,6 +38,8 @@ class Predictor:
     def _bound(self, shape):
         """The module for inputs of a shape: all of them share one set of parameters."""
         if shape not in self._modules:
+            if self._modules and np.prod(shape) > np.prod(next(iter(self._modules))):
+                self._modules.clear()  # the first one's memory would stay beside that of the larger one
             module = mx.mod.Module(self._symbol, label_names=["softmax_label"], context=self._contexts)
             shared = next(iter(self._modules.values()), None)
             with warnings.catch_warnings():  # that there are no labels is meant
