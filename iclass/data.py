@@ -85,9 +85,12 @@ class TestImages:
         return np.stack(views), np.float32(sample.class_id)
 
 
-# {name: (count, function from an image's size and the crop's side to boxes)}
-CROPS = {"centre": (1, lambda size, crop: [transforms.centre_box(size, crop)]),
-         "three": (3, transforms.three_boxes), "five": (5, transforms.five_boxes)}
+def _centre(size, crop):
+    return [transforms.centre_box(size, crop)]
+
+
+# {name: (count, function from an image's size and the crop's side to boxes)}; reading processes pickle the functions
+CROPS = {"centre": (1, _centre), "three": (3, transforms.three_boxes), "five": (5, transforms.five_boxes)}
 
 
 def _open(sample):
