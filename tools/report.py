@@ -2,9 +2,11 @@
 
     python tools/report.py sheet output/voc_rna-a1_cls21_s8_ep-0001 --out sheet.png
     python tools/report.py sheet output/camvid_rna-a1_cls11_s8_ep-0030 --images 4 --pick spread --out sheet.png
+    python tools/report.py run output/camvid_rna-a1_cls11_s8_ep-0030
     python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --crop-size 240 --out seen/camvid
     python tools/report.py data data/cifar10/train.lst --root data/cifar10 --model cifar10_rn-cifar110_cls10 --out seen
 
+`run` makes a page, page/index.html in the test's folder, that opens in any browser without a server.
 `data` shows the first samples of an epoch as training with the same seed gets them: look at it before training.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
@@ -15,18 +17,15 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.report")
 
 import os
-from argparse import Namespace
 
 import numpy as np
 
-from ademxapp.cli import Formatter, make_parser, number
-from ademxapp.data.images import decode_label, read_bytes, stem, write_png
-from ademxapp.data.lists import read_segmentation_list
-from ademxapp.driver import find_samples, read_result
-from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, contact_sheet, correct_picture
-from issegm.data import read_pair
-from issegm.datasets import dataset_record
-from tools.reporting import data
+from ademxapp.cli import Formatter, UsageError, make_parser, number
+from ademxapp.data.images import stem, write_png
+from ademxapp.evaluation.pictures import contact_sheet
+from tools.reporting import data, run_page
+from tools.reporting.gallery import labels_of, pictures, read_label, right_share
+from tools.reporting.runs import read_run
 
 CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")
@@ -47,19 +46,23 @@ def main(argv=None):
                                   formatter_class=Formatter, allow_abbrev=False)
     data.add_arguments(command)
     command.set_defaults(run=data.run)
+    command = commands.add_parser("run", help="a page of a test: scores, confusion matrix, curves, worst images first",
+                                  formatter_class=Formatter, allow_abbrev=False)
+    run_page.add_arguments(command)
+    command.set_defaults(run=run_page.run)
     args = parser.parse_args(argv)
     args.run(args)
 
 
 def sheet(args):
     """Write a sheet as in the paper's Figures 5 to 11: difference in grey where right, black where wrong."""
-    result = read_result(os.path.join(args.folder, "result.json"))
-    arguments = Namespace(**{"records": None, "dataset_file": None, **result["arguments"]})
-    record = dataset_record(arguments.dataset, len(result["class_iou"]), arguments.dataset_file)
-    samples = find_samples(arguments, None, lambda path: read_segmentation_list(path, arguments.data_root))
-    samples = [sample for sample in samples if sample.label_image]
+    tested = read_run(args.folder)
+    if not tested.segmentation:
+        raise UsageError(f"{args.folder} is of a classification test: report.py run shows it")
+    samples = [sample for sample in tested.samples if sample.label_image]
     chosen = pick(samples, args.folder, args.pick, args.images)
-    write_png(args.out, contact_sheet([pictures(sample, args.folder, record) for sample in chosen], CAPTIONS))
+    rows = [pictures(*labels_of(sample, args.folder, tested.record), tested.record) for sample in chosen]
+    write_png(args.out, contact_sheet(rows, CAPTIONS))
     print(f"{args.out}: {len(chosen)} of {len(samples)} images")
 
 
@@ -67,32 +70,8 @@ def pick(samples, folder, how, count):
     """`count` of the samples (list of Sample), by the share of right pixels for all but "first"."""
     if how == "first":
         return samples[:count]
-    order = sorted(samples, key=lambda sample: right_share(folder, sample))
+    order = sorted(samples, key=lambda sample: right_share(read_label(
+        os.path.join(folder, "correct", f"{stem(sample.image)}.png"))))
     if how == "spread":
         return [order[i] for i in sorted(set(np.linspace(0, len(order) - 1, count).round().astype(int)))]
     return order[:count] if how == "worst" else order[::-1][:count]
-
-
-def right_share(folder, sample):
-    """Share of an image's pixels that the test has right, of those that count."""
-    correct = _label(os.path.join(folder, "correct", f"{stem(sample.image)}.png"))
-    right, wrong = (correct == RIGHT).sum(), (correct == WRONG).sum()
-    return right / max(1, right + wrong)
-
-
-def pictures(sample, folder, record):
-    """Image, coloured truth, coloured prediction and difference, (H, W, 3) or (H, W) uint8 each."""
-    image, truth = read_pair(sample, record)
-    path = os.path.join(folder, f"{stem(sample.image)}.png")
-    predicted = record.to_classes(_label(path), path)
-    difference = correct_picture(truth, predicted, record.classes)
-    return image, coloured(truth, record), coloured(predicted, record), difference
-
-
-def coloured(classes, record):
-    """Class indices (H, W) in the dataset's colours, white where they do not count: (H, W, 3) uint8."""
-    return class_colours(record.palette, record.label_ids)[classes]
-
-
-def _label(path):
-    return decode_label(read_bytes(path), path)
