@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Tuple
 
 from ademxapp.backend import mx
+from ademxapp.deploy.params import read_params
 from ademxapp.files import replacing, write_text
 from ademxapp.training.initialise import initial_parameters
 
@@ -55,18 +56,14 @@ def parameter_shapes(symbol, **inputs):
 
 def load_parameters(path):
     """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
-    with open(path, "rb"):
-        pass
-    try:
-        stored = mx.nd.load(path)
-    except mx.base.MXNetError:
-        raise ValueError(f"{path} is no whole .params file of MXNet: get or write it again") from None
+    stored = read_params(path)  # not by MXNet, which a damaged file can end, or have allocate without bounds
     parts = {"arg": {}, "aux": {}}
-    for key, value in (stored.items() if isinstance(stored, dict) else ()):
+    for key in list(stored):
         kind, _, name = key.partition(":")
         if kind not in parts:
             raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
-        parts[kind][name] = value
+        array = stored.pop(key)
+        parts[kind][name] = mx.nd.array(array, dtype=array.dtype)
     if not parts["arg"]:
         raise ValueError(f"{path} names no parameter")
     return Parameters(parts["arg"], parts["aux"])
