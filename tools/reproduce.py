@@ -2,9 +2,16 @@
 
     python tools/reproduce.py run recipes/first-run.yaml --data $ADEMXAPP_DATA --dry-run
     python tools/reproduce.py run recipes/first-run.yaml --data $ADEMXAPP_DATA
+    python tools/reproduce.py run recipes/voc.yaml --only rna-a1-2conv --data data
     python tools/reproduce.py page recipes/first-run.yaml --out docs/results/first-run.md
 
 Stages that are done are skipped, so that a recipe can be stopped and taken up again.
+
+A recipe has title, about, output and stages, each with name, command (what follows `python`), makes (the file that
+shows it is done), log (a training's, to resume it), expect (scores that came out here) and paper (the published ones,
+in percent). {data} and {output} stand for the folders. Where a recipe is for several networks, `for` lists one item
+for each, and {key} in a stage stands for the item's value; the item's first value is its name for --only. `needs` tells
+where files come from that no stage makes, and `time` how long the original took.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -16,6 +23,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import glob
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -39,10 +47,11 @@ def main(argv=None):
     commands.choices["run"].add_argument("--data", default=os.environ.get("ADEMXAPP_DATA"), metavar="DIR",
                                          help="folder of the datasets (default: $ADEMXAPP_DATA)")
     commands.choices["run"].add_argument("--dry-run", action="store_true", help="only print the commands")
+    commands.choices["run"].add_argument("--only", metavar="NAME,…", help="items of the recipe's `for` (default: all)")
     commands.choices["page"].add_argument("--out", required=True, metavar="FILE", help="Markdown file; its pictures "
                                           "go into a folder of the same name")
     args = parser.parse_args(argv)
-    recipe = read_recipe(args.recipe)
+    recipe = read_recipe(args.recipe, args.only.split(",") if args.do == "run" and args.only else None)
     output = args.output or recipe["output"]
     if args.do == "page":
         results_page(args.recipe, recipe, output, args.out)
@@ -52,8 +61,11 @@ def main(argv=None):
     return run_stages(recipe, args.data, output, args.dry_run)
 
 
-def read_recipe(path):
-    """A recipe (dict); ValueError if it is none."""
+def read_recipe(path, only=None):
+    """A recipe (dict), its stages and needs written out for the items of `for`, or those that are named in `only`.
+
+    ValueError if it is none, UsageError if it has no such item.
+    """
     with open(path, encoding="utf-8") as source:
         try:
             recipe = yaml.safe_load(source)
@@ -64,11 +76,43 @@ def read_recipe(path):
                                                for stage in stages) or not {"title", "output"} <= set(recipe):
         raise ValueError(f"{path} is no recipe: wanted title, output, and stages with "
                          f"{', '.join(sorted(STAGE_FIELDS))}")
-    return recipe
+    items = {str(next(iter(item.values()))): item for item in recipe.get("for", [])}
+    unknown = [name for name in only or () if name not in items]
+    if unknown:
+        raise UsageError(f"--only {unknown[0]}: {path} has {', '.join(items) or 'no items to choose from'}")
+    chosen = [items[name] for name in only] if only else list(items.values()) or [{}]
+    stages = [fill(stage, item) for item in chosen for stage in stages]
+    strange = set(re.findall(r"\{\w+\}", json.dumps(stages))) - {"{data}", "{output}"}
+    if strange:
+        raise ValueError(f"{path}: {min(strange)} stands for nothing: wanted {{data}}, {{output}}, or a key of `for`")
+    needs = {path: how for item in chosen for path, how in fill(recipe.get("needs", {}), item).items()}
+    return {**recipe, "stages": [stage for place, stage in enumerate(stages) if stage not in stages[:place]],
+            "needs": needs}
+
+
+def fill(value, item):
+    """`value` (str, list, dict) with {key} replaced by the item's values; text that is nothing else becomes the value.
+
+    What the item does not have, such as {data}, stays.
+    """
+    if isinstance(value, dict):
+        return {fill(key, item): fill(inner, item) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [fill(inner, item) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value[:1] == "{" and value[1:-1] in item:
+        return item[value[1:-1]]
+    return re.sub(r"\{(\w+)\}", lambda key: str(item.get(key[1], key[0])), value)
 
 
 def run_stages(recipe, data, output, dry_run):
-    """Run every stage whose file is not there; the exit status of the first that fails, else 0."""
+    """Run every stage whose file is not there; the exit status of the first that fails, else 0.
+
+    ValueError where a stage needs a file that is not there.
+    """
+    needs = {path.format(data=data, output=output): how for path, how in recipe["needs"].items()}
+    print_needs(recipe, needs)
     for number, stage in enumerate(recipe["stages"], 1):
         command = [part.format(data=data, output=output) for part in shlex.split(stage["command"])]
         made = stage["makes"].format(data=data, output=output)
@@ -79,6 +123,9 @@ def run_stages(recipe, data, output, dry_run):
             print_scores(stage, made)
         if done or dry_run:
             continue
+        missing = [path for path in needs if any(path in part for part in command) and not os.path.exists(path)]
+        if missing:
+            raise ValueError(f"there is no {missing[0]}, which the stage {stage['name']!r} needs: {needs[missing[0]]}")
         log = stage.get("log", "").format(data=data, output=output)
         resume = log and glob.glob(f"{glob.escape(log)}_snapshot/*/state.json")
         status = subprocess.run([sys.executable] + command + (["--resume"] if resume else [])).returncode
@@ -88,18 +135,30 @@ def run_stages(recipe, data, output, dry_run):
     return 0
 
 
+def print_needs(recipe, needs):
+    """Print what the original needed of time, and what the stages need of files."""
+    if "time" in recipe:
+        print(f"time: {' '.join(recipe['time'].split())}")
+    for path, how in needs.items():
+        print(f"needs {path}{'' if os.path.exists(path) else ' (not there)'}: {' '.join(how.split())}")
+
+
 def expectation(stage):
     """What the recipe says of a stage's scores and time, in words."""
     said = [f"{name} {value:.2f}" for name, value in stage.get("expect", {}).items()]
     said += [f"about {stage['minutes']} minutes"] if "minutes" in stage else []
-    return f": {', '.join(said)} expected" if said else ""
+    paper = [f"{name} {value}" for name, value in stage.get("paper", {}).items()]
+    return (f": {', '.join(said)} expected" if said else "") + (f": the paper has {', '.join(paper)}" if paper else "")
 
 
 def print_scores(stage, made):
-    """Print the scores that the recipe expects of a stage beside those in its result."""
-    if "expect" not in stage:
+    """Print the scores that the recipe expects of a stage, and the paper's, beside those in its result."""
+    if not {"expect", "paper"} & set(stage):
         return
     with open(made, encoding="utf-8") as source:
         result = json.load(source)
-    for name, value in stage["expect"].items():
+    for name, value in stage.get("expect", {}).items():
         print(f"  {name} {result[name]:.2f}, expected {value:.2f}", flush=True)
+    for name, value in stage.get("paper", {}).items():
+        if name in result:
+            print(f"  {name} {result[name]:.2f}, the paper's {value}", flush=True)
