@@ -1,0 +1,212 @@
+"""Segment or classify photographs: the weights say which.
+
+    python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --test-flipping
+    python tools/predict.py holiday/ 'more/*.jpg' --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --out seen
+
+Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
+classes over the photograph, and prints the classes' shares of the pixels. Classification prints the most probable
+classes and writes <out>/predictions.tsv. An image that cannot be used is named, and the others go on.
+"""
+if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
+    import pathlib
+    import sys
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+    from ademxapp.cli import run
+    run("tools.predict")
+
+import glob
+import os
+import re
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ademxapp import driver
+from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers, one_line
+from ademxapp.data.images import decode_rgb, stem, write_png
+from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
+from ademxapp.data.resize import scaled_size
+from ademxapp.evaluation.classification import best_classes, write_predictions
+from ademxapp.evaluation.labelling import BestClasses
+from ademxapp.evaluation.pictures import captioned_grid, class_colours, labels_over
+from ademxapp.evaluation.predictor import Predictor
+from ademxapp.files import replacing
+from ademxapp.symbol import label_stem, network, parse_label
+from ademxapp.symbol.options import POOL_STYLES
+from ademxapp.training.parameters import load_parameters
+from iclass.datasets import dataset_record as classification_record
+from iclass.testing import Views, load_network, probabilities
+from issegm.datasets import dataset_record as segmentation_record
+from issegm.sources import load_weights, make_network
+from issegm.testing import predicted_samples
+
+TOLD = 0.005  # smallest share of the pixels of a class that is printed
+LONGEST_SIDE = 65_000  # of a JPEG, less the overlay's border
+MOST_PIXELS = 64_000_000  # of an image as scaled for a classifier: narrow ones grow by much
+
+
+def main(argv=None):
+    """Predict all images, and end with an error if some could not be used."""
+    args = build_parser().parse_args(argv)
+    try:
+        label = parse_label(args.weights)
+        settings = network(label.network).input
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    args.model, args.dataset = label_stem(args.weights), args.dataset or label.dataset
+    segmentation = is_segmentation(args.weights)
+    samples = find_images(args.images)
+    if segmentation:
+        require_free_names(samples, args.out)
+    args.log_file = os.path.join(args.out, "predict.log")
+    log = driver.open_log(args)
+    scale = 0 if segmentation else max(args.test_scales or (settings.test_crop,))
+    good = [sample for sample in tqdm(samples, unit="image", desc="reading", disable=None)
+            if usable(sample, scale, log)]
+    if good:
+        (segment if segmentation else classify)(args, label, good, log)
+    if len(good) < len(samples):
+        raise ValueError(f"{len(samples) - len(good)} of {len(samples)} images could not be used, as told above")
+
+
+def build_parser():
+    """The program's arguments."""
+    parser = make_parser(__doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|GLOB", help="what to predict")
+    parser.add_argument("--weights", type=existing_file, required=True, metavar="FILE", help=".params file, named by "
+                        "its label")
+    parser.add_argument("--out", default="predicted", metavar="DIR", help="folder of what is written")
+    parser.add_argument("--dataset", help="whose classes the network has (default: from the label)")
+    parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
+    parser.add_argument("--test-scales", type=numbers(int, 1, distinct=True), metavar="N,N,…", help="lengths of the "
+                        "images' longer (segmentation) or shorter side (default: the dataset's largest side, or the "
+                        "network's test crop)")
+    parser.add_argument("--test-flipping", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--pool-top-infer-style", choices=[style for style in POOL_STYLES if style],
+                        help="classification: as of iclass/ilsvrc.py")
+    parser.add_argument("--top", type=number(int, 1), default=5, metavar="N", help="classification: classes to print")
+    parser.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
+    driver.add_device_arguments(parser)
+    parser.set_defaults(test_steps=1, window=None)
+    return parser
+
+
+def is_segmentation(path):
+    """Whether weights are of a segmentation network: the last layer is a convolution."""
+    tops = [value for name, value in load_parameters(path).args.items() if re.fullmatch(r"linear\d+_weight", name)]
+    if not tops:
+        raise ValueError(f"{path} has no classifier, linear<classes>_weight: wanted weights of one of the drivers")
+    return tops[0].ndim == 4
+
+
+# Images
+
+
+def find_images(names):
+    """Samples of image files, of folders' images, and of what patterns match; UsageError where there is none."""
+    paths = []
+    for name in names:
+        if os.path.isdir(name):
+            found = [os.path.join(name, entry) for entry in sorted(os.listdir(name))
+                     if entry.lower().endswith(IMAGE_EXTENSIONS) and not entry.startswith(".")]
+        else:
+            found = [name] if os.path.isfile(name) else sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
+        if not found:
+            raise UsageError(f"there is no image {name}, nor a folder of images, nor any that such a pattern matches")
+        paths += found
+    return [Sample("", path) for path in dict.fromkeys(map(os.path.normpath, paths))]
+
+
+def outputs(sample, folder):
+    """The files that segmentation writes for a sample: label image, overlay."""
+    path = os.path.join(folder, stem(sample.image))
+    return f"{path}.png", f"{path}_overlay.jpg"
+
+
+def require_free_names(samples, folder):
+    """UsageError if a result would replace one of the images, or another image's result."""
+    images, taken = {os.path.realpath(sample.image_path) for sample in samples}, {}
+    for sample in samples:
+        for path in map(os.path.realpath, outputs(sample, folder)):
+            if path in images:
+                raise UsageError(f"the result of {sample.image_path} would replace the image {path}: --out DIR names "
+                                 "another folder")
+            if path in taken:
+                raise UsageError(f"the results of {taken[path]} and {sample.image_path} would be one file: predict "
+                                 "them apart, each with an --out of its own")
+            taken[path] = sample.image_path
+
+
+def usable(sample, scale, log):
+    """Whether an image can be decoded and is not too large; logged if not.
+
+    `scale`: pixels that its shorter side will have for a classifier, 0 for segmentation.
+    """
+    try:
+        size = decode_rgb(sample.read()[0], sample.image_path).shape[:2]
+        if not scale and max(size) > LONGEST_SIDE:
+            raise ValueError(f"{sample.image_path} has {size[1]}x{size[0]} pixels, wanted sides of at most "
+                             f"{LONGEST_SIDE}: cut it first")
+        height, width = scaled_size(size, scale, longer=False) if scale else (1, 1)
+        if height * width > MOST_PIXELS:
+            raise ValueError(f"{sample.image_path} has {size[1]}x{size[0]} pixels, and would have {width}x{height} "
+                             f"with its shorter side at {scale}: cut it first")
+    except (ValueError, OSError) as error:
+        log.error("left out: %s", one_line(error))
+        return False
+    return True
+
+
+# Tasks
+
+
+def segment(args, label, samples, log):
+    """Write label images and overlays, and print the classes' shares."""
+    record = record_of(segmentation_record, args, label)
+    args.test_scales = args.test_scales or (record.largest_side,)
+    source = make_network(args, load_weights(args.weights, label), record, driver.devices(args, log), log)
+    colours = class_colours(record.palette, record.label_ids)
+    results = predicted_samples(samples, record, [source], BestClasses())
+    for sample, _, (labels,) in tqdm(results, total=len(samples), unit="image", desc="segmenting", disable=None):
+        write_segmented(sample, labels, record, colours, args.out)
+        shares = np.bincount(labels.ravel(), minlength=record.classes) / labels.size
+        told = [f"{record.class_names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
+                if shares[index] >= TOLD]
+        tqdm.write(f"{sample.image_path}: {', '.join(told)}")
+    log.info("%d images, written to %s", len(samples), args.out)
+
+
+def write_segmented(sample, labels, record, colours, folder):
+    """Write a label image and an overlay with the classes' names."""
+    label_path, overlay_path = outputs(sample, folder)
+    write_png(label_path, record.to_label_ids(labels), record.palette)
+    photograph = decode_rgb(sample.read()[0], sample.image_path)
+    legend = [(colours[index], record.class_names[index]) for index in np.unique(labels)]
+    overlay = captioned_grid([labels_over(photograph, labels, colours)], [stem(sample.image)], 1, legend)
+    with replacing(overlay_path) as temporary:
+        Image.fromarray(overlay).save(temporary, format="JPEG", quality=92)
+
+
+def classify(args, label, samples, log):
+    """Print the best classes of every image, and write all of them."""
+    record = record_of(classification_record, args, label)
+    one = load_network(args.weights, label, args.pool_top_infer_style)
+    views = Views(args.test_scales or (one.settings.test_crop,), flipping=args.test_flipping)
+    predictor = Predictor(one.symbol, one.parameters, driver.devices(args, log))
+    probs = probabilities(predictor, samples, one.settings, views)
+    write_predictions(os.path.join(args.out, "predictions.tsv"), samples, probs)
+    names = record.class_names or [f"class {index}" for index in range(label.classes)]
+    for sample, row, order in zip(samples, probs, best_classes(probs)[:, :args.top]):
+        print(sample.image_path)
+        for index in order:
+            print(f"  {100 * row[index]:5.1f} %  {names[index]}")
+    log.info("%d images, written to %s", len(samples), args.out)
+
+
+def record_of(make, args, label):
+    """The record of the network's dataset; UsageError if there is none."""
+    try:
+        return make(args.dataset, label.classes, args.dataset_file)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
