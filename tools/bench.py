@@ -4,12 +4,14 @@
     python tools/bench.py networks rna-a1 rna-d1 rn-101 --batch 2 --rounds 1
     python tools/bench.py networks --gpus 0 --format markdown --output networks.md
     python tools/bench.py reading
+    python tools/bench.py training
     python tools/bench.py reading --task classification --root data/ilsvrc12 --list data/ilsvrc12/train.lst
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
 where ten do not fit into the memory), and the ratio to ResNet-101, whose batches are run in turns with the network's.
 reading: images per second of processor time that training's samples take, beside a straightforward way with Pillow and
 NumPy that makes the same crops; both in turns, on one core.
+training: images per second of a training with its reports, checks and snapshots, beside a bare loop over the batches.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -19,12 +21,13 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.bench")
 
 from ademxapp.cli import make_parser
-from tools.benchmarks import networks, reading
+from tools.benchmarks import networks, reading, training
 from tools.summary import FORMATS
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),
     "reading": (reading, "images per second of reading for training, on one core"),
+    "training": (training, "images per second of training, with and without all that surrounds it"),
 }
 
 
