@@ -4,6 +4,7 @@ What MXNet's own exporter (`mx.onnx`, for onnx 1.16.2 to 1.18.0) leaves to do is
 the loss, parameters that are constants and not inputs, an old operator set that every runtime knows, normalisation,
 and the description of inputs and classes.
 """
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,29 +139,61 @@ def _require_possible(symbol, parameters, description, size):
 
 
 def _write_graph(path, symbol, parameters, size, dynamic):
-    """MXNet's own export of the probabilities."""
-    scores = symbol.get_children()[0]  # what the loss is computed of
-    probabilities = mx.sym.softmax(scores, axis=1, name=OUTPUT[:-len("_output")])
+    """MXNet's own export of the scores that the loss is computed of."""
+    scores = symbol.get_children()[0]
     try:
-        mx.onnx.export_model(probabilities, parameters.all, [(1, 3, *size)], np.float32, path, dynamic=dynamic,
-                             dynamic_input_shapes=[("batch", 3, "height", "width")] if dynamic else None)
+        with _two_scales():
+            mx.onnx.export_model(scores, parameters.all, [(1, 3, *size)], np.float32, path, dynamic=dynamic,
+                                 dynamic_input_shapes=[("batch", 3, "height", "width")] if dynamic else None)
     except (AttributeError, NotImplementedError) as error:
         raise ValueError(f"MXNet cannot write this network as ONNX: {error}") from None
+
+
+@contextlib.contextmanager
+def _two_scales():
+    """Within, MXNet can export what networks with two scales have: the enlarging of a map to another's size."""
+    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+    operator = "_contrib_BilinearResize2D"
+    MXNetGraph.register(operator, OPSET)(_enlarge_like)
+    try:
+        yield
+    finally:
+        del MXNetGraph.registry_[OPSET][operator]
+
+
+def _enlarge_like(node, outputs_lookup, initializer, **_):
+    """The ONNX nodes of a BilinearResize2D with mode "like"; its corners stay where they are."""
+    from onnx import helper, numpy_helper
+    name = node["name"]
+    data, like = (outputs_lookup[index][output].name for index, output, *_ in node["inputs"])
+    for part, axes in (("outer", [0, 1]), ("inner", [2, 3])):
+        initializer.append(numpy_helper.from_array(np.array(axes, np.int64), f"{name}_{part}_axes"))
+    nodes = []
+    for part, source in (("outer", data), ("inner", like)):
+        nodes += [helper.make_node("Shape", [source], [f"{name}_{part}_shape"]),
+                  helper.make_node("Gather", [f"{name}_{part}_shape", f"{name}_{part}_axes"], [f"{name}_{part}"])]
+    return [*nodes, helper.make_node("Concat", [f"{name}_outer", f"{name}_inner"], [f"{name}_size"], axis=0),
+            helper.make_node("Resize", [data, "", "", f"{name}_size"], [name], mode="linear",
+                             coordinate_transformation_mode="align_corners")]
 
 
 def _finish(onnx, model, description):
     """Bring a graph as MXNet writes it into the form that `export_onnx` promises, in place."""
     graph = model.graph
-    constants = {tensor.name for tensor in graph.initializer}
+    used = {name for node in graph.node for name in node.input}
+    constants = [tensor.name for tensor in graph.initializer]
+    for index in reversed(range(len(constants))):
+        if constants[index] not in used:
+            del graph.initializer[index]
     inputs = [value for value in graph.input if value.name not in constants]  # else no runtime folds them
     del graph.input[:]
     graph.input.extend(inputs)
-    _rename(graph, graph.output[0].name, OUTPUT)
+    graph.node.append(onnx.helper.make_node("Softmax", [graph.output[0].name], [OUTPUT], axis=1))
+    graph.output[0].name = OUTPUT
     shape = graph.output[0].type.tensor_type.shape
     if inputs[0].type.tensor_type.shape.dim[0].dim_param:
-        names = ("batch", None, "cells_high", "cells_wide")
-        for dim, name in zip(shape.dim, names):
-            dim.dim_param = name or ""
+        for dim, name in zip(shape.dim, ("batch", "", "cells_high", "cells_wide")):
+            dim.dim_param = name
         shape.dim[1].dim_value = description.classes
     if description.pixels:
         _normalise_inside(onnx, graph, description)
@@ -186,12 +219,6 @@ def _normalise_inside(onnx, graph, description):
     for name, values in (("factor", matrix.diagonal()), ("offset", offset)):
         values = np.asarray(values, np.float32).reshape(1, 3, 1, 1)
         graph.initializer.append(onnx.numpy_helper.from_array(values, f"{DATA}_{name}"))
-
-
-def _rename(graph, old, new):
-    for node in graph.node:
-        node.output[:] = [new if name == old else name for name in node.output]
-    graph.output[0].name = new
 
 
 def _onnx():
