@@ -43,7 +43,7 @@ def test_voc_lists(data_root, tmp_path):
 @pytest.mark.parametrize("command, status, words", [
     (["tools/prepare.py", "camvid", "--root", "nowhere"], 2, "has no train.txt"),
     (["tools/prepare.py", "atlantis", "--root", "."], 2, "invalid choice"),
-    (["tools/report.py", "sheet", "nowhere", "--out", "x.png"], 1, "nowhere"),
+    (["tools/report.py", "sheet", "nowhere", "--out", "x.png"], 2, "nowhere"),
     (["tools/reproduce.py", "run", "nowhere.yaml"], 2, "there is no file nowhere.yaml"),
     (["tools/reproduce.py", "run", "setup.cfg"], 1, "setup.cfg is no"),
 ])
