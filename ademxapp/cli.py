@@ -98,6 +98,16 @@ def _mxnet_errors():
     return (sys.modules["mxnet"].base.MXNetError,) if "mxnet.base" in sys.modules else ()
 
 
+def add_device_arguments(parser):
+    """Add the arguments that choose devices; their group."""
+    group = parser.add_argument_group("devices")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument("--gpus", type=numbers(int, 0, distinct=True), metavar="0,1,…",
+                       help="cards (default: the first, if any)")
+    where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="CPU devices to divide batches among")
+    return group
+
+
 def number(kind, minimum=None, maximum=None):
     """An argparse type: an int or float within bounds, both included."""
     def convert(text):

@@ -1,12 +1,11 @@
 """Where an image's score maps come from: networks, or the files of an earlier test."""
 import os
-from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from dataclasses import dataclass
 
 from ademxapp.cli import UsageError
-from ademxapp.data.resize import scaled_size
-from ademxapp.evaluation.dense import DenseSettings, input_size, predict_dense
+from ademxapp.evaluation.dense import DenseSettings
 from ademxapp.evaluation.fitting import WindowChoice
+from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.score_files import read_scores
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
@@ -28,47 +27,6 @@ class Weights:
     def stride(self):
         """Pixels between the network's cells."""
         return output_stride(self.label)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A source: a network that predicts an image at several scales.
-
-    Attributes
-    ----------
-    predict : callable
-        As for `predict_dense`.
-    scales : tuple of int
-    dense : DenseSettings
-    weights : str
-        The file's name.
-    window : callable, optional
-        From an input's (H, W) to the side of its windows, 0 for none.
-    """
-
-    predict: Callable
-    scales: tuple
-    dense: DenseSettings
-    weights: str = ""
-    window: Optional[Callable] = None
-
-    @property
-    def maps(self):
-        """Score maps of an image (int)."""
-        return len(self.scales)
-
-    def settings(self, scale, size):
-        """The DenseSettings for an image of (h, w) pixels at a scale."""
-        if self.window is None:
-            return self.dense
-        return replace(self.dense, window=self.window(input_size(scaled_size(size, scale, longer=True), scale,
-                                                                 self.dense)))
-
-    def score_maps(self, sample, image):
-        """The image's score maps, a list of ScoreMap. The largest is made first: the others fit into its memory."""
-        maps = {scale: predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]))
-                for scale in sorted(self.scales, reverse=True)}
-        return [maps[scale] for scale in self.scales]
 
 
 class StoredScores:

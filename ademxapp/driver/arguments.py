@@ -2,7 +2,7 @@
 import json
 import os
 
-from ademxapp.cli import UsageError, existing_file, file_name, number, numbers
+from ademxapp.cli import UsageError, add_device_arguments, existing_file, file_name, number, numbers
 from ademxapp.data.loader import KINDS
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.training import schedules
@@ -39,16 +39,6 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
     group.add_argument("--prefetcher", choices=KINDS, default="thread", help="kind of the reading workers")
     _add_training_arguments(parser, base_lr, weight_decay, check_step)
     add_testing_arguments(parser)
-
-
-def add_device_arguments(parser):
-    """Add the arguments that choose devices; their group."""
-    group = parser.add_argument_group("devices")
-    where = group.add_mutually_exclusive_group()
-    where.add_argument("--gpus", type=numbers(int, 0, distinct=True), metavar="0,1,…",
-                       help="cards (default: the first, if any)")
-    where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="CPU devices to divide batches among")
-    return group
 
 
 def add_data_arguments(parser, split="train"):

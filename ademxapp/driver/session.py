@@ -1,19 +1,11 @@
 """What a run runs on, and what it says of itself: devices, workers, log, versions, time."""
-import logging
 import os
-import platform
 import resource
-import sys
 import time
 
-import cv2
-import numpy as np
-import PIL
-from tqdm import tqdm
-
-import ademxapp
 from ademxapp.backend import check_card, mx
-from ademxapp.cli import LOG, UsageError
+from ademxapp.cli import UsageError
+from ademxapp.logs import library_versions, start_log
 from ademxapp.training.distributed import Alone, Watchdog, Workers
 
 
@@ -52,32 +44,12 @@ def open_log(args, rank=0):
     path = args.log_file or os.path.join(args.output, f"{args.model}.log")
     if rank:
         path = f"-worker{rank}".join(os.path.splitext(path))
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    log = logging.getLogger(LOG)
-    log.setLevel(logging.DEBUG if args.debug else logging.INFO)
-    log.propagate = False
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    for handler in (_BarHandler(), logging.FileHandler(path, encoding="utf-8")):
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        log.addHandler(handler)
-    log.info("%s", " ".join([os.path.basename(sys.argv[0])] + sys.argv[1:]))
-    log.info("%s", ", ".join(f"{name} {version}" for name, version in versions().items()))
-    return log
-
-
-class _BarHandler(logging.Handler):
-    """Writes to stderr above a progress bar."""
-
-    def emit(self, record):
-        tqdm.write(self.format(record), file=sys.stderr)
+    return start_log(path, versions(), args.debug)
 
 
 def versions():
     """Versions of what a result depends on: {name: version}."""
-    return {"ademxapp": ademxapp.__version__, "python": platform.python_version(), "mxnet": mx.__version__,
-            "numpy": np.__version__, "pillow": PIL.__version__, "opencv": cv2.__version__}
+    return library_versions(mxnet=mx.__version__)
 
 
 class Stopwatch:
