@@ -174,6 +174,16 @@ def test_the_page_of_a_classification_test(tmp_path):
         report.main(["sheet", str(folder), "--out", str(tmp_path / "sheet.png")])
 
 
+def test_label_images_that_were_scored_without_a_network_and_averages_of_networks_have_pages(tmp_path):
+    folder, _, _ = segmentation_test(tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    for label, weights, told in ((None, None, None), (NAME, ["a.params", "b.params"], "a.params, b.params")):
+        (folder / "result.json").write_text(json.dumps({**result, "label": label, "weights": weights}))
+        report.main(["run", str(folder)])
+        data = Page(folder / "page" / "index.html").data
+        assert data["title"] == (label or "camvid val") and dict(data["facts"]).get("weights") == told
+
+
 def test_a_folder_without_a_result_is_wrong_use(tmp_path):
     with pytest.raises(UsageError, match="wanted the folder of a test that has ended"):
         report.main(["run", str(tmp_path)])

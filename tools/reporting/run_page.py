@@ -8,10 +8,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from ademxapp.cli import number
-from ademxapp.data.images import decode_rgb, write_png
+from ademxapp.data.images import decode_rgb
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.confusion import Confusion
-from ademxapp.evaluation.pictures import RIGHT, WRONG, at_height, class_colours, correct_picture
+from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, correct_picture
 from ademxapp.files import replacing, write_text
 from issegm.outputs import label_path
 from tools.reporting.gallery import labels_of, pictures
@@ -20,8 +20,10 @@ from tools.reporting.runs import read_run
 TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
 PICTURES = ("image", "truth", "prediction", "difference")
 QUALITY = 88  # of the photographs' JPEGs
+ADE20K_SCORE = "mean_of_pixel_acc_and_mean_iou"
 SCORES = {  # of result.json, in the order of the page
     "mean_iou": "mean IoU", "pixel_acc": "pixel accuracy", "mean_acc": "mean accuracy",
+    ADE20K_SCORE: "mean of pixel accuracy and mean IoU",
     "frequency_weighted_iou": "frequency-weighted IoU", "mean_iou_of_categories": "mean IoU of categories",
     "mean_iiou": "mean iIoU", "mean_iiou_of_categories": "mean iIoU of categories", "top1_error": "top-1 error",
     "top5_error": "top-5 error"}
@@ -43,8 +45,9 @@ def run(args):
     tested = read_run(args.folder, args.data_root)
     out = args.out or os.path.join(args.folder, "page")
     make = segmentation_page if tested.segmentation else classification_page
-    page = {"title": tested.result["label"], "segmentation": tested.segmentation, "facts": facts(tested),
-            "scores": [(title, tested.result[key]) for key, title in SCORES.items() if key in tested.result],
+    page = {"title": tested.name, "segmentation": tested.segmentation, "facts": facts(tested),
+            "scores": [(title, tested.result[key]) for key, title in SCORES.items() if key in tested.result
+                       and (key != ADE20K_SCORE or tested.record.name == "ade20k")],
             "categories": categories(tested.result), "pictures": PICTURES, "curves": curves(tested, out),
             **make(tested, args, out)}
     with open(TEMPLATE, encoding="utf-8") as source:
@@ -57,7 +60,7 @@ def run(args):
 def facts(tested):
     """What was tested, and how: (name, text)."""
     result, arguments = tested.result, tested.result["arguments"]
-    told = [("weights", result.get("weights")), ("dataset", f"{arguments['dataset']} {result.get('split')}"),
+    told = [("weights", ", ".join(tested.weights)), ("dataset", f"{arguments['dataset']} {result.get('split')}"),
             ("images", result.get("images")), ("images per second", result.get("images_per_second"))]
     told += [(name.replace("_", " "), "yes" if value is True else ", ".join(map(str, value)) if isinstance(value, list)
               else value) for name, value in arguments.items()
@@ -77,7 +80,7 @@ def categories(result):
 
 def curves(tested, out):
     """The name of a copy of the training's curves in the page's folder; None if there are none beside the weights."""
-    path = os.path.join(os.path.dirname(tested.result.get("weights") or ""), f"{tested.result['label']}.png")
+    path = os.path.join(os.path.dirname((tested.weights or [""])[0]), f"{tested.name}.png")
     if not os.path.isfile(path):
         return None
     with replacing(os.path.join(out, "curves.png")) as temporary:
@@ -159,15 +162,15 @@ def image_scores(tested, sample):
 
 
 def write_picture(out, name, picture, height):
-    """Write a picture, no higher than `height`: photographs as JPEG, few colours as PNG; the file's name."""
-    if picture.shape[0] > height:
-        picture = at_height(picture, height)
-    if name.endswith("image"):
-        with replacing(os.path.join(out, f"{name}.jpg")) as temporary:
-            Image.fromarray(picture).save(temporary, format="JPEG", quality=QUALITY)
-        return f"{name}.jpg"
-    write_png(os.path.join(out, f"{name}.png"), picture)
-    return f"{name}.png"
+    """Write a picture, no higher than `height`: photographs as JPEG, others as PNG, of their colours; the file's name."""
+    photograph, image = name.endswith(PICTURES[0]), Image.fromarray(picture)
+    if image.height > height:
+        size = max(1, round(image.width * height / image.height)), height
+        image = image.resize(size, Image.LANCZOS if photograph else Image.NEAREST)
+    file = f"{name}.jpg" if photograph else f"{name}.png"
+    with replacing(os.path.join(out, file)) as temporary:
+        image.save(temporary, **({"format": "JPEG", "quality": QUALITY} if photograph else {"format": "PNG"}))
+    return file
 
 
 # Classification

@@ -35,6 +35,17 @@ class Run:
     record: object
     samples: list
 
+    @property
+    def name(self):
+        """The network's label or, of scored label images, which have none, what they are of."""
+        return self.result["label"] or f"{self.arguments.dataset} {self.arguments.split}"
+
+    @property
+    def weights(self):
+        """Paths of the networks' files (list of str)."""
+        weights = self.result.get("weights") or []
+        return [weights] if isinstance(weights, str) else weights
+
 
 def read_run(folder, data_root=None):
     """The `Run` of a test's folder; `data_root` is where list paths start, if not where they did in the test."""
@@ -44,9 +55,10 @@ def read_run(folder, data_root=None):
     result = read_result(path)
     arguments = Namespace(**{"records": None, "dataset_file": None, **result["arguments"]})
     arguments.data_root = data_root or arguments.data_root
-    segmentation, label = "test_3crops" not in result["arguments"], parse_label(result["label"])
+    segmentation, label = "test_3crops" not in result["arguments"], result["label"] and parse_label(result["label"])
     make_record = segmentation_record if segmentation else classification_record
-    record = make_record(arguments.dataset, label.classes, arguments.dataset_file)
+    record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
+                         arguments.dataset_file)
     read_list = read_segmentation_list if segmentation else read_classification_list
     samples = find_samples(arguments, label, lambda path: read_list(path, arguments.data_root), not segmentation)
     return Run(folder, result, arguments, segmentation, record, samples)
