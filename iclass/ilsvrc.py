@@ -11,6 +11,13 @@ The released Model A1 on ILSVRC 2012:
 
     python iclass/ilsvrc.py --phase val --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --split val \\
         --data-root data/ilsvrc12 --output output --batch-images 10 --test-scales 320 --no-choose-interp-method --gpus 0
+
+Averages over sizes, ten crops and two networks; and an entry for ILSVRC's test server:
+
+    python iclass/ilsvrc.py --phase val --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --split val \\
+        --also models/ilsvrc-cls_rna-a_cls1000_ep-0001.params --test-scales 256,320 --test-10crops
+    python iclass/ilsvrc.py --phase test --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --split test \\
+        --data-root data/ilsvrc12 --test-scales 320 --devkit data/ILSVRC2012_devkit_t12
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
