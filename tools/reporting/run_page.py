@@ -162,7 +162,10 @@ def image_scores(tested, sample):
 
 
 def write_picture(out, name, picture, height):
-    """Write a picture, no higher than `height`: photographs as JPEG, others as PNG, of their colours; the file's name."""
+    """Write a picture, no higher than `height`, and return its file's name: photographs as JPEG, others as PNG.
+
+    Only photographs get mixed colours.
+    """
     photograph, image = name.endswith(PICTURES[0]), Image.fromarray(picture)
     if image.height > height:
         size = max(1, round(image.width * height / image.height)), height
