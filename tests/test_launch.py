@@ -336,6 +336,52 @@ def test_runs_that_end_early_go_on_with_the_same_bits(runs, number, role):
         assert found["loss"] == pytest.approx(wanted["loss"], 1e-12)
 
 
+class Cluster:
+    """A job whose roles are started one by one, as a cluster's scheduler does it: {name: process}."""
+
+    def __init__(self, folder, indices, training):
+        self.mark, root = str(folder), f"127.0.0.1:{launch.free_port('127.0.0.1')}"
+        roles = {"scheduler": ["scheduler"], "server": ["server"]}
+        roles.update((f"worker {place}", ["worker", "--index", str(index), *training])
+                     for place, index in enumerate(indices))
+        self.processes = {name: subprocess.Popen(
+            [*LAUNCH, "-n", "2", "-s", "1", "--root", root, "--role", *role], cwd=folder, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, MARK: self.mark}) for name, role in roles.items()}
+
+    def __enter__(self):
+        return self.processes
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.slow
+def test_roles_alone_make_a_job(runs):
+    with Cluster(runs, (1, 0), [*TRAINING, "--output", "cluster"]) as processes:
+        assert all(process.wait(240) == 0 for process in processes.values())
+    same_bits(*(load_parameters(str(runs / name / f"{LABEL}_ep-0003.params")) for name in ("cluster", "undisturbed")))
+
+
+@pytest.mark.slow
+def test_a_worker_whose_partner_died_ends_itself(runs):
+    with Cluster(runs, (0, 1), [*TRAINING, "--output", "stalled", "--stall-minutes", "0.5"]) as processes:
+        wait_until(lambda: read_reports(str(runs / "stalled" / LABEL)), 240)
+        processes["worker 1"].kill()
+        _, errors = processes["worker 0"].communicate(timeout=120)
+        assert processes["worker 0"].returncode == 1
+        assert "error: no progress for 0.5 minutes (--stall-minutes) while waiting for the next batch" in errors
+
+
+@pytest.mark.slow
+def test_two_workers_of_one_number_are_refused(runs):
+    with Cluster(runs, (1, 1), [*TRAINING, "--output", "twice"]) as processes:
+        for name in ("worker 0", "worker 1"):
+            _, errors = processes[name].communicate(timeout=120)
+            assert processes[name].returncode == 1 and "error: this worker's number is 1: wanted 0 … 1, each" in errors
+
+
 @pytest.mark.slow
 def test_workers_with_different_commands_are_refused(runs):
     """The first has another seed."""

@@ -44,14 +44,14 @@ def main(argv=None):
         command = commands.add_parser(name, help=text)
         command.add_argument("recipe", type=existing_file, help="YAML file")
         command.add_argument("--output", metavar="DIR", help="folder of the runs (default: as the recipe says)")
+        command.add_argument("--only", metavar="NAME,…", help="items of the recipe's `for` (default: all)")
     commands.choices["run"].add_argument("--data", default=os.environ.get("ADEMXAPP_DATA"), metavar="DIR",
                                          help="folder of the datasets (default: $ADEMXAPP_DATA)")
     commands.choices["run"].add_argument("--dry-run", action="store_true", help="only print the commands")
-    commands.choices["run"].add_argument("--only", metavar="NAME,…", help="items of the recipe's `for` (default: all)")
     commands.choices["page"].add_argument("--out", required=True, metavar="FILE", help="Markdown file; its pictures "
                                           "go into a folder of the same name")
     args = parser.parse_args(argv)
-    recipe = read_recipe(args.recipe, args.only.split(",") if args.do == "run" and args.only else None)
+    recipe = read_recipe(args.recipe, args.only.split(",") if args.only else None)
     output = args.output or recipe["output"]
     if args.do == "page":
         results_page(args.recipe, recipe, output, args.out)

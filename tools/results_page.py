@@ -29,6 +29,8 @@ def results_page(recipe_path, recipe, output, out):
             parts += training_part(stage["log"].format(output=output), folder)
         if os.path.basename(made) == "result.json":
             parts += test_part(made, folder)
+            parts += [f"The paper has {', '.join(f'{name} {value} %' for name, value in stage['paper'].items())}."
+                      ] if stage.get("paper") else []
         if "picture" in stage:
             shutil.copy(made, os.path.join(folder, os.path.basename(made)))
             parts += [f"![{stage['name']}]({_beside(folder, made)})", stage["picture"]]

@@ -48,6 +48,9 @@ def train(args, workers, symbol, dataset, metric, recipe, log, validation):
         require_same_start(workers, args, len(contexts), parameters, snapshot)
         log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
                  args.from_epoch + 1, args.stop_epoch, args.to_epoch)
+        if workers.count > 1:
+            log.info("worker %d of %d, counted from 0: %d images of every batch", workers.rank, workers.count,
+                     loader.batch_size)
         watch = Stopwatch()
         validate = validation(contexts) if args.val_every and workers.rank == 0 else None
         parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot, validate, workers)
