@@ -6,7 +6,7 @@ import queue
 import signal
 import sys
 
-NICENESS = 5  # what the main process does goes first: the others wait for it sooner or later
+NICENESS = 10  # what the main process does goes first: the others wait for it sooner or later
 
 
 class Processes:

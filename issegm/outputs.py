@@ -6,11 +6,10 @@ from collections import Counter
 
 from ademxapp import driver
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
+from ademxapp.driver.results import RESULT, UNFINISHED
 from ademxapp.evaluation.pictures import correct_picture
 from ademxapp.evaluation.score_files import write_scores
 from ademxapp.files import write_json
-
-MARKER = "unfinished.json"  # what the files of a test that has no result yet stem from
 
 
 class Outputs:
@@ -39,7 +38,7 @@ class Outputs:
                     os.unlink(path)
         if skip_done and not same:
             log.info("--skip-done: there is nothing in %s that stems from these arguments and weights", self._folder)
-        write_json(os.path.join(self._folder, MARKER), made_from)
+        write_json(os.path.join(self._folder, UNFINISHED), made_from)
         driver.discard_result(self._folder)
 
     @property
@@ -49,7 +48,7 @@ class Outputs:
 
     def finish(self):
         """There is a result now."""
-        os.unlink(os.path.join(self._folder, MARKER))
+        os.unlink(os.path.join(self._folder, UNFINISHED))
 
     def paths(self, sample):
         """The files of a sample."""
@@ -131,7 +130,7 @@ def made_from(args, weights):
 
 def _made_from(folder):
     """What the files in a folder stem from, or None."""
-    for name in (MARKER, "result.json"):
+    for name in (UNFINISHED, RESULT):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             result = driver.read_result(path)

@@ -36,6 +36,8 @@ def add_testing_arguments(parser):
                        "in overlapping windows of this side (default: only those that do not fit into the free memory, "
                        "in the largest windows that do)")
     group.add_argument("--no-save-results", action="store_true", help="do not write label images")
+    group.add_argument("--shard", type=shard, metavar="I/N", help="only every N-th image, from the I-th on; "
+                       "tools/msctest.py --score adds the parts up")
     field = parser.add_argument_group("conditional random field", "The defaults are DeepLab's (Chen et al., TPAMI "
                                       "40(4), 2018), for PASCAL VOC; tools/msctest.py --search looks for others.")
     field.add_argument("--crf", action="store_true", help="label pixels by a CRF over the averaged scores")
@@ -141,6 +143,11 @@ def shard(text):
     if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ArgumentTypeError(f"{text!r}: wanted I/N, for instance 1/4 to 4/4")
     return int(number), int(count)
+
+
+def shard_name(part):
+    """What a shard's folder is called by, or None for all of the images."""
+    return part and "shard-{}-of-{}".format(*part)
 
 
 def of_shard(samples, part):

@@ -44,7 +44,7 @@ from issegm.testing import (
     of_shard,
     report,
     score_samples,
-    shard,
+    shard_name,
     timing,
 )
 
@@ -80,8 +80,6 @@ def build_parser():
     group.add_argument("--loss", choices=SEGMENTATION_LOSSES, default=SEGMENTATION_LOSSES[0], help="online "
                        "bootstrapping, or plain softmax")
     group = add_testing_arguments(parser)
-    group.add_argument("--shard", type=shard, metavar="I/N", help="test every N-th image from the I-th on; "
-                       "tools/msctest.py --score adds the parts up")
     group.add_argument("--skip-done", action="store_true", help="do not predict images again whose files are there "
                        "from the same arguments and weights; they are scored as they are")
     group.add_argument("--save-predictions", action="store_true", help="keep the score maps, below scores/")
@@ -150,7 +148,7 @@ def val(args, label, record, stride):
     require_distinct_names(samples, args.save_predictions, not args.no_save_results)
     weights = load_weights(args.weights, label)
     args.head = weights.head
-    folder = driver.test_folder(args, args.shard and "shard-{}-of-{}".format(*args.shard))
+    folder = driver.test_folder(args, shard_name(args.shard))
     log = driver.open_log(args)
     source = make_network(args, weights, record, driver.devices(args, log), log, args.batch_images)
     outputs = Outputs(folder, record, not args.no_save_results, source if args.save_predictions else None)

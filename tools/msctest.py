@@ -25,6 +25,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.msctest")
 
 import os
+from dataclasses import asdict, fields
 
 from ademxapp import driver
 from ademxapp.cli import UsageError, existing_file, make_parser, numbers
@@ -32,6 +33,7 @@ from ademxapp.data.images import stem
 from ademxapp.data.lists import read_segmentation_list
 from ademxapp.evaluation.crf import CrfSettings
 from ademxapp.evaluation.labelling import CrfLabels
+from ademxapp.files import write_json
 from ademxapp.machine import processors
 from ademxapp.symbol import label_stem, output_stride, parse_label
 from issegm.datasets import DATASETS, dataset_record
@@ -44,9 +46,11 @@ from issegm.testing import (
     labelled,
     lines_of_scores,
     make_labeller,
+    of_shard,
     report,
     score_label_images,
     score_samples,
+    shard_name,
     timing,
 )
 
@@ -66,7 +70,7 @@ def main(argv=None):
     except ValueError as error:
         raise UsageError(str(error)) from None
     check_arguments(args, labels, strides)
-    samples = driver.find_samples(args, labels[0], lambda path: read_segmentation_list(path, args.data_root))
+    samples = find_samples(args)
     stored = [StoredScores(folder, record.classes) for folder in args.predictions]
     for source in stored:
         source.require(samples)
@@ -93,8 +97,9 @@ def build_parser():
                       "several values: a table of their scores, the best last")
     what.add_argument("--score", nargs="+", metavar="DIR", help="score label images; several folders are parts of one "
                       "test")
-    group.add_argument("--output", metavar="DIR", help="where the test's folder will be (default: beside the first "
-                       "weights or predictions); with --score, the folder of result.json (default: none)")
+    group.add_argument("--output", metavar="DIR", help="where the test's or the search's folder will be "
+                       "(default: beside the first weights or predictions); with --score, the folder of result.json "
+                       "(default: none)")
     group.add_argument("--log-file", metavar="FILE", help="(default: <output>/<label>.log)")
     group.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
     driver.add_device_arguments(parser)
@@ -122,6 +127,12 @@ def network_labels(args):
     return labels
 
 
+def find_samples(args):
+    """The samples of the split, or of a part of it."""
+    samples = driver.find_samples(args, None, lambda path: read_segmentation_list(path, args.data_root))
+    return of_shard(samples, args.shard)
+
+
 def check_arguments(args, labels, strides):
     """UsageError unless the arguments agree with each other."""
     for name, label in zip(args.weights + args.predictions, labels):
@@ -145,8 +156,7 @@ def test(args, record, samples, weights, stored, crfs):
     scored = any(sample.label_image for sample in samples)
     scores = [Scores(record, labelled(samples))] if scored else []
     require_distinct_names(samples, False, not args.no_save_results)
-    first = stem(args.weights[0]) if args.weights else os.path.basename(os.path.normpath(args.predictions[0]))
-    folder = driver.test_folder(args, name=f"{first}_msc")
+    folder = test_folder(args)
     log = driver.open_log(args)
     networks = make_networks(args, weights, record, log)
     outputs, origin = Outputs(folder, record, not args.no_save_results), made_from(args, args.weights)
@@ -159,6 +169,12 @@ def test(args, record, samples, weights, stored, crfs):
     outputs.finish()
 
 
+def test_folder(args):
+    """The folder of the test, made; called after the first weights or predictions."""
+    first = stem(args.weights[0]) if args.weights else os.path.basename(os.path.normpath(args.predictions[0]))
+    return driver.test_folder(args, shard_name(args.shard), name=f"{first}_msc")
+
+
 def make_networks(args, weights, record, log):
     """The sources that are networks, on the devices that the arguments ask for."""
     contexts = driver.devices(args, log) if weights else []
@@ -166,25 +182,30 @@ def make_networks(args, weights, record, log):
 
 
 def search(args, record, samples, weights, stored, crfs):
-    """Print the scores of all CRFs of the grid, and without one, by mean IoU."""
-    log = driver.open_log(args)
-    log.info("%d settings of the CRF on %d images", len(crfs), len(samples))
+    """Print the scores of all CRFs of the grid, and without one, by mean IoU; write them to `search.json`."""
+    folder, log, crfs = test_folder(args), driver.open_log(args), (NO_CRF, *crfs)
+    log.info("%d settings of the CRF on %d images", len(crfs) - 1, len(samples))
     sources = make_networks(args, weights, record, log) + stored
-    scores = [Scores(record, samples) for _ in range(1 + len(crfs))]
-    with CrfLabels((NO_CRF, *crfs), args.crf_workers or processors(), map_weights(sources, args.weights_of)) as labels:
-        score_samples(scores, samples, record, sources, labels, args.prefetch_threads)
-    for line in search_table((None, *crfs), [one.result() for one in scores]):
+    scores = [Scores(record, samples) for _ in crfs]
+    with CrfLabels(crfs, args.crf_workers or processors(), map_weights(sources, args.weights_of)) as labeller:
+        score_samples(scores, samples, record, sources, labeller, args.prefetch_threads)
+    results = [one.result() for one in scores]
+    order = sorted(range(len(crfs)), key=lambda place: results[place]["mean_iou"] or 0)
+    rows = [{**{name: results[place][name] for name in ("mean_iou", "pixel_acc")},
+             "crf": asdict(crfs[place]) if place else None} for place in order]
+    write_json(os.path.join(folder, "search.json"), {"arguments": driver.what_matters(args), "images": len(samples),
+                                                     "results": rows})
+    for line in search_table(rows):
         print(line)
 
 
-def search_table(crfs, results):
-    """Lines of text: mean IoU and pixel accuracy of every CRF (None: without), and its settings; the best last."""
-    names = list(CrfSettings.__dataclass_fields__)
+def search_table(rows):
+    """Lines of text: mean IoU, pixel accuracy and settings of every CRF (None: without one)."""
+    names = [field.name for field in fields(CrfSettings)]
     yield "mean IoU  pixel accuracy  " + "  ".join(names)
-    for place in sorted(range(len(crfs)), key=lambda i: results[i]["mean_iou"] or 0):
-        values = [f"{getattr(crfs[place], name):{len(name)}g}" for name in names] if crfs[place] else ["no CRF"]
-        iou, acc = (results[place][name] or 0 for name in ("mean_iou", "pixel_acc"))
-        yield f"{iou:8.2f}  {acc:14.2f}  {'  '.join(values)}"
+    for row in rows:
+        values = [f"{row['crf'][name]:{len(name)}g}" for name in names] if row["crf"] else ["no CRF"]
+        yield f"{row['mean_iou'] or 0:8.2f}  {row['pixel_acc'] or 0:14.2f}  {'  '.join(values)}"
 
 
 def score(args):
@@ -193,7 +214,7 @@ def score(args):
     if given:
         raise UsageError("--score reads label images: --weights, --predictions and --crf do not go with it")
     record = record_of_labels(args)
-    samples = labelled(driver.find_samples(args, None, lambda path: read_segmentation_list(path, args.data_root)))
+    samples = labelled(find_samples(args))
     if args.output and os.path.exists(os.path.join(args.output, "result.json")) and not args.overwrite:
         raise UsageError(f"{args.output} holds a result.json: choose another --output, or give --overwrite")
     watch, scores = driver.Stopwatch(), Scores(record, samples)

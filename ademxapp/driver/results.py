@@ -8,9 +8,12 @@ from ademxapp.driver.session import versions
 from ademxapp.files import write_json
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 
+RESULT = "result.json"
+UNFINISHED = "unfinished.json"  # what the files of a test that has no result yet stem from
+
 
 def test_folder(args, *more, name=None):
-    """The folder of a test's results, made; UsageError if it holds a result with other arguments.
+    """The folder of a test's results, made; UsageError if it holds a test with other arguments.
 
     It is called `name`, the weights' unless given, with the split unless that is val, the tag, and what else there is
     (`more`, str or None).
@@ -18,21 +21,22 @@ def test_folder(args, *more, name=None):
     name = name or os.path.splitext(os.path.basename(args.weights))[0]
     parts = (name, None if args.split == "val" else args.split, args.tag, *more)
     folder = os.path.join(args.output, "_".join(part for part in parts if part))
-    path = os.path.join(folder, "result.json")
-    if os.path.isfile(path) and not args.overwrite:
-        before, now = read_result(path)["arguments"], what_matters(args)
-        changed = sorted(name for name in {*before, *now} - set(PLACES)  # an older result lacks new flags
-                         if (before.get(name) or None) != (now.get(name) or None))
-        if changed:
-            raise UsageError(f"{folder} holds the result of a test with another {', '.join(changed)}: give this one a "
-                             "--tag, or replace that one with --overwrite")
+    for file, what in ((RESULT, "the result of a test"), (UNFINISHED, "an unfinished test")):
+        path = os.path.join(folder, file)
+        if os.path.isfile(path) and not args.overwrite:
+            before, now = read_result(path)["arguments"], what_matters(args)
+            changed = sorted(name for name in {*before, *now} - set(PLACES)  # an older result lacks new flags
+                             if (before.get(name) or None) != (now.get(name) or None))
+            if changed:
+                raise UsageError(f"{folder} holds {what} with another {', '.join(changed)}: give this one a --tag, or "
+                                 "replace that one with --overwrite")
     os.makedirs(folder, exist_ok=True)
     return folder
 
 
 def discard_result(folder):
     """Remove the `result.json` of an earlier test: it would not be that of the pictures written from now on."""
-    path = os.path.join(folder, "result.json")
+    path = os.path.join(folder, RESULT)
     if os.path.isfile(path):
         os.unlink(path)
 
@@ -51,7 +55,7 @@ def read_result(path):
 
 def write_result(folder, args, images, seconds, paper, scores):
     """Write `result.json`: what was tested, how, and its scores (a dictionary)."""
-    write_json(os.path.join(folder, "result.json"), {
+    write_json(os.path.join(folder, RESULT), {
         "label": args.model, "weights": args.weights, "split": args.split, "arguments": what_matters(args),
         "versions": versions(), "images": images, "images_per_second": round(images / seconds, 3), "paper": paper,
         **scores})
