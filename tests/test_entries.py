@@ -118,6 +118,26 @@ def test_a_part_of_a_split_is_no_entry(tmp_path):
     assert not list(tmp_path.glob("*.tgz"))
 
 
+def test_shards_of_a_test_are_one_entry(tmp_path):
+    folder = finished_test(tmp_path, "voc")
+    shards, paths = [tmp_path / f"shard-{number}" for number in range(2)], sorted(folder.glob("*.png"))
+    for number, shard in enumerate(shards):
+        shard.mkdir()
+        result = json.loads((folder / "result.json").read_text())
+        result["arguments"]["shard"] = [number + 1, 2]
+        (shard / "result.json").write_text(json.dumps(result))
+        for path in paths[number::2]:
+            path.rename(shard / path.name)
+    with pytest.raises(ValueError, match="1 of 3 label images are missing"):
+        submit.main([str(shards[0]), "--partial"])
+    submit.main([*map(str, shards), "--partial", "--out", str(tmp_path / "all.tgz")])
+    assert len(tarfile.open(tmp_path / "all.tgz").getnames()) == 3
+    result["arguments"]["test_scales"] = [500]
+    (shards[1] / "result.json").write_text(json.dumps(result))
+    with pytest.raises(ValueError, match="are no shards of one test: they differ in test_scales"):
+        submit.main([*map(str, shards), "--partial"])
+
+
 def test_images_must_be_named_as_those_of_cityscapes(tmp_path, monkeypatch):
     monkeypatch.setitem(IMAGES, "cityscapes", "test/photo{}.png")
     with pytest.raises(ValueError, match="test/photo0.png is not named <city>_<sequence>_<frame>_"):

@@ -2,6 +2,7 @@
 
     python issegm/voc.py --phase test --split test --weights models/voc_rna-a1_cls21_s8_ep-0001.params --test-scales 500
     python tools/submit.py models/voc_rna-a1_cls21_s8_ep-0001_test
+    python tools/submit.py models/voc_rna-a1_cls21_s8_ep-0001_test_shard-* --out entry.tgz
 
 PASCAL VOC 2012: <folder>.tgz with results/VOC2012/Segmentation/comp6_test_cls/<image>.png, in VOC's palette.
 Cityscapes: <folder>.zip with <city>_<sequence>_<frame>_pred_labelIds.png, in the official label ids.
@@ -30,6 +31,7 @@ from tqdm import tqdm
 
 from ademxapp.cli import UsageError, make_parser
 from ademxapp.data.images import ImageFile, decode_label, read_bytes, stem
+from ademxapp.driver import read_result
 from ademxapp.files import replacing
 from issegm.outputs import label_path
 from tools.reporting.runs import read_run
@@ -55,28 +57,31 @@ _FRAME = re.compile(r"[^_]+_\d{6}_\d{6}(?=_|$)")  # how the names of Cityscapes'
 def main(argv=None):
     """Check a test's label images, and write the archive."""
     parser = make_parser(__doc__)
-    parser.add_argument("folder", help="folder of a segmentation test, most often of the split test")
-    parser.add_argument("--out", metavar="FILE", help="the archive (default: the folder's name with .tgz or .zip)")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folder of a segmentation test, most often of the "
+                        "split test; several are shards of one test")
+    parser.add_argument("--out", metavar="FILE", help="the archive (default: the first folder with .tgz or .zip)")
     parser.add_argument("--data-root", metavar="DIR", help="where list paths start (default: as in the test)")
     parser.add_argument("--competition", choices=("comp5", "comp6"), default="comp6", help="VOC: trained on VOC's "
                         "images alone, or on others too, as every network that starts from ILSVRC's weights")
     parser.add_argument("--partial", action="store_true", help="also of a list that is not the whole split")
     args = parser.parse_args(argv)
-    run = read_run(args.folder, args.data_root)
+    run = read_run(args.folders[0], args.data_root)
+    require_shards(args.folders)
     entry = ENTRIES.get(run.arguments.dataset) if run.segmentation else None
     if entry is None:
         raise UsageError(f"there is no entry of {run.arguments.dataset}: known are those of {', '.join(ENTRIES)}"
                          + ("" if run.segmentation else "; ILSVRC's is entry.txt, of iclass/ilsvrc.py --phase test"))
-    out = args.out or os.path.normpath(args.folder) + entry.end
+    out = args.out or os.path.normpath(args.folders[0]) + entry.end
     if not out.endswith(entry.end):
         raise UsageError(f"--out {out}: the server wants a {entry.end} file")
     if not args.partial:
         require_whole(run)
     names = entry_names(run, entry, args.competition)
     for sample in tqdm(run.samples, unit="image", desc="checking", disable=None):
-        checked_labels(run, sample)
+        checked_labels(run, sample, args.folders)
     with replacing(out) as temporary:
-        write_archive(temporary, ((name, png_bytes(checked_labels(run, sample), run.record, entry.palette))
+        write_archive(temporary, ((name, png_bytes(checked_labels(run, sample, args.folders), run.record,
+                                                   entry.palette))
                                   for name, sample in zip(names, tqdm(run.samples, unit="image", desc="writing",
                                                                       disable=None))))
     print(f"{out}: {len(names)} images of {run.result['split']}, {os.path.getsize(out) / 1e6:.1f} MB, such as "
@@ -90,6 +95,20 @@ def require_whole(run):
     if wanted is not None and len(run.samples) != wanted:
         raise ValueError(f"the test's list has {len(run.samples):,} images, {run.record.name} {split} has {wanted:,}: "
                          "--partial makes an archive all the same")
+
+
+def require_shards(folders):
+    """ValueError unless the folders are of tests that differ in their shard alone."""
+    def arguments_of(folder):
+        arguments = read_result(os.path.join(folder, "result.json"))["arguments"]
+        return {name: value for name, value in arguments.items() if name not in ("shard", "tag")}
+
+    first, *others = map(arguments_of, folders)
+    for folder, arguments in zip(folders[1:], others):
+        changed = sorted(name for name in {*first, *arguments} if first.get(name) != arguments.get(name))
+        if changed:
+            raise ValueError(f"{folder} and {folders[0]} are no shards of one test: they differ in "
+                             f"{', '.join(changed)}")
 
 
 def entry_names(run, entry, competition):
@@ -107,12 +126,18 @@ def entry_names(run, entry, competition):
     return names
 
 
-def checked_labels(run, sample):
+def find_label(sample, folders):
+    """The path of a sample's label image in one of the folders, or None."""
+    return next((path for path in (label_path(folder, sample) for folder in folders) if os.path.isfile(path)), None)
+
+
+def checked_labels(run, sample, folders):
     """A sample's label image, (H, W) uint8; ValueError unless it is whole, of the image's size, of classes' values."""
-    path = label_path(run.folder, sample)
-    if not os.path.isfile(path):
-        missing = [one for one in run.samples if not os.path.isfile(label_path(run.folder, one))]
-        raise ValueError(f"there is no {path}: {len(missing)} of {len(run.samples)} label images are missing")
+    path = find_label(sample, folders)
+    if path is None:
+        missing = sum(find_label(one, folders) is None for one in run.samples)
+        raise ValueError(f"there is no {label_path(folders[0], sample)}: {missing} of {len(run.samples)} label images "
+                         "are missing")
     labels = decode_label(read_bytes(path), path)
     height, width = ImageFile(sample.read()[0], sample.image_path).size
     if labels.shape != (height, width):
