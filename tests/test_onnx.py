@@ -1,5 +1,6 @@
 """ONNX files: what is in them, and that they compute what MXNet computes."""
 import json
+import os
 import re
 import subprocess
 import sys
@@ -7,14 +8,20 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
 from reference import golden_parameters
+from test_drivers import site_without
 
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.resize import FILTERS
+from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import Description, OnnxModel, read_description
+from ademxapp.evaluation.classification import read_predictions
+from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
+from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import (
     SymbolOptions,
@@ -33,7 +40,7 @@ if tuple(map(int, onnx.__version__.split(".")[:2])) > (1, 18):
     pytest.skip(f"MXNet cannot export with onnx {onnx.__version__}", allow_module_level=True)
 
 from ademxapp.deploy import onnx_export  # noqa: E402
-from tools import weights  # noqa: E402
+from tools import predict, weights  # noqa: E402
 
 CLS, SEG = "imagenette128_rna-a1-w0.05_cls10", "camvid_rna-a1-w0.05_cls11_s8"
 TOLERANCE = 1e-5  # of probabilities, as the issue of these files asks for
@@ -188,7 +195,7 @@ def test_what_a_file_says(checkpoints, capsys):
         "label": SEG, "task": "segmentation", "classes": 11, "stride": 8, "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225], "interpolation": "adaptive", "test_scale": 480,
         "class_names": list(record.class_names), "label_ids": list(range(11)),
-        "palette": record.palette[:11].tolist(), "same_size": True, "pixels": "uint8"}
+        "palette": record.palette.tolist(), "same_size": True, "pixels": "uint8"}
 
 
 def test_a_classifier_of_any_size(checkpoints):
@@ -234,6 +241,85 @@ def test_wrong_use(checkpoints, label, arguments, words):
 def test_weights_of_another_network(checkpoints, model, words):
     with pytest.raises(ValueError, match=words):
         export(checkpoints, CLS, "--size", "64", "--model", model)
+
+
+# Prediction without MXNet
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Odd ones: narrow, wide, small, grey, CMYK, with transparency."""
+    folder = tmp_path_factory.mktemp("photographs")
+    plain = Image.fromarray(draw_scene(picture_rng(0, "odd"), (60, 80))[0])
+    plain.save(folder / "plain.png")
+    plain.convert("L").save(folder / "grey.png")
+    plain.convert("CMYK").save(folder / "cmyk.jpg")
+    plain.convert("RGBA").save(folder / "alpha.png")
+    plain.resize((1, 40)).save(folder / "narrow.png")
+    plain.resize((3000, 20)).save(folder / "wide.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return site_without(tmp_path_factory.mktemp("without") / "site", "mxnet")
+
+
+def predict_without_mxnet(site, photographs, *arguments):
+    done = subprocess.run([sys.executable, "-S", str(ROOT / "tools" / "predict.py"), str(photographs), *arguments],
+                          capture_output=True, text=True, timeout=250, env={**os.environ, "PYTHONPATH": str(site)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def close(maps):
+    """Where the two best classes of an image's scores are too close to tell them apart."""
+    scores = np.concatenate([rows for _, rows in scores_at_image_size(maps)], 1)
+    return np.diff(np.sort(scores, 0)[-2:], axis=0)[0] < 4 * TOLERANCE
+
+
+def test_segmentation_without_mxnet_is_that_with_it(checkpoints, photographs, site, tmp_path):
+    path, arguments = export(checkpoints, SEG, "--dynamic"), ["--test-scales", "64,96", "--test-flipping"]
+    said = predict_without_mxnet(site, photographs, "--model", str(path), "--out", str(tmp_path / "onnx"), *arguments)
+    assert len(said.splitlines()) == 6 and "plain.png: " in said
+    predict.main([str(photographs), "--weights", str(checkpoints / f"{SEG}_ep-0001.params"), "--out",
+                  str(tmp_path / "mxnet"), "--cpus", "1", *arguments])
+    names = sorted(one.name for one in (tmp_path / "mxnet").glob("*.png"))
+    assert names == sorted(one.name for one in (tmp_path / "onnx").glob("*.png")) and len(names) == 6
+    known = OnnxModel(path)
+    network = Network(known, (64, 96), DenseSettings(known.description.mean, known.description.std, 8, flipping=True,
+                                                     square=False))
+    for name in names:
+        mine, theirs = (Image.open(tmp_path / folder / name) for folder in ("onnx", "mxnet"))
+        assert mine.mode == theirs.mode == "P" and mine.getpalette() == theirs.getpalette()
+        photograph = next(photographs.glob(f"{name[:-4]}.*"))
+        unsure = close(network.score_maps(None, decode_rgb(photograph.read_bytes(), photograph)))
+        assert unsure.mean() < 0.1
+        np.testing.assert_array_equal(np.asarray(mine)[~unsure], np.asarray(theirs)[~unsure], err_msg=name)
+
+
+def test_classification_without_mxnet_is_that_with_it(checkpoints, photographs, site, tmp_path):
+    path = export(checkpoints, CLS, "--size", "64", "--normalise", "float32")
+    said = predict_without_mxnet(site, photographs, "--model", str(path), "--out", str(tmp_path / "onnx"), "--top", "1",
+                                 "--test-flipping")
+    assert len(said.splitlines()) == 12 and "plain.png\n" in said
+    predict.main([str(photographs), "--weights", str(checkpoints / f"{CLS}_ep-0001.params"), "--out",
+                  str(tmp_path / "mxnet"), "--cpus", "1", "--test-scales", "64", "--test-flipping"])
+    mine, theirs = (read_predictions(str(tmp_path / folder / "predictions.tsv")) for folder in ("onnx", "mxnet"))
+    assert [row[0] for row in mine] == [row[0] for row in theirs] and len(mine) == 6
+    for one, other in zip(mine, theirs):
+        assert [index for index, _ in one[3]] == [index for index, _ in other[3]]
+        assert [value for _, value in one[3]] == pytest.approx([value for _, value in other[3]], abs=TOLERANCE)
+
+
+def test_arguments_that_an_onnx_file_leaves_no_room_for(checkpoints, photographs, tmp_path):
+    path = str(export(checkpoints, CLS, "--size", "64"))
+    with pytest.raises(UsageError, match="--cpus, --dataset with --model"):
+        predict.main([str(photographs), "--model", path, "--cpus", "1", "--dataset", "voc"])
+    with pytest.raises(UsageError, match="not allowed with"):
+        predict.main([str(photographs), "--model", path, "--weights", path])
+    with pytest.raises(ValueError, match="takes inputs of 64x64 pixels only, not 80x80"):
+        predict.main([str(photographs), "--model", path, "--test-scales", "80", "--out", str(tmp_path / "out")])
 
 
 # Files that are none

@@ -1,7 +1,10 @@
-"""Segment or classify photographs: the weights say which.
+"""Segment or classify photographs: the network says which.
 
     python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --test-flipping
     python tools/predict.py holiday/ 'more/*.jpg' --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --out seen
+    python tools/predict.py street.jpg --model cityscapes.onnx
+
+The last one, with a file that tools/weights.py export wrote, needs onnxruntime and no MXNet.
 
 Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
 classes over the photograph, and prints the classes' shares of the pixels. Classification prints the most probable
@@ -16,30 +19,24 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 
 import glob
 import os
-import re
+from importlib import import_module
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ademxapp import driver
-from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers, one_line
+from ademxapp.cli import UsageError, add_device_arguments, existing_file, make_parser, number, numbers, one_line
+from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb, stem, write_png
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
 from ademxapp.data.resize import scaled_size
 from ademxapp.evaluation.classification import best_classes, write_predictions
-from ademxapp.evaluation.labelling import BestClasses
+from ademxapp.evaluation.dense import label_map
 from ademxapp.evaluation.pictures import captioned_grid, class_colours, labels_over
-from ademxapp.evaluation.predictor import Predictor
+from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.files import replacing
-from ademxapp.symbol import label_stem, network, parse_label
-from ademxapp.symbol.options import POOL_STYLES
-from ademxapp.training.parameters import load_parameters
-from iclass.datasets import dataset_record as classification_record
-from iclass.testing import Views, load_network, probabilities
-from issegm.datasets import dataset_record as segmentation_record
-from issegm.sources import load_weights, make_network
-from issegm.testing import predicted_samples
+from ademxapp.logs import start_log
+from iclass.data import TestImages
 
 TOLD = 0.005  # smallest share of the pixels of a class that is printed
 LONGEST_SIDE = 65_000  # of a JPEG, less the overlay's border
@@ -49,23 +46,19 @@ MOST_PIXELS = 64_000_000  # of an image as scaled for a classifier: narrow ones 
 def main(argv=None):
     """Predict all images, and end with an error if some could not be used."""
     args = build_parser().parse_args(argv)
-    try:
-        label = parse_label(args.weights)
-        settings = network(label.network).input
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    args.model, args.dataset = label_stem(args.weights), args.dataset or label.dataset
-    segmentation = is_segmentation(args.weights)
+    # Only what runs the network is imported: MXNet need not be there for ONNX files.
+    network = import_module(f"tools.predicting.with_{'onnx' if args.model else 'mxnet'}").open_network(args)
+    segmentation = network.task == "segmentation"
     samples = find_images(args.images)
     if segmentation:
         require_free_names(samples, args.out)
-    args.log_file = os.path.join(args.out, "predict.log")
-    log = driver.open_log(args)
-    scale = 0 if segmentation else max(args.test_scales or (settings.test_crop,))
+    log = start_log(os.path.join(args.out, "predict.log"), network.versions, args.debug)
+    scale = 0 if segmentation else max(network.scales)
     good = [sample for sample in tqdm(samples, unit="image", desc="reading", disable=None)
             if usable(sample, scale, log)]
     if good:
-        (segment if segmentation else classify)(args, label, good, log)
+        (segment if segmentation else classify)(args, network, good, log)
+        log.info("%d images, written to %s", len(good), args.out)
     if len(good) < len(samples):
         raise ValueError(f"{len(samples) - len(good)} of {len(samples)} images could not be used, as told above")
 
@@ -74,8 +67,10 @@ def build_parser():
     """The program's arguments."""
     parser = make_parser(__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|GLOB", help="what to predict")
-    parser.add_argument("--weights", type=existing_file, required=True, metavar="FILE", help=".params file, named by "
-                        "its label")
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--weights", type=existing_file, metavar="FILE", help=".params file, named by its label")
+    network.add_argument("--model", type=existing_file, metavar="ONNX", help="file that tools/weights.py export wrote: "
+                         "runs without MXNet")
     parser.add_argument("--out", default="predicted", metavar="DIR", help="folder of what is written")
     parser.add_argument("--dataset", help="whose classes the network has (default: from the label)")
     parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
@@ -83,21 +78,13 @@ def build_parser():
                         "images' longer (segmentation) or shorter side (default: the dataset's largest side, or the "
                         "network's test crop)")
     parser.add_argument("--test-flipping", action="store_true", help="average with the mirrored image")
-    parser.add_argument("--pool-top-infer-style", choices=[style for style in POOL_STYLES if style],
+    parser.add_argument("--pool-top-infer-style", choices=("caffe", "full"),
                         help="classification: as of iclass/ilsvrc.py")
     parser.add_argument("--top", type=number(int, 1), default=5, metavar="N", help="classification: classes to print")
     parser.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
-    driver.add_device_arguments(parser)
+    add_device_arguments(parser)
     parser.set_defaults(test_steps=1, window=None)
     return parser
-
-
-def is_segmentation(path):
-    """Whether weights are of a segmentation network: the last layer is a convolution."""
-    tops = [value for name, value in load_parameters(path).args.items() if re.fullmatch(r"linear\d+_weight", name)]
-    if not tops:
-        raise ValueError(f"{path} has no classifier, linear<classes>_weight: wanted weights of one of the drivers")
-    return tops[0].ndim == 4
 
 
 # Images
@@ -161,52 +148,54 @@ def usable(sample, scale, log):
 # Tasks
 
 
-def segment(args, label, samples, log):
+def segment(args, network, samples, log):
     """Write label images and overlays, and print the classes' shares."""
-    record = record_of(segmentation_record, args, label)
-    args.test_scales = args.test_scales or (record.largest_side,)
-    source = make_network(args, load_weights(args.weights, label), record, driver.devices(args, log), log)
+    source, record = network.segmenter(log), network.record
     colours = class_colours(record.palette, record.label_ids)
-    results = predicted_samples(samples, record, [source], BestClasses())
-    for sample, _, (labels,) in tqdm(results, total=len(samples), unit="image", desc="segmenting", disable=None):
-        write_segmented(sample, labels, record, colours, args.out)
-        shares = np.bincount(labels.ravel(), minlength=record.classes) / labels.size
+
+    def read(sample):
+        return sample, decode_rgb(sample.read()[0], sample.image_path)
+
+    def forward(item):
+        return (*item, source.score_maps(*item))
+
+    def finish(item):
+        sample, image, score_maps = item
+        labels = label_map(score_maps)
+        write_segmented(sample, image, labels, record, colours, args.out)
+        return sample, np.bincount(labels.ravel(), minlength=record.classes) / labels.size
+
+    results = overlapped(samples, read, forward, finish)
+    for sample, shares in tqdm(results, total=len(samples), unit="image", desc="segmenting", disable=None):
         told = [f"{record.class_names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
                 if shares[index] >= TOLD]
         tqdm.write(f"{sample.image_path}: {', '.join(told)}")
-    log.info("%d images, written to %s", len(samples), args.out)
 
 
-def write_segmented(sample, labels, record, colours, folder):
+def write_segmented(sample, image, labels, record, colours, folder):
     """Write a label image and an overlay with the classes' names."""
     label_path, overlay_path = outputs(sample, folder)
     write_png(label_path, record.to_label_ids(labels), record.palette)
-    photograph = decode_rgb(sample.read()[0], sample.image_path)
     legend = [(colours[index], record.class_names[index]) for index in np.unique(labels)]
-    overlay = captioned_grid([labels_over(photograph, labels, colours)], [stem(sample.image)], 1, legend)
+    overlay = captioned_grid([labels_over(image, labels, colours)], [stem(sample.image)], 1, legend)
     with replacing(overlay_path) as temporary:
         Image.fromarray(overlay).save(temporary, format="JPEG", quality=92)
 
 
-def classify(args, label, samples, log):
+def classify(args, network, samples, log):
     """Print the best classes of every image, and write all of them."""
-    record = record_of(classification_record, args, label)
-    one = load_network(args.weights, label, args.pool_top_infer_style)
-    views = Views(args.test_scales or (one.settings.test_crop,), flipping=args.test_flipping)
-    predictor = Predictor(one.symbol, one.parameters, driver.devices(args, log))
-    probs = probabilities(predictor, samples, one.settings, views)
+    predict = network.classifier(log)
+
+    def read(sample):
+        crops = [TestImages([sample], scale, network.settings, interpolation=network.settings.interpolation)
+                 .load(0, None)[0] for scale in sorted(network.scales, reverse=True)]
+        return crops + [transforms.flip(crop) for crop in crops] if args.test_flipping else crops
+
+    results = overlapped(samples, read, lambda crops: np.mean([predict(crop)[0] for crop in crops], 0), np.asarray)
+    probs = np.stack(list(tqdm(results, total=len(samples), unit="image", desc="classifying", disable=None)))
     write_predictions(os.path.join(args.out, "predictions.tsv"), samples, probs)
-    names = record.class_names or [f"class {index}" for index in range(label.classes)]
+    names = network.record.class_names or [f"class {index}" for index in range(probs.shape[1])]
     for sample, row, order in zip(samples, probs, best_classes(probs)[:, :args.top]):
         print(sample.image_path)
         for index in order:
             print(f"  {100 * row[index]:5.1f} %  {names[index]}")
-    log.info("%d images, written to %s", len(samples), args.out)
-
-
-def record_of(make, args, label):
-    """The record of the network's dataset; UsageError if there is none."""
-    try:
-        return make(args.dataset, label.classes, args.dataset_file)
-    except ValueError as error:
-        raise UsageError(str(error)) from None

@@ -41,7 +41,7 @@ class Description:
     label_ids : tuple of int
         Segmentation: what each class is in label images.
     palette : tuple of (r, g, b)
-        Segmentation: colours of label images' values, from 0 on.
+        Segmentation: colours of label images' values, 0 … 255.
     same_size : bool
         Segmentation: all images of the dataset have one size.
     pixels : str
@@ -73,7 +73,8 @@ def read_description(properties, path):
     try:
         found = Description(**{name: _tuples(json.loads(properties[name])) for name in hints})
         good = all(isinstance(getattr(found, name), typing.get_origin(hint) or hint) for name, hint in hints.items())
-        if good and found.classes > 0 and found.stride > 0 and len(found.mean) == len(found.std) == 3:
+        if good and found.classes > 0 and found.stride > 0 and len(found.mean) == len(found.std) == 3 and (
+                len(found.class_names) in (0, found.classes)):
             return found
     except (KeyError, TypeError, ValueError):
         pass

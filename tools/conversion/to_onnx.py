@@ -76,10 +76,9 @@ def segmenter(args, label, parameters):
         raise UsageError("--pool-top-infer-style is for classifiers; these weights segment")
     record = segmentation.dataset_record(label.dataset, label.classes, args.dataset_file)
     symbol = test_symbol(label, "2conv" if "conv6a_weight" in parameters.args else "1conv")
-    palette = record.palette[:max(record.label_ids) + 1].tolist()
     return record, symbol, {
         "task": "segmentation", "test_scale": record.largest_side, "same_size": record.same_size,
-        "label_ids": record.label_ids, "palette": tuple(map(tuple, palette))}
+        "label_ids": record.label_ids, "palette": tuple(map(tuple, record.palette.tolist()))}
 
 
 def classifier(args, label):

@@ -1,0 +1,1 @@
+"""What runs the network of tools/predict.py: MXNet or onnxruntime."""

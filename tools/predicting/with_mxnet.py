@@ -1,0 +1,66 @@
+"""Prediction with MXNet, from a .params file."""
+import re
+
+from ademxapp import driver
+from ademxapp.cli import UsageError
+from ademxapp.evaluation.predictor import Predictor
+from ademxapp.symbol import network, parse_label
+from ademxapp.training.parameters import load_parameters
+from iclass.datasets import dataset_record as classification_record
+from iclass.testing import load_network
+from issegm.datasets import dataset_record as segmentation_record
+from issegm.sources import load_weights, make_network
+
+
+def open_network(args):
+    """The network of `--weights`; UsageError if its file's name or dataset is not known."""
+    segmentation = is_segmentation(args.weights)
+    try:
+        label = parse_label(args.weights)
+        make = segmentation_record if segmentation else classification_record
+        record = make(args.dataset or label.dataset, label.classes, args.dataset_file)
+        return MxnetNetwork(args, label, record, network(label.network).input, segmentation)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def is_segmentation(path):
+    """Whether weights are of a segmentation network: the last layer is a convolution."""
+    tops = [value for name, value in load_parameters(path).args.items() if re.fullmatch(r"linear\d+_weight", name)]
+    if not tops:
+        raise ValueError(f"{path} has no classifier, linear<classes>_weight: wanted weights of one of the drivers")
+    return tops[0].ndim == 4
+
+
+class MxnetNetwork:
+    """A network and what is known of it.
+
+    Attributes
+    ----------
+    task : str
+        "segmentation" or "classification".
+    record : SegmentationDataset or ClassificationDataset
+    settings : object
+        With `mean`, `std` and `interpolation`.
+    scales : tuple of int
+        To test at.
+    versions : dict
+        {name: version} of what a result depends on.
+    """
+
+    def __init__(self, args, label, record, settings, segmentation):
+        self.task = "segmentation" if segmentation else "classification"
+        self.record, self.settings, self.versions = record, settings, driver.versions()
+        self.scales = args.test_scales or (record.largest_side if segmentation else settings.test_crop,)
+        args.test_scales = self.scales
+        self._args, self._label = args, label
+
+    def segmenter(self, log):
+        """A `Network` that gives score maps."""
+        args = self._args
+        return make_network(args, load_weights(args.weights, self._label), self.record, driver.devices(args, log), log)
+
+    def classifier(self, log):
+        """A callable from inputs (N, 3, H, W) to probabilities (N, classes)."""
+        one = load_network(self._args.weights, self._label, self._args.pool_top_infer_style)
+        return Predictor(one.symbol, one.parameters, driver.devices(self._args, log))
