@@ -1,4 +1,8 @@
-"""Scores of benchmarks, held to the official script where there is one and else to plain NumPy."""
+"""Scores of benchmarks, held to the official script where there is one and else to plain NumPy.
+
+The script of Cityscapes is no part of the extra `test`, because it brings a backport of `typing`, which has no place in
+current Pythons: pip install --no-deps cityscapesScripts appdirs coloredlogs humanfriendly pyquaternion
+"""
 from types import SimpleNamespace
 
 import numpy as np
