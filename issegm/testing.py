@@ -166,7 +166,7 @@ def timing(outputs, samples, watch):
     many, and the speed of the others.
     """
     about = {"seconds": round(watch.seconds, 3), "cpu_seconds": round(watch.cpu_seconds, 3),
-             "crf_cpu_seconds": round(watch.children_cpu_seconds, 3)}
+             "crf_cpu_seconds": round(watch.children_cpu_seconds, 3), "processors": processors()}
     if outputs.done:
         left = len(samples) - outputs.done
         about.update(images_done_before=outputs.done, images_per_second=round(left / watch.seconds, 3))

@@ -43,7 +43,7 @@ SCORES = {
     "ilsvrc": {"top1_error", "top5_error"},
     "voc": {"pixel_acc", "mean_acc", "mean_iou", "class_acc", "class_iou", "classes_absent", "mean_iou_original",
             "confusion", "frequency_weighted_iou", "mean_of_pixel_acc_and_mean_iou",
-            "weights_sha256", "seconds", "cpu_seconds", "crf_cpu_seconds"},
+            "weights_sha256", "seconds", "cpu_seconds", "crf_cpu_seconds", "processors"},
 }
 
 
