@@ -1,4 +1,5 @@
 """Fetching a file from a mirror of the user's choice; it takes its name only when its MD5 is right."""
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -47,7 +48,7 @@ def _transfer(url, part):
             length = answer.headers.get("Content-Length")
             total = None if length is None else start + int(length)
             _copy(answer, part, start, total)
-    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         raise OSError(f"{url}: {getattr(error, 'reason', None) or error}") from None
     have = os.path.getsize(part)
     if total is not None and have != total:

@@ -12,6 +12,7 @@ import importlib
 import json
 import math
 import os
+import warnings
 import zipfile
 from collections import OrderedDict
 
@@ -146,7 +147,9 @@ def _read_torch(path):
     with open(path, "rb"):
         pass
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of old and odd files, where the error says enough
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
         return from_torch({name: value.detach().numpy() for name, value in state.items()})
     except Exception as error:  # of many kinds, for a damaged or hostile file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,7 +7,7 @@ from typing import Optional
 _LABEL = re.compile(
     r"^(?P<dataset>[a-z0-9-]+)_(?P<network>[a-z0-9.-]+)_cls(?P<classes>\d+)(?:_s(?P<stride>\d+))?(?:_(?P<tag>.+))?$")
 _EPOCH = re.compile(r"_ep(?:-(\d{4,}))?$")
-_EXTENSIONS = (".params", ".json", ".log", ".jsonl", ".png", ".npz", ".safetensors", ".onnx")
+_EXTENSIONS = (".params", ".json", ".log", ".jsonl", ".png", ".npz", ".safetensors", ".pth", ".onnx")
 
 
 @dataclass(frozen=True)
