@@ -3,8 +3,8 @@
 Train Model A1 at an eighth of its width on a folder tree <data-root>/train/<class>/<image>, then test it:
 
     python iclass/ilsvrc.py --model imagenette128_rna-a1-w0.125_cls10 --data-root $ADEMXAPP_DATA/imagenette128 \\
-        --crop-size 96 --batch-images 64 --lr-type linear --base-lr 0.1 --to-epoch 20
-    python iclass/ilsvrc.py --phase val --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0020.params \\
+        --crop-size 96 --crop-area-range 0.25,1 --batch-images 64 --lr-type linear --base-lr 0.06 --to-epoch 40
+    python iclass/ilsvrc.py --phase val --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0040.params \\
         --data-root $ADEMXAPP_DATA/imagenette128 --split val --test-scales 128
 
 The released Model A1 on ILSVRC 2012:
@@ -12,7 +12,7 @@ The released Model A1 on ILSVRC 2012:
     python iclass/ilsvrc.py --phase val --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --split val \\
         --data-root data/ilsvrc12 --output output --batch-images 10 --test-scales 320 --no-choose-interp-method --gpus 0
 
-Averages over sizes, ten crops and two networks; and an entry for ILSVRC's test server:
+Averages over sizes, ten crops and two networks; and an entry for ILSVRC's test server, entry.txt in the test's folder:
 
     python iclass/ilsvrc.py --phase val --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --split val \\
         --also models/ilsvrc-cls_rna-a_cls1000_ep-0001.params --test-scales 256,320 --test-10crops

@@ -38,7 +38,7 @@ class Run:
     @property
     def name(self):
         """The network's label or, of scored label images, which have none, what they are of."""
-        return self.result["label"] or f"{self.arguments.dataset} {self.arguments.split}"
+        return self.result.get("label") or f"{self.arguments.dataset} {self.arguments.split}"
 
     @property
     def weights(self):
@@ -55,7 +55,8 @@ def read_run(folder, data_root=None):
     result = read_result(path)
     arguments = Namespace(**{"records": None, "dataset_file": None, **result["arguments"]})
     arguments.data_root = data_root or arguments.data_root
-    segmentation, label = "test_3crops" not in result["arguments"], result["label"] and parse_label(result["label"])
+    segmentation = "test_3crops" not in result["arguments"]
+    label = parse_label(result["label"]) if result.get("label") else None  # label images alone may have been scored
     make_record = segmentation_record if segmentation else classification_record
     record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
                          arguments.dataset_file)
