@@ -268,6 +268,15 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
         drive("--tag none", "96")
 
 
+def test_inputs_with_more_numbers_than_mxnet_counts_go_in_windows():
+    said = []
+    window = fitting.WindowChoice(sources.test_symbol(parse_label(LABEL), "1conv"), [mx.cpu()], 1, 8, say=said.append,
+                                  free=2 ** 60)
+    assert window((2000, 3000)) == 0 and not said
+    side = window((60000, 60000))
+    assert side % 8 == 0 and 10000 < side < 60000 and "60000x60000 pixels need more than there can be" in said[0]
+
+
 @pytest.mark.skipif(not crf.available(), reason="pydensecrf is not installed")
 def test_crf_in_both_programs_and_the_search(world, capsys):
     drive("--save-predictions --no-save-results --tag kept")

@@ -1,4 +1,6 @@
 """Whether an input fits into the free memory, by MXNet's own plan, and the windows for those that do not."""
+import math
+
 from ademxapp.backend import mx
 from ademxapp.inspection.graph import parameter_counts
 from ademxapp.inspection.memory import MIB, planned_bytes
@@ -8,6 +10,7 @@ from ademxapp.machine import free_bytes
 SMALLER = 3 / 4  # from one window that is tried to the next
 LEAST_CELLS = 8  # of a window's side
 BEYOND = 2 ** 62  # bytes: more than any machine has
+LARGEST_MAP = 2 ** 31  # numbers: MXNet's builds count no further
 
 
 class WindowChoice:
@@ -64,14 +67,17 @@ class WindowChoice:
                 raise ValueError(f"inputs of {size[1]}x{size[0]} pixels do not fit into the free memory "
                                  f"({self._free // MIB:,} MiB), and windows of {least} neither: free some of it")
         self.chosen[size] = side
-        needed = f"{needed // MIB:,} MiB" if needed < BEYOND else "more than can be reserved"
+        needed = f"{needed // MIB:,} MiB" if needed < BEYOND else "more than there can be"
         self._say(f"inputs of {size[1]}x{size[0]} pixels need {needed}, {self._free // MIB:,} MiB are free: they are "
                   f"predicted in overlapping windows of {side} pixels (--window chooses others)")
         return side
 
     def _needed(self, size):
-        """Bytes of the maps and the parameters; more than there can be where the system does not reserve as much."""
+        """Bytes of the maps and the parameters; more than there can be where there are too many numbers."""
         shape = (self._batch, 3, *size)
+        _, shapes, _ = self._symbol.get_internals().infer_shape(data=shape)
+        if max(math.prod(one) for one in (shape, *shapes)) >= LARGEST_MAP:
+            return BEYOND
         try:
             return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
