@@ -253,6 +253,14 @@ def test_damaged_files_of_every_format_are_refused(small, tmp_path, extension):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("extension", FORMATS)
+def test_files_have_the_permissions_of_new_files(small, tmp_path, extension):
+    need(extension)
+    write_weights(str(tmp_path / f"x{extension}"), small[1])
+    (tmp_path / "new").touch()
+    assert os.stat(tmp_path / f"x{extension}").st_mode == os.stat(tmp_path / "new").st_mode
+
+
 def test_flipped_bits_in_npz_are_found(small, tmp_path):
     write_weights(str(tmp_path / "x.npz"), small[1])
     data = bytearray((tmp_path / "x.npz").read_bytes())

@@ -139,7 +139,9 @@ def _write_safetensors(path, weights):
     arrays = {key.partition(":")[2]: np.ascontiguousarray(array) for key, array in weights.items()}
     if len(arrays) < len(weights):
         raise ValueError(f"{path} cannot hold an arg: and an aux: of the same name")
+    mode = os.stat(path).st_mode
     importlib.import_module("safetensors.numpy").save_file(arrays, path, {_NAMES: json.dumps(list(weights))})
+    os.chmod(path, mode)  # the library's is for the owner alone
 
 
 def _read_torch(path):
