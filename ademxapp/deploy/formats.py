@@ -5,7 +5,7 @@
     .safetensors   names without `arg:` and `aux:`; the metadata has the list of the full ones, in order
     .pth           a PyTorch state dict, in the layout of `ademxapp.deploy.torch_layout`
 
-Weights are {`arg:<name>` or `aux:<name>`: ndarray} everywhere here. No file is unpickled: PyTorch's are read with
+Weights are {`arg:<name>` or `aux:<name>`: ndarray} everywhere here. No code in a file is run: PyTorch's are read with
 `weights_only`.
 """
 import importlib
