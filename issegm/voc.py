@@ -13,6 +13,12 @@ The released Model A1 on PASCAL VOC:
 
     python issegm/voc.py --phase val --weights models/voc_rna-a1_cls21_s8_ep-0001.params --split val \\
         --data-root data/VOCdevkit --output output --test-scales 500 --test-flipping --gpus 0
+
+A fourth of a test split at several scales, with a CRF, taken up where it was broken off:
+
+    python issegm/voc.py --phase test --weights models/voc_rna-a1_cls21_s8_ep-0001.params --split test \\
+        --data-root data/VOCdevkit --output output --test-scales 375,500,625 --test-flipping --crf \\
+        --shard 1/4 --skip-done
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -82,7 +88,8 @@ def build_parser():
     group = add_testing_arguments(parser)
     group.add_argument("--skip-done", action="store_true", help="do not predict images again whose files are there "
                        "from the same arguments and weights; they are scored as they are")
-    group.add_argument("--save-predictions", action="store_true", help="keep the score maps, below scores/")
+    group.add_argument("--save-predictions", action="store_true", help="keep the score maps, for tools/msctest.py: "
+                       "scores/<image>.h5 or, with several scales, scores/scale-<N>/<image>.h5")
     return parser
 
 

@@ -1,4 +1,5 @@
 """Tests of segmentation through the commands: scales, networks, stored scores, windows, shards, what is done."""
+import io
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
@@ -16,7 +18,7 @@ from ademxapp.evaluation import crf, dense, fitting, multiscale
 from ademxapp.evaluation.score_files import read_scores, write_scores
 from ademxapp.symbol import parse_label
 from ademxapp.training.parameters import Parameters, parameter_shapes, save_parameters
-from issegm import sources, voc
+from issegm import sources, testing, voc
 from issegm.testing import shard
 from tools import msctest
 from tools.comparison_page import comparison_page
@@ -298,6 +300,17 @@ def test_crf_in_both_programs_and_the_search(world, capsys):
     assert float(row[0]) == pytest.approx(result(f"o/{W}_kept_msc")["mean_iou"], abs=0.006)
     assert head.split()[-6:] == ["iterations", "gaussian_weight", "gaussian_width", "bilateral_weight",
                                  "bilateral_width", "bilateral_colour"]
+
+
+def test_the_bar_shows_the_score_so_far(world, monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(testing, "tqdm", lambda **rest: tqdm(**{**rest, "disable": False, "file": shown,
+                                                                "mininterval": 0}))
+    drive("--tag whole")
+    last = shown.getvalue().split("\r")[-1]
+    assert "4/4" in last and f"mean IoU {result(f'{W}_whole')['mean_iou']:.2f} %" in last
+    drive("--shard 1/4")
+    assert f"mean IoU {result(f'{W}_shard-1-of-4')['mean_iou']:.2f} %" in shown.getvalue()  # as after the first image
 
 
 # Odd photographs
