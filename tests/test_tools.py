@@ -67,7 +67,7 @@ def test_stages_that_are_done_are_skipped_and_a_failure_ends_the_run(tmp_path, c
     stages = [{"name": "first", "command": "-c 'raise SystemExit(5)'", "makes": "{output}/made"},
               {"name": "second", "command": "-c 'raise SystemExit(3)'", "makes": "{output}/missing"},
               {"name": "third", "command": "-c 'raise SystemExit(4)'", "makes": "{output}/other"}]
-    assert reproduce.run_stages({"stages": stages}, "data", str(tmp_path), dry_run=False) == 3
+    assert reproduce.run_stages({"stages": stages, "needs": {}}, "data", str(tmp_path), dry_run=False) == 3
     out = capsys.readouterr().out
     assert "first: done" in out and "third" not in out
 
