@@ -78,6 +78,8 @@ def score_lines(record, scores):
         ("mean iIoU of categories", "mean_iiou_of_categories")) if key in scores]
     if further:
         yield "  ".join(f"{title} {percent(scores[key])}" for title, key in further)
+    if record.instances and not iiou:
+        yield "no images of instances beside the labels: iIoU is not scored"
     if record.name == "ade20k":
         yield f"mean of pixel accuracy and mean IoU {percent(scores['mean_of_pixel_acc_and_mean_iou'])}"
 

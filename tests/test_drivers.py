@@ -415,7 +415,7 @@ WRONG_USES = [
     ("ilsvrc", "--model imagenette128_rna-b1_cls11 --to-epoch 1", ["has 10 classes, the label says 11"]),
     ("voc", "--model demo_rna-b1_cls8_s8 --to-epoch 1", ["has 6 classes, the label says 8"]),
     ("voc", "--model demo_rna-b1_cls6_s12 --to-epoch 1", ["stride 12", "it has 8, 16, 32"]),
-    ("voc", "--model mine_rna-b1_cls6_s8 --to-epoch 1", ["'mine' is not known", "camvid, cityscapes", "--dataset-file"]),
+    ("voc", "--model mine_rna-b1_cls6_s8 --to-epoch 1", ["'mine' is not known", "camvid, city", "--dataset-file"]),
     ("ilsvrc", "--to-epoch 1", ["--model", "--weights"]),
     ("ilsvrc", f"--model {CLS}", ["--to-epoch"]),
     ("ilsvrc", "--phase val", ["--weights"]),
