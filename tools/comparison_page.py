@@ -46,7 +46,7 @@ def comparison_table(tests):
     for name, result in tests:
         used = (result["cpu_seconds"] + result["crf_cpu_seconds"]) / result["images"]
         yield (f"| {name} | {result['mean_iou']:.2f} | {result['mean_iou'] - first:+.2f} | {result['pixel_acc']:.2f} | "
-               f"{1 / result['images_per_second']:.2f} | {used:.2f} |")
+               f"{result['seconds'] / result['images']:.2f} | {used:.2f} |")
 
 
 def crf_times(tests):
