@@ -8,11 +8,12 @@ import mmap
 import multiprocessing
 import os
 import signal
-import sys
 from multiprocessing.reduction import DupFd
 
 import cv2
 import numpy as np
+
+from ademxapp.processes import without_main_module
 
 
 class BatchMemory:
@@ -70,7 +71,7 @@ class ReadingProcess:
         context = multiprocessing.get_context("spawn")
         self._dataset, (self._connection, remote) = dataset, context.Pipe()
         self._process = context.Process(target=_serve, args=(remote, dataset, memory), daemon=True)
-        with _without_main_module():
+        with without_main_module():
             self._process.start()
         remote.close()
 
@@ -105,15 +106,3 @@ def _serve(connection, dataset, memory):
             except Exception as error:
                 answer = error
             connection.send(answer)
-
-
-@contextlib.contextmanager
-def _without_main_module():
-    """Spawned processes import the main module anew, and MXNet with it: keep it from them, they need none of it."""
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        vars(main).update(hidden)
