@@ -42,7 +42,7 @@ $(VENV)/.has-run: $(NEEDS)
 	@touch $@
 
 $(VENV)/.has-test: $(VENV)/.has-run
-	@sh tools/setup.sh $(VENV) cpu,test
+	@sh tools/setup.sh $(VENV) cpu,test,onnx
 	@touch $@
 
 $(VENV)/.has-bench: $(VENV)/.has-run
