@@ -4,10 +4,10 @@ Fine-tune a classification network of the same features on CamVid, then test it:
 
     python tools/prepare.py camvid --root $ADEMXAPP_DATA/camvid
     python issegm/voc.py --phase train --model camvid_rna-a1-w0.125_cls11_s8 --data-root $ADEMXAPP_DATA/camvid \\
-        --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0020.params --crop-size 240 --batch-images 8 \\
-        --lr-type linear --base-lr 0.01 --to-epoch 35
-    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0035.params \\
-        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 480 --test-flipping
+        --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0040.params --crop-size 240 --origin-size 600 \\
+        --batch-images 8 --lr-type linear --base-lr 0.01 --to-epoch 55
+    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0055.params \\
+        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 600
 
 The released Model A1 on PASCAL VOC:
 

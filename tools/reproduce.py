@@ -11,7 +11,8 @@ A recipe has title, about, output and stages, each with name, command (what foll
 shows it is done), log (a training's, to resume it), expect (scores that came out here) and paper (the published ones,
 in percent). {data} and {output} stand for the folders. Where a recipe is for several networks, `for` lists one item
 for each, and {key} in a stage stands for the item's value; the item's first value is its name for --only. `needs` tells
-where files come from that no stage makes, and `time` how long the original took.
+where files come from that no stage makes, and `time` how long the original took. `page: comparison` asks for a page
+that puts the tests side by side.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -31,6 +32,7 @@ import sys
 import yaml
 
 from ademxapp.cli import UsageError, existing_file, make_parser
+from tools.comparison_page import comparison_page
 from tools.results_page import results_page
 
 STAGE_FIELDS = {"name", "command", "makes"}
@@ -54,7 +56,8 @@ def main(argv=None):
     recipe = read_recipe(args.recipe, args.only.split(",") if args.only else None)
     output = args.output or recipe["output"]
     if args.do == "page":
-        results_page(args.recipe, recipe, output, args.out)
+        page = comparison_page if recipe.get("page") == "comparison" else results_page
+        page(args.recipe, recipe, output, args.out)
         return 0
     if not args.data:
         raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
