@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 
+from ademxapp.cli import one_line
 from ademxapp.deploy.formats import read_weights
 from ademxapp.deploy.registry import BY_FILE, md5_of
 from ademxapp.symbol import classification_symbol, network, parse_label, segmentation_symbol
@@ -14,20 +15,31 @@ _SHOWN = 4
 def problems(path):
     """What is wrong with a file, as a list of texts; none: it has all that its label's network needs, and no more.
 
-    ValueError for a file that cannot be read as weights, or whose name is no label; OSError if there is none.
+    OSError if it cannot be read.
     """
     released = BY_FILE.get(os.path.basename(path))
-    found = []
-    if released:
-        md5 = md5_of(path)
-        if md5 != released.md5:
-            found.append(f"its MD5 is {md5}, the released file's {released.md5}")
-    weights = read_weights(path)
+    md5 = md5_of(path)
+    found = [f"its MD5 is {md5}, the released file's {released.md5}"] if released and md5 != released.md5 else []
+    try:
+        weights = read_weights(path)
+        return found + shortened(list(wrong_parameters(path, weights)))
+    except (ValueError, ImportError) as error:
+        return found + [one_line(error).replace(f"{path} ", "", 1)]
+
+
+def wrong_parameters(path, weights):
+    """A text for every parameter that is not as in the network of a file's label, or not finite."""
     parameters = by_kind(weights)
-    wrong = [f"{name} {problem}" for name, problem in differences(parameters, network_shapes(path, parameters))]
-    wrong += [f"{key.partition(':')[2]} has numbers that are not finite" for key, array in weights.items()
-              if array.dtype.kind == "f" and not np.isfinite(array).all()]
-    return found + wrong[:_SHOWN] + ([f"{len(wrong) - _SHOWN} more differences"] if len(wrong) > _SHOWN else [])
+    for name, problem in differences(parameters, network_shapes(path, parameters)):
+        yield f"{name} {problem}"
+    for name, array in parameters.all.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            yield f"{name} has numbers that are not finite"
+
+
+def shortened(texts):
+    """The first texts, and how many more there are."""
+    return texts[:_SHOWN] + ([f"{len(texts) - _SHOWN} more differences"] if len(texts) > _SHOWN else [])
 
 
 def by_kind(weights):

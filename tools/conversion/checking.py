@@ -58,7 +58,7 @@ def told(path):
     """What is wrong with a file, as texts."""
     try:
         return problems(path)
-    except (ValueError, OSError, ImportError) as error:
+    except OSError as error:
         return [one_line(error).replace(f"{path}: ", "", 1)]
 
 
