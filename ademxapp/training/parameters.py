@@ -56,17 +56,21 @@ def parameter_shapes(symbol, **inputs):
 
 def load_parameters(path):
     """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
-    stored = read_params(path)  # not by MXNet, which a damaged file can end, or have allocate without bounds
     parts = {"arg": {}, "aux": {}}
-    for key in list(stored):
+    for key, array in load_arrays(path).items():
         kind, _, name = key.partition(":")
         if kind not in parts:
             raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
-        array = stored.pop(key)
-        parts[kind][name] = mx.nd.array(array, dtype=array.dtype)
+        parts[kind][name] = array
     if not parts["arg"]:
         raise ValueError(f"{path} names no parameter")
     return Parameters(parts["arg"], parts["aux"])
+
+
+def load_arrays(path):
+    """Read {name: NDArray} in MXNet's format. OSError if there is no file, ValueError if it is not whole."""
+    stored = read_params(path)  # not by MXNet, which a damaged file can end, or have allocate without bounds
+    return {name: mx.nd.array(stored[name], dtype=stored.pop(name).dtype) for name in list(stored)}
 
 
 def save_parameters(path, parameters):

@@ -12,9 +12,8 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 
-from ademxapp.backend import mx
 from ademxapp.files import write_json
-from ademxapp.training.parameters import Parameters, load_parameters, save_arrays, save_parameters
+from ademxapp.training.parameters import Parameters, load_arrays, load_parameters, save_arrays, save_parameters
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
 _PART = ".part-"
@@ -74,10 +73,10 @@ def load_snapshot(folder):
             with open(os.path.join(path, "state.json"), encoding="utf-8") as source:
                 state = json.load(source)
             parameters = load_parameters(os.path.join(path, "parameters.params"))
-            states = _load_arrays(os.path.join(path, "optimizer.params"))
+            states = load_arrays(os.path.join(path, "optimizer.params"))
             devices = os.path.join(path, "devices.params")
-            statistics = _load_arrays(devices) if os.path.exists(devices) else {}
-        except (OSError, ValueError, mx.base.MXNetError):
+            statistics = load_arrays(devices) if os.path.exists(devices) else {}
+        except (OSError, ValueError):
             continue
         return Snapshot(parameters, states, state, statistics)
     raise ValueError(f"there is no whole snapshot in {folder}: start without --resume")
@@ -94,11 +93,6 @@ def only_run(folder):
             raise ValueError(f"another process is training into {folder}: wait for its end, or give this run another "
                              "--output or another tag in --model") from None
         yield
-
-
-def _load_arrays(path):
-    arrays = mx.nd.load(path)
-    return arrays if isinstance(arrays, dict) else {}
 
 
 def _sync(folder):
