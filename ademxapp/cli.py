@@ -39,17 +39,19 @@ def make_parser(description):
     return Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
-def run(module_name):
+def run(module_name, needs_mxnet=True):
     """Import a program's module, call its `main()` and end the process.
 
     A user's error ends with one line on stderr: exit status 2 for wrong use, 1 for failure. `--debug` shows where.
+    Without `needs_mxnet` the program starts in a Python, or with a NumPy, that MXNet cannot use.
     """
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
     try:
         signal.signal(signal.SIGTERM, _terminated)
-        backend.prepare()  # before anything else stumbles over the wrong NumPy
+        if needs_mxnet:
+            backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")

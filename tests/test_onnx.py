@@ -266,8 +266,12 @@ def site(tmp_path_factory):
 
 
 def predict_without_mxnet(site, photographs, *arguments):
-    done = subprocess.run([sys.executable, "-S", str(ROOT / "tools" / "predict.py"), str(photographs), *arguments],
-                          capture_output=True, text=True, timeout=250, env={**os.environ, "PYTHONPATH": str(site)})
+    """What predict.py prints in a Python without MXNet, and with a NumPy that MXNet could not use."""
+    code = ("import runpy, sys, numpy; numpy.__version__ = '2.1.0'; "
+            "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')")
+    done = subprocess.run([sys.executable, "-S", "-c", code, str(ROOT / "tools" / "predict.py"), str(photographs),
+                           *arguments], capture_output=True, text=True, timeout=250,
+                          env={**os.environ, "PYTHONPATH": str(site)})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

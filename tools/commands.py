@@ -11,4 +11,5 @@ PROGRAMS = {"classify": "iclass.ilsvrc", "segment": "issegm.voc",
 
 def main():
     """Run the program that the command is called after, and end the process."""
-    run(PROGRAMS[os.path.basename(sys.argv[0]).partition("-")[2]])
+    name = os.path.basename(sys.argv[0]).partition("-")[2]
+    run(PROGRAMS[name], needs_mxnet=name != "predict")
