@@ -20,6 +20,7 @@ from ademxapp.data.images import write_png
 from ademxapp.data.palettes import voc_palette
 from ademxapp.training.parameters import load_parameters
 from ademxapp.training.snapshots import load_snapshot, only_run
+from iclass import ilsvrc
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .+")
 CLS, SEG = "tiny_rna-b1-w0.02_cls2", "demo_rna-b1-w0.02_cls6_s8"
