@@ -1,10 +1,9 @@
 """A page that compares the tests of a recipe: one table of all of them. Every number is of a file that a run wrote."""
-import json
 import os
-import shutil
 
 from ademxapp.files import write_text
 from issegm.datasets import dataset_record
+from tools.results_page import read_copied
 
 
 def comparison_page(recipe_path, recipe, output, out):
@@ -28,14 +27,6 @@ def comparison_page(recipe_path, recipe, output, out):
         if path.endswith("search.json"):
             parts.append("\n".join(search_table(read_copied(path, folder))))
     write_text(out, "\n\n".join(part for part in parts if part) + "\n")
-
-
-def read_copied(path, folder):
-    """A JSON file's contents; a copy of it goes into `folder`, named after its own."""
-    with open(path, encoding="utf-8") as source:
-        contents = json.load(source)
-    shutil.copy(path, os.path.join(folder, f"{os.path.basename(os.path.dirname(path))}.json"))
-    return contents
 
 
 def comparison_table(tests):

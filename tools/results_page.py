@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 
 from ademxapp.evaluation.confusion import most_frequent_class_scores
-from ademxapp.files import write_text
+from ademxapp.files import write_json, write_text
 from ademxapp.training.progress import clock, read_reports
 from ademxapp.training.snapshots import load_snapshot
 from issegm.datasets import dataset_record
@@ -68,9 +68,7 @@ def training_seconds(path):
 
 def test_part(path, folder):
     """What a test's `result.json` says; a copy of it goes into `folder`."""
-    with open(path, encoding="utf-8") as source:
-        result = json.load(source)
-    shutil.copy(path, os.path.join(folder, f"{os.path.basename(os.path.dirname(path))}.json"))
+    result = read_copied(path, folder)
     speed = f"{result['images']} images, {result['images_per_second']:.1f} a second."
     if "top1_error" in result:
         return [f"**Top-1 accuracy {100 - result['top1_error']:.2f} %**, top-5 {100 - result['top5_error']:.2f} %. "
@@ -84,6 +82,17 @@ def test_part(path, folder):
             f"{result['mean_acc']:.2f} %. Predicting the most frequent class everywhere: mean IoU {iou:.2f} %, pixel "
             f"accuracy {acc:.2f} %. {speed}",
             "\n".join(["| class | IoU | accuracy |", "|---|---:|---:|"] + rows)]
+
+
+def read_copied(path, folder):
+    """A result's contents; a copy goes into `folder`, named after its own, without the places of this machine."""
+    with open(path, encoding="utf-8") as source:
+        result = json.load(source)
+    arguments = {name: f"…/{os.path.basename(value)}" if isinstance(value, str) and os.path.isabs(value) else value
+                 for name, value in result.get("arguments", {}).items()}
+    write_json(os.path.join(folder, f"{os.path.basename(os.path.dirname(path))}.json"),
+               {**result, **({"arguments": arguments} if arguments else {})})
+    return result
 
 
 def _number(value):

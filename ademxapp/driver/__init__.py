@@ -9,9 +9,9 @@ from ademxapp.driver.arguments import (
     run_label,
     what_matters,
 )
+from ademxapp.driver.environment import Stopwatch, devices, join, open_log, versions
 from ademxapp.driver.results import discard_result, exact_parameters, read_result, test_folder, write_result
 from ademxapp.driver.samples import find_samples, validation_arguments
-from ademxapp.driver.session import Stopwatch, devices, join, open_log, versions
 from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
 
 __all__ = ["CLASSIFICATION", "SEGMENTATION", "Stopwatch", "add_data_arguments", "add_device_arguments",

@@ -4,7 +4,7 @@ import os
 
 from ademxapp.cli import UsageError
 from ademxapp.driver.arguments import PLACES, what_matters
-from ademxapp.driver.session import versions
+from ademxapp.driver.environment import versions
 from ademxapp.files import write_json
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 
