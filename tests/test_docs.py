@@ -25,6 +25,16 @@ def test_first_run_figures():
         assert figure.split()[-2] in page
 
 
+def test_testing_figure():
+    path, = (RESULTS / "testing").glob("*_crf.json")
+    assert f"mean IoU {json.loads(path.read_text())['mean_iou']:.2f} %" in (ROOT / "README.md").read_text()
+
+
+def test_no_page_has_the_place_of_a_machine():
+    for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.json"), *ROOT.glob("recipes/*")]:
+        assert not re.search(r'[" (=]/(work|home|root|tmp|usr|mnt)/', path.read_text()), path
+
+
 def test_memory_figure():
     rows = json.loads((RESULTS / "table2-memory.json").read_text())
     ratios = [row["ratio"] for row in (rows["rows"] if isinstance(rows, dict) else rows)]
