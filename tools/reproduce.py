@@ -25,17 +25,20 @@ import glob
 import json
 import os
 import re
+import reprlib
 import shlex
 import subprocess
 import sys
-
-import yaml
+from importlib import import_module
 
 from ademxapp.cli import UsageError, existing_file, make_parser
-from tools.comparison_page import comparison_page
-from tools.results_page import results_page
+from ademxapp.yaml_files import read_yaml
 
 STAGE_FIELDS = {"name", "command", "makes"}
+RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "page": str, "for": list,
+                "needs": dict}
+STAGE_TYPES = {"name": str, "command": str, "makes": str, "log": str, "expect": dict, "paper": dict,
+               "minutes": (int, float), "picture": str}
 
 
 def main(argv=None):
@@ -56,8 +59,8 @@ def main(argv=None):
     recipe = read_recipe(args.recipe, args.only.split(",") if args.only else None)
     output = args.output or recipe["output"]
     if args.do == "page":
-        page = comparison_page if recipe.get("page") == "comparison" else results_page
-        page(args.recipe, recipe, output, args.out)
+        name = "comparison_page" if recipe.get("page") == "comparison" else "results_page"
+        getattr(import_module(f"tools.{name}"), name)(args.recipe, recipe, output, args.out)  # MXNet only where needed
         return 0
     if not args.data:
         raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
@@ -69,28 +72,62 @@ def read_recipe(path, only=None):
 
     ValueError if it is none, UsageError if it has no such item.
     """
-    with open(path, encoding="utf-8") as source:
-        try:
-            recipe = yaml.safe_load(source)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML file: {error}") from None
+    recipe = read_yaml(path)
     stages = recipe.get("stages") if isinstance(recipe, dict) else None
     if not isinstance(stages, list) or not all(isinstance(stage, dict) and STAGE_FIELDS <= set(stage)
                                                for stage in stages) or not {"title", "output"} <= set(recipe):
         raise ValueError(f"{path} is no recipe: wanted title, output, and stages with "
                          f"{', '.join(sorted(STAGE_FIELDS))}")
+    require_types(recipe, RECIPE_TYPES, path)
+    if not all(isinstance(item, dict) and item for item in recipe.get("for", [])):
+        raise ValueError(f"{path}: for: wanted a list of mappings")
     items = {str(next(iter(item.values()))): item for item in recipe.get("for", [])}
     unknown = [name for name in only or () if name not in items]
     if unknown:
         raise UsageError(f"--only {unknown[0]}: {path} has {', '.join(items) or 'no items to choose from'}")
     chosen = [items[name] for name in only] if only else list(items.values()) or [{}]
-    stages = [fill(stage, item) for item in chosen for stage in stages]
+    try:
+        stages = [fill(stage, item) for item in chosen for stage in stages]
+        needs = {name: how for item in chosen for name, how in fill(recipe.get("needs", {}), item).items()}
+    except TypeError as error:  # a list for {key} in a key
+        raise ValueError(f"{path}: {error}") from None
     strange = set(re.findall(r"\{\w+\}", json.dumps(stages))) - {"{data}", "{output}"}
     if strange:
-        raise ValueError(f"{path}: {min(strange)} stands for nothing: wanted {{data}}, {{output}}, or a key of `for`")
-    needs = {path: how for item in chosen for path, how in fill(recipe.get("needs", {}), item).items()}
+        raise ValueError(f"{path}: {min(strange)[:40]} stands for nothing: wanted {{data}}, {{output}}, or a key of "
+                         "`for`")
+    for stage in stages:
+        require_usable(stage, f"{path}: {reprlib.repr(stage['name'])}")
+    for name, how in needs.items():
+        require_types({"needs": name, name: how}, {"needs": str, name: str}, path)
+        require_places([name], f"{path}: needs")
     return {**recipe, "stages": [stage for place, stage in enumerate(stages) if stage not in stages[:place]],
             "needs": needs}
+
+
+def require_types(found, types, where):
+    """ValueError unless what a mapping has of the keys of `types` ({key: type or types}) is of their types."""
+    for key, kind in types.items():
+        if key in found and not isinstance(found[key], kind):
+            wanted = {str: "a text", list: "a list", dict: "a mapping"}.get(kind, "a number")
+            raise ValueError(f"{where}: {key}: wanted {wanted}, got {reprlib.repr(found[key])}")
+
+
+def require_usable(stage, where):
+    """ValueError unless a stage's fields are what they should be, and its command and paths can be written out."""
+    require_types(stage, STAGE_TYPES, where)
+    require_types(stage.get("expect", {}), dict.fromkeys(stage.get("expect", {}), (int, float)), f"{where}: expect")
+    try:
+        command = shlex.split(stage["command"])
+    except ValueError as error:
+        raise ValueError(f"{where}: command: {error}") from None
+    require_places([*command, stage["makes"], stage.get("log", "")], where)
+
+
+def require_places(texts, where):
+    """ValueError if `texts` have other braces than those of {data} and {output}."""
+    for text in texts:
+        if set("{}") & set(text.replace("{data}", "").replace("{output}", "")):
+            raise ValueError(f"{where}: {reprlib.repr(text)} has braces that are not those of {{data}} or {{output}}")
 
 
 def fill(value, item):

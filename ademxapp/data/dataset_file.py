@@ -1,8 +1,9 @@
 """Datasets described in a file: YAML with the fields of a record."""
 import dataclasses
+import reprlib
 import typing
 
-import yaml
+from ademxapp.yaml_files import read_yaml
 
 
 def read_dataset_file(path, kind, name):
@@ -24,10 +25,10 @@ def read_dataset_file(path, kind, name):
     fields = {field.name: field for field in dataclasses.fields(kind) if field.metadata.get("in_file", True)}
     unknown = [key for key in values if key not in fields]
     if unknown:
-        raise ValueError(f"{path}: {unknown[0]!r} is no field of a dataset; known are {', '.join(fields)}")
+        raise ValueError(f"{path}: {reprlib.repr(unknown[0])} is no field of a dataset; known are {', '.join(fields)}")
     found = {key: _as(hints[key], value, f"{path}: {key}") for key, value in values.items()}
     if found.setdefault("name", name) != name:
-        raise ValueError(f"{path}: name: {found['name']!r}, but the label or --dataset says {name!r}")
+        raise ValueError(f"{path}: name: {reprlib.repr(found['name'])}, but the label or --dataset says {name!r}")
     missing = [key for key, field in fields.items() if key not in found and _is_required(field)]
     if missing:
         raise ValueError(f"{path}: there is no {missing[0]}")
@@ -38,11 +39,7 @@ def read_dataset_file(path, kind, name):
 
 
 def _read_mapping(path):
-    try:
-        with open(path, encoding="utf-8") as source:
-            values = yaml.safe_load(source)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} describes no dataset: wanted lines `field: value`")
     return values
@@ -66,7 +63,7 @@ def _as(hint, value, where):
         return {_as(parts[0], key, where): _as(parts[1], item, f"{where}: {key}") for key, item in value.items()}
     if origin is None and type(value) is hint:
         return value
-    raise ValueError(f"{where}: wanted {_words(hint)}, got {value!r}")
+    raise ValueError(f"{where}: wanted {_words(hint)}, got {reprlib.repr(value)}")
 
 
 def _words(hint, many=False):

@@ -1,7 +1,7 @@
 """Decoding and writing of images and label maps."""
 import io
 import os
-import struct
+import warnings
 
 import cv2
 import numpy as np
@@ -9,14 +9,16 @@ from PIL import Image, UnidentifiedImageError
 
 from ademxapp.files import replacing
 
-_DECODING_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, struct.error, EOFError,
-                    Image.DecompressionBombError, ValueError)
+_DECODING_ERRORS = Exception  # damaged files make Pillow's decoders raise all kinds, TypeError and KeyError too
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # of whole files of the formats that OpenCV decodes faster
 _UNKNOWN = {"transparency", "default_image", "icc_profile"}  # in PNGs; on profiles it remarks on stderr
 _CV_FLAGS = {reduce: flag | cv2.IMREAD_IGNORE_ORIENTATION for reduce, flag in (
     (1, cv2.IMREAD_COLOR), (2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4),
     (8, cv2.IMREAD_REDUCED_COLOR_8))}
+_PIXELS = 2 ** 24  # an image that says it has more must have a byte for so many of them, as whole files have:
+_OF_A_BYTE, _OF_A_BYTE_OF_JPEG = 10_000, 600
 _PNG_BITS = 24  # the byte of a PNG file that has the bits per channel
+warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
 
 
 def read_bytes(path):
@@ -63,13 +65,19 @@ class ImageFile:
             If the bytes are no whole image; the message has the name.
         """
         if self._fast:
-            pixels = cv2.imdecode(np.frombuffer(self._data, np.uint8), _CV_FLAGS[reduce])
+            try:
+                pixels = cv2.imdecode(np.frombuffer(self._data, np.uint8), _CV_FLAGS[reduce])
+            except cv2.error as error:  # short of memory, for instance
+                raise ValueError(f"{self._name} cannot be decoded: {error.err}") from None
             if pixels is not None:  # else Pillow tells what is wrong
                 return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
         image = _loaded(self._image, self._name)
-        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
-            image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
-        return np.array(image.convert("RGB"))
+        try:
+            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+                image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        except _DECODING_ERRORS as error:
+            raise ValueError(f"{self._name} cannot be decoded: {_reason(error)}") from None
 
     def part(self, box, reduce=1):
         """The pixels in `box` (left, top, right, bottom), of the image as `rgb` gives it: a PIL image, RGB.
@@ -124,23 +132,32 @@ def _suits_opencv(data, image):
 
 def _open(data, name):
     try:
-        return Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
     except _DECODING_ERRORS as error:
         raise ValueError(f"{name} cannot be decoded: {_reason(error, data)}") from None
+    pixels = image.width * image.height
+    if pixels > max(_PIXELS, len(data) * (_OF_A_BYTE_OF_JPEG if image.format == "JPEG" else _OF_A_BYTE)):
+        raise ValueError(f"{name} cannot be decoded: {len(data)} bytes hold no {image.width}x{image.height} pixels, as "
+                         "it says of itself")
+    return image
 
 
 def _loaded(image, name):
     try:
         image.load()
     except _DECODING_ERRORS as error:
-        raise ValueError(f"{name} cannot be decoded: {error}") from None
+        raise ValueError(f"{name} cannot be decoded: {_reason(error)}") from None
     return image
 
 
-def _reason(error, data):
-    if not data:
+def _reason(error, data=None):
+    if data == b"":
         return "the file is empty"
-    return "no known image format" if isinstance(error, UnidentifiedImageError) else error
+    if isinstance(error, MemoryError):
+        return "there is too little memory"
+    if isinstance(error, UnidentifiedImageError):
+        return "no known image format"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def write_png(path, array, palette=None):

@@ -11,6 +11,7 @@ from ademxapp.data.images import read_bytes
 from ademxapp.files import write_text
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_DIGITS = 7  # of a class: batches hold them as float32, which has all numbers up to 2^24
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ def read_classification_list(path, root, classes=None):
         where = f"{path}:{line}"
         if len(fields) != 3:
             raise ValueError(f"{where}: {len(fields)} fields, wanted index<TAB>class<TAB>image")
-        unknown = classes is None and fields[1] == "-1"
-        if not unknown and (not fields[1].isdecimal() or (classes is not None and int(fields[1]) >= classes)):
-            wanted = "a number" if classes is None else f"among 0 … {classes - 1}"
-            raise ValueError(f"{where}: class {fields[1]!r} is not {wanted}")
+        unknown, number = classes is None and fields[1] == "-1", fields[1].isdecimal() and len(fields[1]) <= _DIGITS
+        if not unknown and (not number or (classes is not None and int(fields[1]) >= classes)):
+            wanted = f"a number of at most {_DIGITS} digits" if classes is None else f"among 0 … {classes - 1}"
+            raise ValueError(f"{where}: class {fields[1][:40]!r} is not {wanted}")
         samples.append(Sample(root, _inside(fields[2], where), int(fields[1]), line=line))
     return samples
 

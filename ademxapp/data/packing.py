@@ -20,6 +20,7 @@ from ademxapp.data.records import RecordFile, index_text, read_contents
 from ademxapp.data.resize import resize, scaled_size
 from ademxapp.files import write_text
 
+LONGEST_SIDE = 65_500  # of a JPEG
 QUALITY = 95  # of images that are resized, where none is given: as MXNet's im2rec
 
 
@@ -41,6 +42,9 @@ class Encoding:
         size = image.shape[:2] if self.shorter_side is None else \
             scaled_size(image.shape[:2], self.shorter_side, longer=False)
         if size != image.shape[:2] or self.quality is not None:
+            if max(size) > LONGEST_SIDE:
+                raise ValueError(f"{sample.image_path} has {image.shape[1]}x{image.shape[0]} pixels, and would have "
+                                 f"{size[1]}x{size[0]}: a JPEG has sides of at most {LONGEST_SIDE}")
             image_file = _file(resize(Image.fromarray(image), size), format="JPEG", quality=self.quality or QUALITY)
         if label is not None and size != label.shape:
             wide = label.dtype != np.uint8

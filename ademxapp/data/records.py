@@ -71,7 +71,7 @@ class RecordFile:
 
     def bytes(self, place, count, start=None):
         """`count` bytes from `place` on."""
-        data = os.pread(self._handle, count, place) if 0 <= place < self.size else b""
+        data = os.pread(self._handle, count, place) if 0 <= place <= self.size - count else b""
         if len(data) < count:
             raise ValueError(f"{self.path} ends at byte {self.size}, within the record at byte "
                              f"{place if start is None else start}: it was cut short; pack the list again")
@@ -127,10 +127,14 @@ def read_contents(file):
         rows = [(int(place), tuple(fields)) for place, *fields in (line.split("\t") for line in lines)]
         if about["format"] != FORMAT or end != file.size:
             return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if about["version"] != VERSION:
-        raise ValueError(f"{file.path} has version {about['version']} of its format, this program reads {VERSION}")
+    if about.get("version") != VERSION:
+        raise ValueError(f"{file.path} has version {about.get('version')!r} of its format, this program reads "
+                         f"{VERSION}")
+    widths = {"classification": (2,), "segmentation": (1, 2)}.get(str(about.get("task")), ())
+    if any(len(fields) not in widths for _, fields in rows) or not widths:
+        raise ValueError(f"{file.path}: its contents are damaged; pack the list again")
     return about, rows
 
 
@@ -166,8 +170,11 @@ def read_records(prefix, classes=None):
 
 def _samples(file, rows, task):
     if task == "classification":
-        return [RecordSample(file.path, image, int(class_id), file=file, place=place, number=number)
-                for number, (place, (class_id, image)) in enumerate(rows)]
+        try:
+            return [RecordSample(file.path, image, int(class_id), file=file, place=place, number=number)
+                    for number, (place, (class_id, image)) in enumerate(rows)]
+        except ValueError as error:
+            raise ValueError(f"{file.path}: its contents are damaged: {error}; pack the list again") from None
     return [RecordSample(file.path, names[0], label_image=names[1] if len(names) == 2 else None, file=file,
                          place=place, number=number) for number, (place, names) in enumerate(rows)]
 

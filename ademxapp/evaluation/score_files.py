@@ -4,7 +4,11 @@ Attributes of it: `scale` (the longer side of the image as the network saw it, i
 average with the mirrored image), `steps` (shifts per direction), `pred_stride` (scaled pixels from one cell to the
 next), `input_size` and `image_size` ((h, w) in pixels: of the network's input, whose cells the grid has, and of the
 image), `weights` (the network's file) and, where the input went through the network in windows, `window` (their side).
+
+The files are of HDF5's version 1.8, whose headers have checksums: libhdf5 can go on for ever with a damaged one.
 """
+import reprlib
+
 import h5py
 import numpy as np
 
@@ -14,12 +18,15 @@ from ademxapp.files import replacing
 
 DATASET = "scores"
 ATTRIBUTES = ("scale", "flip", "steps", "pred_stride", "input_size", "image_size", "weights")
+_NUMBERS, _SIZES = ("scale", "steps", "pred_stride"), ("input_size", "image_size")
+_VERSION, _START = ("v108", "v108"), b"\x89HDF\r\n\x1a\n\x02"
+_LARGEST = 2 ** 20  # pixels of a side
 
 
 def write_scores(path, score_map, scale, settings, weights):
     """Write the `ScoreMap` of an image at a scale, made with `settings` (DenseSettings), whole or not at all."""
     cells = score_map.scores.shape[1:]
-    with replacing(path) as temporary, h5py.File(temporary, "w") as out:
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=_VERSION) as out:
         stored = out.create_dataset(DATASET, data=score_map.scores.astype(np.float16))
         stored.attrs.update({
             "scale": scale, "flip": settings.flipping, "steps": settings.steps, "pred_stride": score_map.cell,
@@ -45,22 +52,50 @@ def read_scores(path, size=None, classes=None):
     ValueError
         If it is not whole, is no score file, or does not agree with itself, the image or the number of classes.
     """
-    with open(path, "rb"):
-        pass
+    with open(path, "rb") as source:
+        start = source.read(len(_START))
+    if start != _START:
+        raise ValueError(f"{path} is no whole score file: it is no HDF5 file with checksums; predict it again")
     try:
         with h5py.File(path, "r") as source:
-            stored = source[DATASET]
-            scores, attributes = stored[()], {name: _plain(stored.attrs[name]) for name in stored.attrs}
-    except (OSError, KeyError, RuntimeError) as error:
+            scores, attributes = _read(source)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ValueError(f"{path} is no whole score file: {' '.join(str(error).split())}; predict it again") from None
     missing = [name for name in ATTRIBUTES if name not in attributes]
     if missing or scores.ndim != 3:
         raise ValueError(f"{path} is no score file of this program: " + (
             f"it has no attribute {', '.join(missing)}" if missing else f"its scores have the shape {scores.shape}"))
+    wrong = [name for name in ATTRIBUTES if not _is_usable(name, attributes[name])]
+    if wrong:
+        raise ValueError(f"{path} is no score file of this program: its attribute {wrong[0]} is "
+                         f"{reprlib.repr(attributes[wrong[0]])}")
     _require_fit(path, scores.shape, attributes, size, classes)
     size = tuple(attributes["image_size"])
     scaled = scaled_size(size, attributes["scale"], longer=True)
     return ScoreMap(scores.astype(np.float32), attributes["pred_stride"], scaled, size), attributes
+
+
+def _read(source):
+    """Scores and attributes of an open file; nothing larger than the file is made room for."""
+    stored, size = source[DATASET], source.id.get_filesize()
+    if not isinstance(stored, h5py.Dataset) or stored.dtype.kind != "f":
+        raise ValueError("its scores are no array of floats")
+    if stored.nbytes > size:
+        raise ValueError(f"its scores would be {stored.nbytes} bytes, the file has {size}")
+    names = [name for name in (*ATTRIBUTES, "window") if name in stored.attrs]
+    large = [name for name in names if stored.attrs.get_id(name).get_storage_size() > size]
+    if large:
+        raise ValueError(f"its attribute {large[0]} is larger than the file")
+    return stored[()], {name: _plain(stored.attrs[name]) for name in names}
+
+
+def _is_usable(name, value):
+    if name in _NUMBERS:
+        return isinstance(value, (int, float)) and 0 < value <= _LARGEST
+    if name in _SIZES:
+        return isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) and 0 < side <= _LARGEST
+                                                                   for side in value)
+    return isinstance(value, str if name == "weights" else (bool, int))
 
 
 def _require_fit(path, shape, attributes, size, classes):
