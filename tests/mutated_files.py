@@ -29,7 +29,8 @@ from ademxapp.data.records import HEADER, frame, read_records  # noqa: E402
 
 TOKENS = (b"!!", b"!!bool x", b"!!int x", b"!!timestamp x", b"!!binary x", b"!!set {a}", b"!!python/name:os.system",
           b"2001-99-99", b"2001-01-01", b"[" * 2000, b"{" * 2000, b"- " * 2000, b"&a [*a, *a]", b"*a", b"<<: *a",
-          b"9" * 5000, b"0x_", b"0b_", b"1:2:3", b".inf", b".nan", b"~", b"{}", b"[]", b"? ", b": ", b"\n", b"\t", b"#",
+          b"9" * 5000, b"9" * 400, b"0x_", b"0b_", b"1:2:3", b".inf", b".nan", b"~", b"{}", b"[]",
+          b"? ", b": ", b"\n", b"\t", b"#",
           b"'", b'"', b"\\", b"{x}", b"{0}", b"{", b"}", b"%n", b"-1", b"1e999", b"\0", b"\xff", b"\xc2\x85",
           b"../..", b"/", "٣".encode(), "²".encode(), b"\xe2\x80\xa8")
 

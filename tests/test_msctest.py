@@ -377,7 +377,7 @@ def no_attributes(path):
 
 
 def no_scores(path):
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=("v108", "v108")) as file:
         file["other"] = [1]
 
 

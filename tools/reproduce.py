@@ -34,6 +34,7 @@ from importlib import import_module
 from ademxapp.cli import UsageError, existing_file, make_parser
 from ademxapp.yaml_files import read_yaml
 
+LARGEST = 10 ** 9
 STAGE_FIELDS = {"name", "command", "makes"}
 RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "page": str, "for": list,
                 "needs": dict}
@@ -115,7 +116,10 @@ def require_types(found, types, where):
 def require_usable(stage, where):
     """ValueError unless a stage's fields are what they should be, and its command and paths can be written out."""
     require_types(stage, STAGE_TYPES, where)
-    require_types(stage.get("expect", {}), dict.fromkeys(stage.get("expect", {}), (int, float)), f"{where}: expect")
+    expected = stage.get("expect", {})
+    require_types(expected, dict.fromkeys(expected, (int, float)), f"{where}: expect")
+    if any(abs(value) > LARGEST for value in expected.values()):
+        raise ValueError(f"{where}: expect: wanted scores of at most {LARGEST}")
     try:
         command = shlex.split(stage["command"])
     except ValueError as error:

@@ -8,6 +8,7 @@ A file of MXNet's `im2rec` is read as well: its records have the same header, an
 """
 import json
 import os
+import reprlib
 import struct
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ HEADER = struct.Struct("<IfQQ")  # flag, class, number, bytes of the image (im2r
 MAGIC_WORD = np.dtype("<u4")
 _FRAME = struct.Struct("<4sI")  # magic; kind of part in 3 bits, its length in 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+_DIGITS = 20  # of a number in an index that are read: more are no place
 _PLACE = 16  # hexadecimal digits of the contents' place
 
 
@@ -203,7 +205,7 @@ def _read_index(path):
     """(key, place) of every line of an index."""
     try:
         with open(path, encoding="ascii") as lines:
-            return [(int(key), int(place)) for key, place in (line.split("\t") for line in lines)]
+            return [(int(key[:_DIGITS]), int(place[:_DIGITS])) for key, place in (line.split("\t") for line in lines)]
     except ValueError:
         raise ValueError(f"{path} is no index of a record file: wanted a number, a tab and a number on every line") \
             from None
@@ -216,5 +218,5 @@ def _require_fit(path, found, wanted):
                          "again")
     for line, (left, right) in enumerate(zip(found, wanted), 1):
         if left != right:
-            raise ValueError(f"{path}:{line} does not fit the .rec: it says {left}, the .rec has {right} (sample, "
-                             "byte); pack the list again")
+            raise ValueError(f"{path}:{line} does not fit the .rec: it says {left}, the .rec has {reprlib.repr(right)} "
+                             "(sample, byte); pack the list again")
