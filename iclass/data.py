@@ -6,6 +6,8 @@ from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile
 from ademxapp.data.resize import resize, resize_part, scaled_size
 
+MOST_PIXELS = 64_000_000  # of an image as scaled for a test: narrow ones grow by much
+
 
 class TrainImages:
     """A random-access dataset of augmented crops and class ids (paper section 4; Gross and Wilber's settings).
@@ -78,11 +80,20 @@ class TestImages:
         """Crops (views, 3, crop, crop) float32 and the class id, float32; nothing is random."""
         sample = self.samples[index]
         image = Image.fromarray(_open(sample).rgb())
-        size = scaled_size((image.height, image.width), self.scale, longer=False)
+        size = testing_size((image.height, image.width), self.scale, sample.image_path)
         image = resize(image, size, interpolation=self.interpolation)
         views = [transforms.apply_colour_map(np.asarray(image.crop(box)), *self.colours)
                  for box in self._boxes(size, self.crop)]
         return np.stack(views), np.float32(sample.class_id)
+
+
+def testing_size(size, scale, name):
+    """(h, w) of an image of `size` with its shorter side at `scale`; ValueError that has `name` if that is too much."""
+    height, width = scaled_size(size, scale, longer=False)
+    if height * width > MOST_PIXELS:
+        raise ValueError(f"{name} has {size[1]}x{size[0]} pixels, and would have {width}x{height} with its shorter "
+                         f"side at {scale}: cut it first")
+    return height, width
 
 
 def _centre(size, crop):

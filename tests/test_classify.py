@@ -16,6 +16,7 @@ from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.training.parameters import parameter_shapes, save_parameters, start_afresh
 from iclass import ilsvrc
+from iclass.data import testing_size as size_for_test
 from iclass.datasets import SYNSETS
 from iclass.devkit import kit_numbers
 from iclass.testing import Views, load_network, probabilities
@@ -201,3 +202,9 @@ def test_results_of_earlier_versions_are_not_of_other_arguments(world):
     driver.run_label(args)
     args.batch_images = 10
     assert driver.test_folder(args) == str(out)
+
+
+def test_an_image_that_would_grow_too_much_is_named():
+    assert size_for_test((1, 1000), 200, "x.png") == (200, 200000)
+    with pytest.raises(ValueError, match=r"x.png has 65000x1 pixels, and would have 16640000x256 .*cut it first"):
+        size_for_test((1, 65000), 256, "x.png")

@@ -29,18 +29,16 @@ from ademxapp.cli import UsageError, add_device_arguments, existing_file, make_p
 from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb, stem, write_png
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
-from ademxapp.data.resize import scaled_size
 from ademxapp.evaluation.classification import best_classes, write_predictions
 from ademxapp.evaluation.dense import label_map
 from ademxapp.evaluation.pictures import captioned_grid, class_colours, labels_over
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.files import replacing
 from ademxapp.logs import start_log
-from iclass.data import TestImages
+from iclass.data import TestImages, testing_size
 
 TOLD = 0.005  # smallest share of the pixels of a class that is printed
 LONGEST_SIDE = 65_000  # of a JPEG, less the overlay's border
-MOST_PIXELS = 64_000_000  # of an image as scaled for a classifier: narrow ones grow by much
 
 
 def main(argv=None):
@@ -135,10 +133,8 @@ def usable(sample, scale, log):
         if not scale and max(size) > LONGEST_SIDE:
             raise ValueError(f"{sample.image_path} has {size[1]}x{size[0]} pixels, wanted sides of at most "
                              f"{LONGEST_SIDE}: cut it first")
-        height, width = scaled_size(size, scale, longer=False) if scale else (1, 1)
-        if height * width > MOST_PIXELS:
-            raise ValueError(f"{sample.image_path} has {size[1]}x{size[0]} pixels, and would have {width}x{height} "
-                             f"with its shorter side at {scale}: cut it first")
+        if scale:
+            testing_size(size, scale, sample.image_path)
     except (ValueError, OSError) as error:
         log.error("left out: %s", one_line(error))
         return False
