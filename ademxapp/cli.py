@@ -8,13 +8,10 @@ import sys
 import traceback
 
 from ademxapp import backend
+from ademxapp.errors import UsageError, mxnet_errors, one_line
 from ademxapp.training.stopping import Stopped
 
 LOG = "ademxapp"  # the logger of the programs
-
-
-class UsageError(ValueError):
-    """Wrong use of a command: exit status 2."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,7 +58,7 @@ def run(module_name, needs_mxnet=True):
         _tell_log_files(str(stop))
         status = stop.status
     except Exception as error:
-        if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *_mxnet_errors())):
+        if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *mxnet_errors())):
             traceback.print_exc()
         sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")
@@ -82,22 +79,6 @@ def _tell_log_files(message):
     for handler in log.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.emit(log.makeRecord(LOG, logging.ERROR, __file__, 0, message, (), None))
-
-
-def one_line(error):
-    """The message of an exception, without line breaks."""
-    if isinstance(error, OSError) and error.strerror:
-        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-        return ": ".join([" -> ".join(names), error.strerror] if names else [error.strerror])
-    text = str(error)
-    if isinstance(error, _mxnet_errors()):  # with a traceback of C++ before the message
-        text = text.rpartition("MXNetError: ")[2]
-    return " ".join(text.split()) or type(error).__name__
-
-
-def _mxnet_errors():
-    """MXNet's own exception, once it is imported: out of memory, for instance."""
-    return (sys.modules["mxnet"].base.MXNetError,) if "mxnet.base" in sys.modules else ()
 
 
 def add_device_arguments(parser):

@@ -13,7 +13,7 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from ademxapp.cli import UsageError, one_line
+from ademxapp.errors import UsageError, one_line
 from ademxapp.data.images import decode_label, decode_rgb
 from ademxapp.data.parts import Parts, fields, fingerprint
 from ademxapp.data.records import RecordFile, index_text, read_contents

@@ -9,7 +9,7 @@ import json
 import os
 from functools import partial
 
-from ademxapp.cli import UsageError
+from ademxapp.errors import UsageError
 from ademxapp.data.records import HEADER, RecordFile, contents_record, frame, index_text, read_contents
 from ademxapp.files import write_text
 

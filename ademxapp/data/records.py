@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ademxapp.cli import UsageError
+from ademxapp.errors import UsageError
 from ademxapp.data.lists import Sample
 
 FORMAT, VERSION = "ademxapp records", 1

@@ -3,9 +3,9 @@ import os
 
 import numpy as np
 
-from ademxapp.cli import one_line
 from ademxapp.deploy.formats import read_weights
 from ademxapp.deploy.registry import BY_FILE, md5_of
+from ademxapp.errors import one_line
 from ademxapp.symbol import classification_symbol, network, parse_label, segmentation_symbol
 from ademxapp.training.parameters import Parameters, differences, parameter_shapes
 

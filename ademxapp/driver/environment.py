@@ -4,7 +4,7 @@ import resource
 import time
 
 from ademxapp.backend import check_card, mx
-from ademxapp.cli import UsageError
+from ademxapp.errors import UsageError
 from ademxapp.logs import library_versions, start_log
 from ademxapp.training.distributed import Alone, Watchdog, Workers
 

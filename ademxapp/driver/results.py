@@ -2,9 +2,9 @@
 import json
 import os
 
-from ademxapp.cli import UsageError
 from ademxapp.driver.arguments import PLACES, what_matters
 from ademxapp.driver.environment import versions
+from ademxapp.errors import UsageError
 from ademxapp.files import write_json
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 

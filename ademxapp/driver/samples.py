@@ -2,9 +2,9 @@
 import os
 from argparse import Namespace
 
-from ademxapp.cli import UsageError
 from ademxapp.data.lists import scan_tree
 from ademxapp.data.records import read_records
+from ademxapp.errors import UsageError
 
 
 def find_samples(args, label, read_list, tree=False):

@@ -4,10 +4,10 @@ import json
 import os
 from dataclasses import dataclass
 
-from ademxapp.cli import UsageError
 from ademxapp.data.loader import Loader
 from ademxapp.driver.arguments import PLACES, what_matters
 from ademxapp.driver.environment import Stopwatch, devices, versions
+from ademxapp.errors import UsageError
 from ademxapp.symbol import label_stem
 from ademxapp.symbol.heads import TOP
 from ademxapp.training import optimizers, schedules
