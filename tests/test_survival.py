@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ RUNS = {
             "--origin-size 40 --cpus 1 --base-lr 1e-7"),
 }
 SHARED = f"--batch-images 4 --to-epoch {EPOCHS} --lr-type linear --check-start {EPOCHS}"
-SLOW_MOMENTS = 20
+SLOW_MOMENTS = 20  # for each task
+REPORTS = 15  # of a run
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,11 @@ def lines(path):
     return len(path.read_bytes().splitlines()) if path.exists() else 0
 
 
+def reported(path, reports):
+    """Whether a run has so many reports."""
+    return lines(path) >= reports
+
+
 def moments(folder, program, output):
     """{name: condition}: moments at which to kill."""
     run = folder / output / RUNS[program][1]
@@ -118,13 +125,14 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(folder, program, kind, mom
 @pytest.mark.parametrize("program", sorted(RUNS))
 def test_runs_killed_at_random_moments_end_with_the_same_bits(folder, program, kind):
     chance, killed = random.Random(f"{program} {kind}"), 0
-    seconds = 4.0  # to the first batch and through the run, on two cores; longer and the run has ended
-    for number in range(SLOW_MOMENTS // 4):
+    for number in range(SLOW_MOMENTS // 4):  # two kills each, with threads and with processes
         output, more = f"{program}-{kind}-{number}", f"--prefetcher {kind} --snapshot-minutes 0"
         for _ in range(2):  # the second time, the run that goes on is killed
             began = bool(list((folder / output).glob("*_snapshot/0*/state.json")))
             process = start(folder, program, output, more + (" --resume" if began else ""))
-            time.sleep(chance.uniform(0, seconds))
+            reports = chance.choice((0, *range(REPORTS)))  # of this run and those before: the start counts twice
+            wait_for(partial(reported, folder / output / f"{RUNS[program][1]}.jsonl", reports), process)
+            time.sleep(chance.uniform(0, 0.3 if reports else 4))
             process.kill()
             killed += process.wait(60) == -signal.SIGKILL
             if (folder / output / f"{RUNS[program][1]}_ep-{EPOCHS:04d}.params").exists():
