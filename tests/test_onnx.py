@@ -267,7 +267,8 @@ def site(tmp_path_factory):
 
 def predict_without_mxnet(site, photographs, *arguments):
     """What predict.py prints in a Python without MXNet, and with a NumPy that MXNet could not use."""
-    code = ("import runpy, sys, numpy; numpy.__version__ = '2.1.0'; "
+    version = "numpy.__version__" if sys.version_info < (3, 9) else "'2.1.0'"  # there is no NumPy 2 for Python 3.8
+    code = (f"import runpy, sys, numpy; numpy.__version__ = {version}; "
             "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')")
     done = subprocess.run([sys.executable, "-S", "-c", code, str(ROOT / "tools" / "predict.py"), str(photographs),
                            *arguments], capture_output=True, text=True, timeout=250,

@@ -82,7 +82,7 @@ def test_the_kit_a_list_and_folders_say_the_same(ilsvrc_tree):
         assert rows(ilsvrc_tree / "lists" / "ilsvrc-cls" / "val.lst") == by_kit
     for class_id, path in by_kit:
         (ilsvrc_tree / "val" / SYNSETS[class_id]).mkdir()
-        shutil.move(ilsvrc_tree / path, ilsvrc_tree / "val" / SYNSETS[class_id])
+        shutil.move(str(ilsvrc_tree / path), str(ilsvrc_tree / "val" / SYNSETS[class_id]))
     prepared("ilsvrc-cls", ilsvrc_tree)
     assert rows(ilsvrc_tree / "lists" / "ilsvrc-cls" / "val.lst") == [
         (class_id, path.replace("val/", f"val/{SYNSETS[class_id]}/")) for class_id, path in by_kit]
