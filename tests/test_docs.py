@@ -3,6 +3,8 @@ import json
 import re
 from pathlib import Path
 
+import yaml
+
 from ademxapp.inspection.costs import costs, default_setting, read_label
 from ademxapp.inspection.memory import MIB
 
@@ -23,6 +25,25 @@ def test_first_run_figures():
     for figure in figures:
         assert figure in readme
         assert figure.split()[-2] in page
+
+
+def test_the_first_runs_recipe_expects_what_came_out():
+    stages = {stage["makes"].split("/")[-2]: stage["expect"] for stage in yaml.safe_load(
+        (ROOT / "recipes" / "first-run.yaml").read_text())["stages"] if "expect" in stage}
+    assert len(stages) == 2
+    for name, expected in stages.items():
+        found = json.loads((RESULTS / "first-run" / f"{name}.json").read_text())
+        assert expected == {key: round(found[key], 2) for key in expected}
+
+
+def test_the_earlier_first_runs_figures():
+    notes = (RESULTS / "first-run.md").read_text()
+    files = (RESULTS / "first-run" / "earlier").iterdir()
+    found = {path.name.split("_")[0]: json.loads(path.read_text()) for path in files}
+    assert f"had {100 - found['imagenette128']['top1_error']:.2f} % top-1" in notes
+    iou = found["camvid"]["class_iou"]
+    assert iou[2] == 0 and f"{iou[6]:.0f} % of signs" in notes
+    assert f"mean IoU of {found['camvid']['mean_iou']:.2f} % at one scale, with nothing of poles" in notes
 
 
 def test_testing_figure():
@@ -53,7 +74,9 @@ def test_recomputation_figures():
 def test_demo_figures():
     summary = (RESULTS / "demo" / "summary.txt").read_text()
     block = "\n".join("    " + line if line else "" for line in summary.split("\n\npictures")[0].splitlines())
-    assert block in (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    other = re.search(r"mean IoU +([\d.]+) %", (RESULTS / "demo" / "summary-seed1.txt").read_text())[1]
+    assert block in readme and f"mean IoU is {other} %" in readme
 
 
 def test_links_lead_somewhere():

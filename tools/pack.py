@@ -21,7 +21,8 @@ from ademxapp.data import packing
 from ademxapp.data.lists import list_task, read_classification_list, read_segmentation_list
 from ademxapp.data.records import TASKS
 from ademxapp.files import write_text
-from tools.preparing.parallel import Workers, processors
+from ademxapp.machine import processors
+from tools.preparing.parallel import Workers
 
 READERS = dict(zip(TASKS, (read_classification_list, read_segmentation_list)))
 

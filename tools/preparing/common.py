@@ -8,7 +8,7 @@ from ademxapp.cli import UsageError, number, one_line
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample
 from ademxapp.files import write_text
-from tools.preparing.parallel import processors
+from ademxapp.machine import processors
 
 
 @dataclass(frozen=True)

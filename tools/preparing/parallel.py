@@ -15,11 +15,6 @@ CHUNK = 16  # items that a process takes at a time
 WORTH_IT = 256  # items from which on starting the processes takes less time than they save
 
 
-def processors():
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 class Workers:
     """Processes that are started when they are first needed. As a context manager, it ends them."""
 
