@@ -15,6 +15,7 @@ from iclass.datasets import dataset_record as classification_record
 from issegm import published
 from issegm.datasets import dataset_record as segmentation_record
 from tools import reproduce
+from tools.reproducing.recipes import read_recipe
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
@@ -50,7 +51,7 @@ def in_place(text):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_stage_can_run(path, parse, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    recipe = reproduce.read_recipe(str(path))
+    recipe = read_recipe(str(path))
     for needed in recipe["needs"]:
         if needed.endswith(".params"):
             write(in_place(needed))
@@ -102,7 +103,7 @@ def published_scores(args):
     ids=lambda path: path.stem)
 def test_scores_are_those_of_the_papers_tables(path, parse, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tests = [stage for stage in reproduce.read_recipe(str(path))["stages"] if "--phase" in stage["command"]]
+    tests = [stage for stage in read_recipe(str(path))["stages"] if "--phase" in stage["command"]]
     for stage in tests:
         command = [in_place(part) for part in shlex.split(stage["command"])]
         write(command[command.index("--weights") + 1])
@@ -113,7 +114,7 @@ def test_scores_are_those_of_the_papers_tables(path, parse, tmp_path, monkeypatc
 def test_the_recipes_have_all_results_of_the_paper():
     """Every row of its tables that it made itself, and what is said in passing (sections 5 and 6.2)."""
     found = {(path.stem, tuple(stage["paper"].items())) for path in RECIPES
-             for stage in reproduce.read_recipe(str(path))["stages"] if stage.get("paper")}
+             for stage in read_recipe(str(path))["stages"] if stage.get("paper")}
     names = ("pixel_acc", "mean_acc", "mean_iou")
     wanted = {(recipe, tuple(zip(names, row))) for recipe, table in (
         ("voc", published.VOC_VAL), ("cityscapes", published.CITYSCAPES_VAL), ("ade20k", published.ADE20K_VAL))
@@ -150,16 +151,16 @@ def recipe(tmp_path):
 
 
 def test_stages_are_written_out_for_every_item(recipe):
-    found = reproduce.read_recipe(recipe)
+    found = read_recipe(recipe)
     assert [stage["name"] for stage in found["stages"]] == ["lists", "a, test", "b, test"]
     assert found["stages"][1]["paper"] == {"mean_iou": 1.5} and found["stages"][2]["makes"] == "{output}/b"
     assert found["needs"] == {"models/a.params": "buy", "models/b.params": "make"}
-    assert [stage["name"] for stage in reproduce.read_recipe(recipe, ["b"])["stages"]] == ["lists", "b, test"]
+    assert [stage["name"] for stage in read_recipe(recipe, ["b"])["stages"]] == ["lists", "b, test"]
     with pytest.raises(UsageError, match="--only c: .* has a, b"):
-        reproduce.read_recipe(recipe, ["c"])
+        read_recipe(recipe, ["c"])
     Path(recipe).write_text(RECIPE.replace(", paper: {}", ""))
     with pytest.raises(ValueError, match="{paper} stands for nothing"):
-        reproduce.read_recipe(recipe)
+        read_recipe(recipe)
 
 
 def test_what_a_stage_needs_is_named_before_it_runs(recipe, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools import pack, prepare, report, reproduce
+from tools import pack, prepare, report
+from tools.reproducing.recipes import read_recipe
+from tools.reproducing.stages import run_stages
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,7 +58,7 @@ def test_wrong_use_is_one_line(command, status, words):
 def test_dry_run_prints_every_command_of_the_recipe():
     done = run("tools/reproduce.py", "run", "recipes/first-run.yaml", "--data", "/data", "--dry-run")
     assert done.returncode == 0
-    stages = reproduce.read_recipe(ROOT / "recipes" / "first-run.yaml")["stages"]
+    stages = read_recipe(ROOT / "recipes" / "first-run.yaml")["stages"]
     commands = [line for line in done.stdout.splitlines() if line.startswith("  python ")]
     assert len(commands) == len(stages)
     assert all("{" not in command for command in commands)
@@ -67,7 +69,7 @@ def test_stages_that_are_done_are_skipped_and_a_failure_ends_the_run(tmp_path, c
     stages = [{"name": "first", "command": "-c 'raise SystemExit(5)'", "makes": "{output}/made"},
               {"name": "second", "command": "-c 'raise SystemExit(3)'", "makes": "{output}/missing"},
               {"name": "third", "command": "-c 'raise SystemExit(4)'", "makes": "{output}/other"}]
-    assert reproduce.run_stages({"stages": stages, "needs": {}}, "data", str(tmp_path), dry_run=False) == 3
+    assert run_stages({"stages": stages, "needs": {}}, "data", str(tmp_path), dry_run=False) == 3
     out = capsys.readouterr().out
     assert "first: done" in out and "third" not in out
 
