@@ -99,7 +99,8 @@ def _block(scope, data, channels, name, block):
     if not block.scale:
         return out, width
     mapping = layers.conv(scope, out, f"conv_{name}_up", channels, 1, bias=True)
-    out = mx.sym.elemwise_add(data, mapping * block.scale, name=f"{scope.prefix}sum_{name}")
+    mapping, shortcut = layers.path_gates(scope, name, mapping * block.scale, data)
+    out = mx.sym.elemwise_add(shortcut, mapping, name=f"{scope.prefix}sum_{name}")
     return (out if block.linear else layers.relu(scope, out, f"relu_{name}")), channels
 
 

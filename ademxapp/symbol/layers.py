@@ -176,6 +176,14 @@ def concat(scope, ends, name, aligned=False):
     return out if aligned else mx.sym.squeeze(mx.sym.expand_dims(out, axis=4), axis=4)
 
 
+def path_gates(scope, name, mapping, shortcut):
+    """The two branches of the unit `name`, with equal values; behind gates where `SymbolOptions.path_gates` asks."""
+    if not scope.options.path_gates:
+        return mapping, shortcut
+    gate, closed = scope.variable(f"gate{name}"), mx.sym.BlockGrad
+    return mx.sym.where(gate, mapping, closed(mapping)), mx.sym.where(gate, closed(shortcut), shortcut)
+
+
 def _maximum_of_shifted(data, axis, count, dilation):
     ends = [(i + 1 - count) * dilation or None for i in range(count)]
     shifted = [mx.sym.slice_axis(data, axis=axis, begin=i * dilation, end=end) for i, end in enumerate(ends)]

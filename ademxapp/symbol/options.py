@@ -23,12 +23,16 @@ class SymbolOptions:
     recompute : bool
         Compute convolutions, BN and ReLUs again in the backward pass instead of keeping their outputs; what is kept
         are sums, concatenations and dropout.
+    path_gates : bool
+        Every residual unit has one more input, `gate<unit>`, (N,), that chooses for the backward pass alone where an
+        image's gradient goes: 1, through the mapping only; 0, through the shortcut only (paper section 6.3).
     """
 
     bn_use_global_stats: bool = False
     lr_type: str = "torch"
     pool_top_infer_style: Optional[str] = None
     recompute: bool = False
+    path_gates: bool = False
 
     def __post_init__(self):
         _check("lr_type", self.lr_type, LR_TYPES)

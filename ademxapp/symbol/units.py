@@ -58,6 +58,7 @@ def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilati
             out = layers.dropout(scope, out, f"drop{name}_{branch}", shape.dropout)
         out = layers.conv(scope, out, f"res{name}_{branch}", scope.channels(channels), kernel,
                           stride if i == 0 else 1, dilations[0 if i == 0 else 1])
+    out, shortcut = layers.path_gates(scope, name, out, shortcut)
     if after_convolution:
         return mx.sym.add_n(out, shortcut, name=f"{scope.prefix}sum{name}")
     operands = (shortcut, out) if project else (out, shortcut)
@@ -86,6 +87,7 @@ def postactivation_unit(scope, data, name, shape, shortcut="identity", stride=1,
         if i < last:
             out = layers.relu(scope, out, f"relu{branch}")
     beside = _shortcut(scope, data, name, scope.channels(shape.channels[-1]), shortcut, stride)
+    out, beside = layers.path_gates(scope, name, out, beside)
     return layers.relu(scope, mx.sym.elemwise_add(out, beside, name=f"{scope.prefix}sum{name}"), f"relu{name}")
 
 
