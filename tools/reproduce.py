@@ -11,8 +11,9 @@ A recipe has title, about, output and stages, each with name, command (what foll
 shows it is done), log (a training's, to resume it), expect (scores that came out here) and paper (the published ones,
 in percent). {data} and {output} stand for the folders. Where a recipe is for several networks, `for` lists one item
 for each, and {key} in a stage stands for the item's value; the item's first value is its name for --only. `needs` tells
-where files come from that no stage makes, and `time` how long the original took. `page: comparison` asks for a page
-that puts the tests side by side.
+where files come from that no stage makes, and `time` how long the original took. A stage with `when: key` is for the
+items that have that key. `threads` is for how many threads every stage computes, whatever the machine has: sums on one
+thread and on two differ in their last bits. `page: comparison` asks for a page that puts the tests side by side.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -30,6 +31,7 @@ from ademxapp.cli import Formatter, make_parser
 COMMANDS = {
     "run": ("tools.reproducing.stages", "run the stages of a recipe that are not done"),
     "page": ("tools.reproducing.page", "write the page of a recipe's results"),
+    "figure4": ("tools.reproducing.figure4", "measure gradients along paths of every length, and draw them"),
 }
 
 

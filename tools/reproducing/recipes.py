@@ -10,7 +10,7 @@ from ademxapp.yaml_files import read_yaml
 LARGEST = 10 ** 9
 STAGE_FIELDS = {"name", "command", "makes"}
 RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "page": str, "for": list,
-                "needs": dict}
+                "needs": dict, "threads": int}
 STAGE_TYPES = {"name": str, "command": str, "makes": str, "log": str, "expect": dict, "paper": dict,
                "minutes": (int, float), "picture": str}
 
@@ -42,13 +42,20 @@ def read_recipe(path, only=None):
     require_types(recipe, RECIPE_TYPES, path)
     if not all(isinstance(item, dict) and item for item in recipe.get("for", [])):
         raise ValueError(f"{path}: for: wanted a list of mappings")
+    if not 0 < recipe.get("threads", 1) < LARGEST:
+        raise ValueError(f"{path}: threads: wanted at least 1, got {recipe['threads']}")
     items = {str(next(iter(item.values()))): item for item in recipe.get("for", [])}
+    keys = set().union(*items.values())
+    for stage in stages:
+        require_types(stage, {"when": str}, f"{path}: {reprlib.repr(stage['name'])}")
+        if stage.get("when") not in (None, *keys):
+            raise ValueError(f"{path}: when: {reprlib.repr(stage['when'])} is a key of no item of `for`")
     unknown = [name for name in only or () if name not in items]
     if unknown:
         raise UsageError(f"--only {unknown[0]}: {path} has {', '.join(items) or 'no items to choose from'}")
     chosen = [items[name] for name in only] if only else list(items.values()) or [{}]
     try:
-        stages = [fill(stage, item) for item in chosen for stage in stages]
+        stages = [fill(stage, item) for item in chosen for stage in stages if stage.get("when") in (None, *item)]
         needs = {name: how for item in chosen for name, how in fill(recipe.get("needs", {}), item).items()}
     except TypeError as error:  # a list for {key} in a key
         raise ValueError(f"{path}: {error}") from None

@@ -37,6 +37,7 @@ def run_stages(recipe, data, output, dry_run):
     """
     needs = {path.format(data=data, output=output): how for path, how in recipe["needs"].items()}
     print_needs(recipe, needs)
+    threads = {"OMP_NUM_THREADS": str(recipe["threads"])} if "threads" in recipe else {}
     for number, stage in enumerate(recipe["stages"], 1):
         command = [part.format(data=data, output=output) for part in shlex.split(stage["command"])]
         made = stage["makes"].format(data=data, output=output)
@@ -52,7 +53,8 @@ def run_stages(recipe, data, output, dry_run):
             raise ValueError(f"there is no {missing[0]}, which the stage {stage['name']!r} needs: {needs[missing[0]]}")
         log = stage.get("log", "").format(data=data, output=output)
         resume = log and glob.glob(f"{glob.escape(log)}_snapshot/*/state.json")
-        status = subprocess.run([sys.executable] + command + (["--resume"] if resume else [])).returncode
+        status = subprocess.run([sys.executable] + command + (["--resume"] if resume else []),
+                                env={**os.environ, **threads}).returncode
         if status:
             return status
         print_scores(stage, made)
