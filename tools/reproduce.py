@@ -31,6 +31,7 @@ from ademxapp.cli import Formatter, make_parser
 COMMANDS = {
     "run": ("tools.reproducing.stages", "run the stages of a recipe that are not done"),
     "page": ("tools.reproducing.page", "write the page of a recipe's results"),
+    **{f"table{n}": ("tools.reproducing.paper_table", f"the paper's Table {n}, cell by cell") for n in range(1, 8)},
     "figure4": ("tools.reproducing.figure4", "measure gradients along paths of every length, and draw them"),
 }
 
@@ -45,4 +46,4 @@ def main(argv=None):
         if argv[:1] == [name]:
             import_module(module).add_arguments(command)
     args = parser.parse_args(argv)
-    return import_module(COMMANDS[args.command][0]).run(args)
+    return import_module(COMMANDS[args.command][0]).run(args) or 0
