@@ -12,6 +12,7 @@ from ademxapp.inspection.paths import (
     measure,
     norm_per_example,
     sample_path,
+    spread_lengths,
 )
 from ademxapp.symbol import SymbolOptions, classification_symbol
 from ademxapp.symbol.layers import Scope, fc, path_gates
@@ -136,12 +137,14 @@ def test_measuring_takes_a_path_of_every_length_for_every_batch_and_repeats():
     parameters = random_parameters(network("rn-50-w0.05", False), data.shape)
     gradients = PathGradients(network("rn-50-w0.05", True), parameters, data.shape)
     batches = [(data, labels), (-data, labels)]
-    norms = measure(gradients, batches, seed=5)
-    assert [len(row) for row in norms] == [2] * 17
+    lengths = spread_lengths(16, 5)
+    assert lengths == [0, 4, 8, 12, 16]
+    norms = measure(gradients, batches, lengths, seed=5)
+    assert [len(row) for row in norms] == [2] * 5
     whole = gradients(-data, labels, [True] * 16).astype(np.float64)
-    assert norms[16][1] == pytest.approx(np.sqrt((whole ** 2).sum()) / 3, rel=1e-12)
-    assert norms == measure(gradients, batches, seed=5)
-    assert norms[8] != measure(gradients, batches, seed=6)[8]
+    assert norms[4][1] == pytest.approx(np.sqrt((whole ** 2).sum()) / 3, rel=1e-12)
+    assert norms == measure(gradients, batches, lengths, seed=5)
+    assert norms[2] != measure(gradients, batches, lengths, seed=6)[2]
 
 
 def test_paths_are_drawn_evenly():
@@ -153,8 +156,9 @@ def test_paths_are_drawn_evenly():
 
 def test_norms_and_contributions():
     assert norm_per_example(np.full((2, 1, 2, 2), 3, np.float32)) == pytest.approx(np.sqrt(8 * 9) / 2)
-    np.testing.assert_allclose(expected_contributions([1, 1, 1, 1]), np.array([1, 3, 3, 1]) / 8)
-    np.testing.assert_allclose(expected_contributions([4, 1, 0]), np.array([4, 2, 0]) / 6)
+    np.testing.assert_allclose(expected_contributions([0, 1, 2, 3], [1, 1, 1, 1], 3), np.array([1, 3, 3, 1]) / 8)
+    np.testing.assert_allclose(expected_contributions([0, 1, 2], [4, 1, 0], 2), np.array([4, 2, 0]) / 6, atol=1e-15)
+    np.testing.assert_allclose(expected_contributions([0, 2], [4, 1], 2), np.array([4, 2 * 2, 1]) / 9)
 
 
 def test_a_network_without_units_has_no_paths():

@@ -11,6 +11,7 @@ import numpy as np
 from ademxapp.backend import mx
 
 GATE = "gate"
+TINY = 1e-300  # in place of the norm 0, along paths where nothing arrives, whose logarithm is asked for
 
 
 def gated_units(symbol):
@@ -83,28 +84,31 @@ def norm_per_example(gradient):
     return float(np.linalg.norm(gradient.astype(np.float64))) / len(gradient)
 
 
-def measure(gradients, batches, seed, progress=iter):
-    """Norms of the gradient at the input for every path length: a list (units + 1) of lists (batches).
+def spread_lengths(units, count):
+    """At most `count` path lengths (list of int), evenly spread from 0 to `units`."""
+    return sorted({int(round(length)) for length in np.linspace(0, units, min(count, units + 1))})
 
-    Each batch, (data, labels), takes one path of each length, from 0 mappings to all. `progress` wraps the iterable of
-    (batch, length).
+
+def measure(gradients, batches, lengths, seed, progress=iter):
+    """Norms of the gradient at the input: a list (lengths) of lists (batches) of floats.
+
+    Each batch, (data, labels), takes one path of each length. `progress` wraps the list of what is to be done.
     """
-    units = len(gradients.units)
-    norms = [[] for _ in range(units + 1)]
-    for sample, length in progress([(i, k) for i in range(len(batches)) for k in range(units + 1)]):
-        path = sample_path(units, length, seed, sample)
-        norms[length].append(norm_per_example(gradients(*batches[sample], path)))
+    norms = [[] for _ in lengths]
+    for sample, place in progress([(i, j) for i in range(len(batches)) for j in range(len(lengths))]):
+        path = sample_path(len(gradients.units), lengths[place], seed, sample)
+        norms[place].append(norm_per_example(gradients(*batches[sample], path)))
     return norms
 
 
-def expected_contributions(means):
+def expected_contributions(lengths, means, units):
     """The mean norm of each path length times the number of its paths, as shares of 1: ndarray (units + 1).
 
     What all paths of a length would contribute if their gradients pointed the same way; Veit et al., Fig. 6 (right).
+    Between the measured lengths, the logarithm of the norm is interpolated linearly.
     """
-    units = len(means) - 1
-    with np.errstate(divide="ignore"):  # of paths along which nothing arrives
-        logs = np.log(np.asarray(means, np.float64)) + [_log_binomial(units, k) for k in range(units + 1)]
+    every = np.arange(units + 1)
+    logs = np.interp(every, lengths, np.log(np.maximum(means, TINY))) + [_log_binomial(units, k) for k in every]
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
