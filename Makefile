@@ -6,12 +6,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 NEEDS := setup.cfg pyproject.toml
 
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow test-pythons lint bench clean
 
 help:
 	@echo "make demo       train, test and look at a small network, in a few minutes on a laptop"
 	@echo "make test       lint and the fast tests"
 	@echo "make test-slow  the slow tests"
+	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
 	@echo "make lint       lint"
 	@echo "make bench      the speed of the networks"
 	@echo "make clean      remove .venv and what was built; runs, models and data stay"
@@ -25,6 +26,9 @@ test: lint
 
 test-slow: $(VENV)/.has-test
 	@$(RUN) -m pytest -q -ra -m slow --durations=15
+
+test-pythons:
+	@sh tools/pythons.sh
 
 lint: $(VENV)/.has-test
 	@$(RUN) -m ruff check .

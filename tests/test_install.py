@@ -15,7 +15,7 @@ from test_drivers import site_without
 from tools.commands import PROGRAMS
 
 PACKAGES = ("ademxapp", "iclass", "issegm", "tools")
-NOT_INSTALLED = {"tools/setup.sh"}  # installs
+NOT_INSTALLED = {"tools/setup.sh", "tools/pythons.sh"}  # which install
 
 
 def sources():
