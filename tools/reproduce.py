@@ -32,6 +32,9 @@ COMMANDS = {
     "run": ("tools.reproducing.stages", "run the stages of a recipe that are not done"),
     "page": ("tools.reproducing.page", "write the page of a recipe's results"),
     **{f"table{n}": ("tools.reproducing.paper_table", f"the paper's Table {n}, cell by cell") for n in range(1, 8)},
+    "mini": ("tools.reproducing.miniature", "train and test the paper in miniature, row by row"),
+    **{f"mini-table{n}": ("tools.reproducing.miniature_tables", f"Table {n} in miniature") for n in (1, 2)},
+    "mini-page": ("tools.reproducing.miniature_page", "write the page of the miniature"),
     "figure4": ("tools.reproducing.figure4", "measure gradients along paths of every length, and draw them"),
 }
 

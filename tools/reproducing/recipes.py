@@ -115,3 +115,26 @@ def fill(value, item):
     if value[:1] == "{" and value[1:-1] in item:
         return item[value[1:-1]]
     return re.sub(r"\{(\w+)\}", lambda key: str(item.get(key[1], key[0])), value)
+
+
+def in_output(path, output):
+    """A path of a recipe's, where its runs are in the folder `output` instead of output."""
+    return f"{output}/{path[len('output/'):]}" if path.startswith("output/") else path
+
+
+def relocated(recipe, output, devices=()):
+    """The recipe with its runs in the folder `output`, and on `devices` (arguments of the programs) where given."""
+    def words(command):
+        found = [in_output(word, output) for word in shlex.split(command)]
+        return without(found, ("--gpus", "--cpus")) + list(devices) if {"--gpus", "--cpus"} & set(found) and devices \
+            else found
+
+    stages = [{**stage, "command": shlex.join(words(stage["command"])), "makes": in_output(stage["makes"], output)}
+              for stage in recipe["stages"]]
+    needs = {in_output(path, output): how for path, how in recipe["needs"].items()}
+    return {**recipe, "stages": stages, "needs": needs}
+
+
+def without(words, flags):
+    """The words of a command without some flags and their values (list of str)."""
+    return [word for before, word in zip(["", *words], words) if word not in flags and before not in flags]

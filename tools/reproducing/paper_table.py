@@ -1,0 +1,109 @@
+"""One of the paper's tables: what the paper has, what there is here, and what the other cells need.
+
+What can be measured with what is on the disk is measured, and kept, row by row: broken off, the same command goes on.
+Tests are those of the recipes, or the published ones of the weights that the authors released, in models/. Nothing is
+trained without --train.
+"""
+import os
+import shlex
+import sys
+from argparse import ArgumentTypeError
+
+from ademxapp.cli import add_device_arguments, number
+from tools.reproducing.cells import row_cells
+from tools.reproducing.measurements import costs_of, memory_of, speed_of
+from tools.reproducing.recipes import in_output, relocated
+from tools.reproducing.rendering import as_json, as_text
+from tools.reproducing.stages import add_data_argument, run_stages
+from tools.reproducing.tables import read_table
+from tools.reproducing.tested import recipe_of, scores_of
+from tools.summary import FORMATS, emit
+
+KINDS = ("costs", "memory", "speed", "test")
+
+
+def add_arguments(parser):
+    """Add the arguments of the tables' commands."""
+    parser.description = __doc__
+    add_data_argument(parser)
+    parser.add_argument("--output", default="output", metavar="DIR", help="folder of the recipes' runs")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what can be measured now")
+    parser.add_argument("--train", action="store_true", help="train the networks whose weights are missing, where all "
+                        "that their recipes need is there")
+    parser.add_argument("--measure", type=kinds, default=KINDS, metavar="KIND,…", help=f"only {', '.join(KINDS)}")
+    parser.add_argument("--format", choices=FORMATS, help="(default: as --out ends, or a table for the terminal)")
+    parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
+    parser.add_argument("--batch", type=number(int, 1), default=1, help="speed: images in a batch (the paper: 10)")
+    parser.add_argument("--rounds", type=number(int, 1), default=3, help="speed: batches, of which the fastest counts")
+    add_device_arguments(parser)
+
+
+def kinds(text):
+    """An argparse type: some of KINDS."""
+    unknown = set(text.split(",")) - set(KINDS)
+    if unknown:
+        raise ArgumentTypeError(f"{min(unknown)!r} is no kind: wanted some of {', '.join(KINDS)}")
+    return tuple(text.split(","))
+
+
+def run(args):
+    """Measure what can be, and print or write the table; the exit status of a training that failed, else 0."""
+    args.data = args.data or "data"
+    args.devices = [word for name in ("gpus", "cpus") if getattr(args, name) for word in
+                    (f"--{name}", ",".join(map(str, args.gpus)) if name == "gpus" else str(args.cpus))]
+    table = read_table(args.command)
+    if args.train:
+        status = train(table, args)
+        if status:
+            return status
+    cells = []
+    for row in table.rows:
+        found = measurements(row, table, args)
+        for one in found.values():
+            if one.make and args.dry_run:
+                print(f"can be measured now: {one.kind} of {one.what}", file=sys.stderr)
+            elif one.make:
+                one.make()
+        cells.append(row_cells(row, table.columns, found))
+    form = args.format or {".md": "markdown", ".json": "json"}.get(os.path.splitext(args.out or "")[1], "table")
+    command = f"python tools/reproduce.py {args.command}{f' --out {shlex.quote(args.out)}' if args.out else ''}"
+    emit(as_json(table, cells) if form == "json" else as_text(table, cells, command, form == "markdown"), args.out)
+    return 0
+
+
+def measurements(row, table, args):
+    """{kind: Measurement} of a row, of the kinds that the table has columns of; without `--measure`, not to be made."""
+    folder = os.path.join(args.output, "tables")
+    card = args.gpus[0] if args.gpus else None
+    wanted = {column.kind for column in table.columns.values()}
+    found = {}
+    if row.network:
+        found = {"costs": lambda: costs_of(row),
+                 "speed": lambda: speed_of(row, folder, args.batch, args.rounds, card)}
+        if row.head:
+            found["memory"] = lambda: memory_of(row, folder)
+    if row.test:
+        found["test"] = lambda: scores_of(row, args)
+    found = {kind: make() for kind, make in found.items() if kind in wanted}
+    for kind, one in found.items():
+        if kind not in args.measure:
+            one.make = None
+    return found
+
+
+def train(table, args):
+    """Run the recipes of the rows that have no scores and lack nothing but training; the status of one that fails."""
+    for row in table.rows:
+        if not row.test or scores_of(row, args).values is not None:
+            continue
+        recipe = recipe_of(row.test)
+        output = in_output(recipe["output"], args.output)
+        missing = [path for path in recipe["needs"] if not os.path.exists(path.format(data=args.data, output=output))]
+        if missing:
+            print(f"{row.method}: cannot be trained without {missing[0].format(data=args.data, output=output)}",
+                  file=sys.stderr)
+            continue
+        status = run_stages(relocated(recipe, args.output, args.devices), args.data, output, args.dry_run)
+        if status:
+            return status
+    return 0

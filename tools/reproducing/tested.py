@@ -1,0 +1,207 @@
+"""Scores of a row's test: of the weights that its recipe makes, or of those that the authors released."""
+import importlib
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+from ademxapp.deploy.registry import BY_FILE
+from ademxapp.driver import read_result, what_matters
+from ademxapp.driver.arguments import PLACES
+from ademxapp.symbol import parse_label
+from issegm.datasets import dataset_record
+from tools.reproducing.cells import Need
+from tools.reproducing.measurements import Measurement
+from tools.reproducing.recipes import in_output, read_recipe, without
+from tools.reproducing.state import recall, remember, sha256_of
+from tools.reproducing.tables import class_column
+from tools.submit import ENTRIES
+
+RECORD = "measured.json"  # in a test's folder: what its result was measured of
+ELSEWHERE = ("--gpus", "--cpus", "--data-root", "--output")  # no matter for what comes out
+
+
+@dataclass(frozen=True)
+class Command:
+    """A test: what follows `python`, its `result.json`, how what it reads comes there, and what makes its weights."""
+
+    words: Tuple[str, ...]
+    result: str
+    needs: Dict[str, str]
+    makes_weights: str
+
+    def values(self, flag):
+        """What is given to a flag (list of str)."""
+        return [value for name, value in zip(self.words, self.words[1:]) if name == flag]
+
+    @property
+    def weights(self):
+        """Paths of the networks' files."""
+        return self.values("--weights")
+
+    @property
+    def list(self):
+        """The list of the split."""
+        return os.path.join("data", parse_label(self.weights[0]).dataset, f"{self.values('--split')[0]}.lst")
+
+    @property
+    def is_entry(self):
+        """Whether a server has the labels."""
+        return self.values("--split") == ["test"]
+
+
+def scores_of(row, places):
+    """The `Measurement` of a row's scores.
+
+    Of its tests, in this order: one that was made, one that can be made, the one that lacks least.
+
+    Parameters
+    ----------
+    row : Row
+    places : Namespace
+        data, output (folders), and devices (a list: the arguments of the programs that choose them).
+    """
+    found = [tested(command, places) for command in commands_of(row.test, places)]
+    made = [one for one in found if one.values is not None] + [one for one in found if one.make]
+    return made[0] if made else min(reversed(found), key=lambda one: len(one.needs))
+
+
+def commands_of(test, places):
+    """The commands of a row's `test`: of the recipe's weights, and of the released ones."""
+    recipe = recipe_of(test)
+    stages = [stage for stage in recipe["stages"] if "--phase" in stage["command"] or "msctest" in stage["command"]
+              if stage["name"] == test.get("stage", stage["name"]) and "--phase train" not in stage["command"]]
+    if not stages:
+        raise ValueError(f"{test['recipe']} has no test called {test.get('stage')}")
+    place = {"data": places.data, "output": in_output(recipe["output"], places.output)}
+    words = [in_output(word.format(**place), places.output) for word in shlex.split(stages[-1]["command"])]
+    needs = {in_output(path.format(**place), places.output): " ".join(how.split())
+             for path, how in recipe["needs"].items()}
+    training = run_command(test, recipe, places)
+    ours = Command(with_devices(words, places), stages[-1]["makes"].format(**place), needs, f"`{training}` makes it")
+    if "released" not in test:
+        return [ours]
+    released = BY_FILE[test["released"]]
+    words = [f"{places.data}{word[len('data'):]}" if word.startswith("data/") else
+             word if word != "output" else places.output for word in shlex.split(released.command)[1:]]
+    result = os.path.join(places.output, os.path.splitext(released.file)[0], "result.json")
+    scores = ", ".join(f"{name} {value} %" for name, value in released.scores)
+    return [ours, Command(with_devices(words, places), result, needs, f"released by the paper's authors with {scores} "
+                          f"(`python tools/weights.py check`); or `{training}` trains the network")]
+
+
+def recipe_of(test):
+    """The recipe of a row's `test`, of its item alone."""
+    return read_recipe(test["recipe"], [test["only"]] if "only" in test else None)
+
+
+def run_command(test, recipe, places):
+    """The command line that runs the recipe of a row's `test`."""
+    only = ["--only", test["only"]] if "only" in test else []
+    output = in_output(recipe["output"], places.output)
+    elsewhere = ["--output", output] if output != recipe["output"] else []
+    return shlex.join(["python", "tools/reproduce.py", "run", test["recipe"], *only, "--data", places.data, *elsewhere])
+
+
+def with_devices(words, places):
+    """A test's words with the devices that are asked for; else the program chooses: the first card, or the CPU."""
+    return (*without(words, ("--gpus", "--cpus")), *places.devices)
+
+
+def tested(command, places):
+    """The `Measurement` of a command."""
+    found = Measurement("scores", f"python {shlex.join(command.words)}", how=f"`python {shlex.join(command.words)}`")
+    missing = tuple(missing_of(command, places))
+    server = (server_need(command),) if command.is_entry else ()
+    if missing:
+        found.needs = missing + server
+        return found
+    inputs = {"command": without(command.words, ELSEWHERE), "weights": [sha256_of(path) for path in command.weights],
+              "list": sha256_of(command.list)}
+    scores = kept_scores(command, inputs)
+    if scores is not None and (not server or os.path.exists(archive(command))):
+        found.values, found.needs = ({}, server) if server else (scores, ())
+        found.how += f", weights {inputs['weights'][0][:12]}…"
+    else:
+        found.make = lambda: make(command, inputs, found, server)
+    return found
+
+
+def missing_of(command, places):
+    """The `Need` of everything that a test reads and that is not there."""
+    root, = command.values("--data-root")
+    dataset = parse_label(command.weights[0]).dataset
+    wanted = {root: (os.path.basename(root), command.needs.get(root, "the dataset")),
+              command.list: ("lists", f"`python tools/prepare.py {dataset} --root {root}` writes it")}
+    wanted.update((path, ("weights", command.needs.get(path, command.makes_weights))) for path in command.weights)
+    return [Need(what, path, how) for path, (what, how) in wanted.items() if not os.path.exists(path)]
+
+
+def make(command, inputs, found, server):
+    """Run a test; its values go into `found`. ValueError if it fails."""
+    run(command.words)
+    scores = kept_scores(command, inputs, just_made=True)
+    if server:
+        run(("tools/submit.py", os.path.dirname(command.result)))
+    found.values, found.needs = ({}, server) if server else (scores, ())
+
+
+def run(words):
+    """Run one of the project's programs; ValueError if it fails, which it has told itself."""
+    print(f"python {shlex.join(words)}", file=sys.stderr, flush=True)
+    status = subprocess.run([sys.executable, *words]).returncode
+    if status:
+        raise ValueError(f"python {shlex.join(words)} ended with status {status}: what was measured before is kept")
+
+
+def kept_scores(command, inputs, just_made=False):
+    """The scores in a test's `result.json`, {column: percent}, or None where it is not of `inputs`.
+
+    A result that `just_made` says is new, or that `reproduce.py run` or a driver wrote of the same, gets its record.
+    """
+    if not os.path.isfile(command.result):
+        return None
+    record = os.path.join(os.path.dirname(command.result), RECORD)
+    inputs = {**inputs, "result": sha256_of(command.result)}
+    kept = recall(record, inputs)
+    if kept is not None:
+        return kept
+    result = read_result(command.result)
+    if just_made or is_of(command, result, inputs["weights"]):
+        return remember(record, inputs, scores_in(result))
+    return None
+
+
+def is_of(command, result, weights):
+    """Whether a result has the arguments of a command, and is newer than all that it reads."""
+    if any(os.path.getmtime(path) > os.path.getmtime(command.result) for path in (*command.weights, command.list)) \
+            or result.get("weights_sha256") not in (None, weights):
+        return False
+    program = importlib.import_module(command.words[0][:-len(".py")].replace("/", "."))
+    asked = what_matters(program.build_parser().parse_args(list(command.words[1:])))
+    found = result["arguments"]
+    return all(value is None or (found.get(name) or None) == (value or None) for name, value in asked.items()
+               if name not in (*PLACES, "weights"))
+
+
+def scores_in(result):
+    """The scores of a result, {column: percent}."""
+    scores = {name: value for name, value in result.items() if isinstance(value, (int, float))}
+    if result.get("class_iou"):
+        arguments = result["arguments"]
+        record = dataset_record(arguments["dataset"], len(result["class_iou"]), arguments.get("dataset_file"))
+        scores.update(zip(map(class_column, record.class_names), result["class_iou"]))
+    return scores
+
+
+def server_need(command):
+    """The `Need` of a server's answer to an entry."""
+    return Need("server", archive(command), "the labels are with the benchmark's server alone: the same command makes "
+                "this entry for it, once the rest is there")
+
+
+def archive(command):
+    """The entry that tools/submit.py makes of a test's folder."""
+    return os.path.dirname(command.result) + ENTRIES[parse_label(command.weights[0]).dataset].end
