@@ -37,14 +37,14 @@ def inputs(images, side):
     return (images[:, :, :side, :side] - torch_rna.MEAN) / torch_rna.STD
 
 
-def trained(images, name, stride=None, head=None, width=WIDTH, pool_style=None):
+def trained(images, name, stride=None, head=None, width=WIDTH, pool_style=None, two_scales=False):
     """A module as training leaves one: statistics of images, units that add a little to their input, clear decisions.
 
     Rounding would not do for `TOLERANCE` in a network as it starts, whose every layer enlarges the errors of those
     before it: PyTorch's own results in float32 and in float64 differ by 3e-5 then.
     """
     torch.manual_seed(0)
-    net = torch_rna.Rna(name, CLASSES, stride, head, width, pool_style)
+    net = torch_rna.Rna(name, CLASSES, stride, head, width, pool_style, two_scales)
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -81,7 +81,7 @@ def assert_agrees(net, name, stride, head, pool_style, images, folder, width=WID
     """The module's state dict, converted, gives in MXNet what the module gives."""
     torch.save(net.state_dict(), folder / "net.pth")
     tool.main(["convert", str(folder / "net.pth"), str(folder / "net.params")])
-    suffix = "" if width == 1 else f"-w{width}"
+    suffix = ("-2s" if net.two_scales else "") + ("" if width == 1 else f"-w{width}")
     theirs = in_mxnet(str(folder / "net.params"), name + suffix, stride, head, pool_style, images)
     ours = probabilities(net, images)
     assert ours.shape == theirs.shape
@@ -99,6 +99,15 @@ def test_the_module_computes_what_mxnet_computes(images, tmp_path, name, stride,
     data = inputs(images, 96 if head else 160)
     net = trained(data, name, stride, head, pool_style=pool_style)
     assert_agrees(net, name, stride, head, pool_style, data, tmp_path)
+
+
+@pytest.mark.parametrize("name, stride, head, two_scales", [
+    ("224-0-1-2-1-1-1-1-c", None, None, False), ("56-2-1-1-1-1-1-1", 8, "1conv", False), ("b1", 8, "2conv", True),
+    ("d", None, None, True)])
+def test_free_notations_and_two_scales(images, tmp_path, name, stride, head, two_scales):
+    data = inputs(images, 96)
+    net = trained(data, name, stride, head, two_scales=two_scales)
+    assert_agrees(net, name, stride, head, None, data, tmp_path)
 
 
 def test_weights_of_mxnet_load_strictly(images, tmp_path):
@@ -135,7 +144,10 @@ def test_files_that_are_programs_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    ({"name": "g"}, "'g' is not known"), ({"name": "b2"}, "'b2' is not known"), ({"stride": 4}, "stride 4: .* has 32"),
+    ({"name": "g"}, "'g' is not known"), ({"name": "b2"}, "'b2' is not known"), ({"name": ""}, "'' is not known"),
+    ({"name": "224-0-3-3-6-0-1-1"}, "is not known"), ({"name": "224-0-3-3-6-3-1"}, "is not known"),
+    ({"name": "223-0-3-3-6-3-1-1"}, "is not known"), ({"name": "224-0-3-3-6-3-x-1-1"}, "is not known"),
+    ({"stride": 4}, "stride 4: .* has 32"),
     ({"name": "f", "stride": 16}, "stride 16: this network has 8"), ({"head": "3conv"}, "head is '3conv'"),
     ({"pool_style": "same"}, "pool_style is 'same'")])
 def test_networks_that_are_not(arguments, words):

@@ -4,6 +4,7 @@ Copy this file next to converted weights (`python tools/weights.py convert <…>
 
     net = Rna("a1", classes=1000)                                        # a classifier: scores (N, 1000)
     net = Rna("a1", classes=21, stride=8, head="2conv")                  # a segmenter: (N, 21, H / 8, W / 8)
+    net = Rna("224-0-1-2-3-3-1-1-c", classes=1000)                       # any network in the paper's notation
     net.load_state_dict(torch.load("….pth", weights_only=True))
     scores = net.eval()((image / 255 - MEAN) / STD)                      # RGB, (N, 3, H, W); softmax is left to you
 
@@ -94,7 +95,8 @@ class Rna(nn.Module):
     Parameters
     ----------
     name : str
-        "a" to "f" halve the maps by max pooling, "a1" to "f1" by strided convolutions ("a2" is built as "a1").
+        "a" to "f" halve the maps by max pooling, "a1" to "f1" by strided convolutions ("a2" is built as "a1"). Or the
+        paper's notation, such as "224-0-3-3-6-3-1-1", with "-c" behind it for strided convolutions.
     classes : int
     stride : int, optional
         Input pixels per cell of the maps; halvings beyond it become dilation. By default the network's own: 32, 16, 8.
@@ -104,21 +106,22 @@ class Rna(nn.Module):
         Multiplies every number of channels.
     pool_style : {None, "caffe", "full"}
         Pooling that halves: padding 1; padding 0 with sizes rounded down (the released Model A is tested so); up.
+    two_scales : bool
+        Features of the image at full and at half resolution, side by side (names with "-2s").
     """
 
-    def __init__(self, name="a1", classes=1000, stride=None, head=None, width=1.0, pool_style=None):
+    def __init__(self, name="a1", classes=1000, stride=None, head=None, width=1.0, pool_style=None, two_scales=False):
         super().__init__()
-        if name[:1] not in NOTATIONS or name[1:] not in ("", "1") and name != "a2":
-            raise ValueError(f"network {name!r} is not known; known are a to f, a1 to f1, a2")
         if head not in (None, "1conv", "2conv"):
             raise ValueError(f"head is {head!r}; known are None, 1conv, 2conv")
         if pool_style not in (None, "caffe", "full"):
             raise ValueError(f"pool_style is {pool_style!r}; known are None, caffe, full")
-        crop, *units = NOTATIONS[name[0]]
-        self.head, self.classes = head, classes
-        self.path = self._features(units, HALVINGS[crop], name[1:] != "", stride, width, pool_style)
+        (crop, *units), strided = parsed(name)
+        self.head, self.classes, self.two_scales = head, classes, two_scales
+        self.path = self._features(units, HALVINGS[crop], strided, stride, width, pool_style)
         features = scaled(LEVELS[7][0][-1], width)
         self.bn7 = nn.BatchNorm2d(features, eps=BN_EPS)
+        features *= 2 if two_scales else 1
         if head == "2conv":
             self.conv6a = wide_conv(features, scaled(HEAD_CHANNELS, width))
             features = scaled(HEAD_CHANNELS, width)
@@ -153,7 +156,15 @@ class Rna(nn.Module):
         return path
 
     def features(self, x):
-        """The maps that the classifier stands on, (N, 4096 x width, H / stride, W / stride)."""
+        """The maps that the classifier stands on, (N, 4096 x width, H / stride, W / stride); twice as many of two
+        scales."""
+        full = self._one_scale(x)
+        if not self.two_scales:
+            return full
+        half = self._one_scale(F.avg_pool2d(x, 2))
+        return torch.cat([full, F.interpolate(half, full.shape[2:], mode="bilinear", align_corners=True)], 1)
+
+    def _one_scale(self, x):
         for name in self.path:
             x = getattr(self, name)(x)
         return F.relu(self.bn7(x))
@@ -169,6 +180,20 @@ class Rna(nn.Module):
         if self.head == "2conv":
             out = F.relu(self.conv6a(out))
         return getattr(self, f"linear{self.classes}")(out)
+
+
+def parsed(name):
+    """((training crop, units on B1, …, B7), whether the maps are halved by strided convolutions) of a name."""
+    if name[:1] in NOTATIONS and (name[1:] in ("", "1") or name == "a2"):
+        return NOTATIONS[name[0]], name[1:] != ""
+    strided = name.endswith("-c")
+    parts = name[:-2 if strided else None].split("-")
+    numbers = tuple(int(part) for part in parts if part.isdecimal())
+    if len(parts) != 8 or len(numbers) != 8 or numbers[0] not in HALVINGS or min(numbers[2:]) < 1:
+        raise ValueError(f"network {name!r} is not known; known are a to f, a1 to f1, a2, and the paper's notation: the "
+                         "crop (224, 112, 56) and the units on B1 to B7 (from B2 on at least 1), such as "
+                         "224-0-3-3-6-3-1-1, with -c behind it: strided")
+    return numbers, strided
 
 
 def scaled(count, width):
