@@ -157,6 +157,14 @@ def use_scores(folder, path, source):
     label_map([read_scores(str(path), (30, 41), 6)[0]])
 
 
+def use_msctest(folder, path, source):
+    """The whole command, on a list of one image whose stored scores are the mutant."""
+    from tools import msctest
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        msctest.main(["--predictions", str(folder / "stored"), "--list", str(folder / "mutant.lst"), "--data-root",
+                      str(folder), "--output", str(folder / "averaged"), "--overwrite"])
+
+
 def predict(folder, path, source):
     from tools import predict
     network = SimpleNamespace(
@@ -245,6 +253,7 @@ def sources(folder):
         "recipe": (recipes(folder), TEXT, use_recipe),
         "image": (write_images(folder / "whole"), IMAGE, use_image),
         "scores": (write_score_files(folder), (*MUTATIONS, set_side), use_scores),
+        "msctest": (write_stored_test(folder), (*MUTATIONS, set_side), use_msctest),
     }
 
 
@@ -319,6 +328,17 @@ def write_score_files(folder):
         paths.append(folder / f"{name}.h5")
         write_scores(str(paths[-1]), score_map, 48, settings, "demo_rna-b1_cls6_s8_ep-0001.params")
     return paths
+
+
+def write_stored_test(folder):
+    """What tools/msctest.py needs beside the scores, which it finds through a link; the scores."""
+    write_png(str(folder / "mutant.png"), np.full((30, 41, 3), 90, np.uint8))
+    write_png(str(folder / "mutant_truth.png"), np.arange(30 * 41, dtype=np.uint8).reshape(30, 41) % 6)
+    (folder / "mutant.lst").write_text("mutant.png\tmutant_truth.png\n")
+    (folder / "stored").mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "stored" / "mutant.h5").symlink_to(folder / "mutant.h5")
+    return write_score_files(folder)
 
 
 def mutant(kind, number, paths, mutations):

@@ -5,11 +5,10 @@ with one clear line. It prints how many were read and how many refused.
 """
 import random
 import resource
-import signal
 import sys
 from pathlib import Path
 
-from mutated_bytes import LIMIT, MUTATIONS, SECONDS
+from mutated_bytes import LIMIT, MUTATIONS, limit_time
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -24,13 +23,13 @@ def main(folder, count, seed):
         data = bytearray(sources[number % len(sources)])
         MUTATIONS[number // len(sources) % len(MUTATIONS)](data, rng)
         target.write_bytes(data)
-        signal.alarm(SECONDS)  # ends the process
+        limit_time()
         try:
             outcomes[not read_params(target)] += 1
         except ValueError as error:
             assert f"{target} is no whole .params file" in str(error) and "\n" not in str(error), error
             outcomes[1] += 1
-        signal.alarm(0)
+        limit_time(0)
     print(*outcomes)
 
 

@@ -17,9 +17,10 @@ from ademxapp.evaluation.score_files import read_scores
 from ademxapp.yaml_files import read_yaml
 from tools.reproducing.recipes import read_recipe
 
-QUICK = {"rec": 60, "idx": 30, "lst": 40, "packed-lst": 20, "dataset": 60, "recipe": 60, "image": 120, "scores": 60}
+QUICK = {"rec": 60, "idx": 30, "lst": 40, "packed-lst": 20, "dataset": 60, "recipe": 60, "image": 120, "scores": 60,
+         "msctest": 30}
 MANY = {"rec": 2000, "idx": 2000, "lst": 2000, "packed-lst": 500, "dataset": 2000, "recipe": 2000, "image": 2000,
-        "scores": 2000}
+        "scores": 2000, "msctest": 1000}
 
 
 def mutate(kind, folder, first, last):
