@@ -1,0 +1,130 @@
+"""The miniature: rows are run, kept, and told; what the page says follows from them."""
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+from tools import reproduce
+from tools.reproducing import miniature_page
+from tools.reproducing.miniature import read_rows
+from tools.reproducing.miniature_tables import Network, score_text
+
+RECIPE = """
+title: A miniature
+about: Two networks.
+threads: 1
+output: "{output}"
+for:
+  - {{row: b-0, network: rna-b, seed: 0, crop: 112, test: 160, dense: rna-b, epoch: 6}}
+  - {{row: a-0, network: rna-a, seed: 0, crop: 112, test: 160, dense: rna-a, epoch: 6}}
+  - {{row: a1-0, after: a-0, seed: 0, crop: 112, test: 160, tuned: rna-a1, dense: rna-a1, epoch: 1}}
+stages:
+  - name: "{{network}}, training"
+    when: network
+    command: "{script} {{output}} --model imagenette128_{{network}}-w0.125_cls10_seed{{seed}}"
+    makes: "{{output}}/imagenette128_{{network}}-w0.125_cls10_seed{{seed}}/result.json"
+    log: "{{output}}/imagenette128_{{network}}-w0.125_cls10_seed{{seed}}"
+  - name: "{{tuned}}, tuning"
+    when: tuned
+    command: "{script} {{output}} --model imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}} --after rna-a"
+    makes: "{{output}}/imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}}/result.json"
+    log: "{{output}}/imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}}"
+"""
+PROGRAM = """
+import json, os, pathlib, sys
+folder, label = pathlib.Path(sys.argv[1]), sys.argv[3]
+if len(sys.argv) > 4 and not (folder / label.replace("rna-a1", sys.argv[5]) / "result.json").exists():
+    sys.exit("what it starts from is not there")
+if pathlib.Path(f"{folder}.fails").exists() and "rna-b" in label:
+    sys.exit("no luck")
+(folder / label).mkdir(parents=True)
+report = {"epoch": 6, "batch": 4, "loss": 1.5, "accuracy": 0.5, "lr": 0.1, "images_per_s": 9.0}
+pathlib.Path(f"{folder}/{label}.jsonl").write_text(json.dumps(report) + "\\n")
+pathlib.Path(f"{folder}/{label}.log").write_text("trained in 0:09:00, 0:06:30 of it on the processors\\n")
+(folder / label / "result.json").write_text(json.dumps({
+    "label": label, "top1_error": 40.0 + len(label) + int(os.environ["OMP_NUM_THREADS"]), "top5_error": 9.0,
+    "images": 4, "versions": {"mxnet": "1.9.1"}}))
+"""
+
+
+@pytest.fixture
+def mini(tmp_path, monkeypatch):
+    """A function that runs `reproduce.py` with a small recipe, and the folder of its files."""
+    monkeypatch.chdir(ROOT)
+    script, recipe, results = tmp_path / "train.py", tmp_path / "mini.yaml", tmp_path / "kept" / "rows.json"
+    script.write_text(PROGRAM)
+    recipe.write_text(RECIPE.format(output=tmp_path / "out", script=script))
+
+    def run(command, *arguments):
+        return reproduce.main([command, "--recipe", str(recipe), "--results", str(results), *arguments])
+    run.folder, run.recipe, run.results = tmp_path, recipe, results
+    return run
+
+
+def test_rows_are_run_in_their_order_and_kept(mini, capsys):
+    assert mini("mini", "--data", "d", "--jobs", "2") == 0
+    assert "0 of 3 rows are done; to do: b-0, a-0, a1-0" in capsys.readouterr().out
+    rows = read_rows(str(mini.results), str(mini.recipe))
+    assert list(rows) == ["b-0", "a-0", "a1-0"]
+    label = "imagenette128_rna-a1-w0.125_cls10_seed0"
+    assert rows["a1-0"]["tests"] == [{"label": label, "top1_error": 41.0 + len(label), "top5_error": 9.0, "images": 4}]
+    assert rows["a1-0"]["processor_minutes"] == 6.5
+    assert rows["a1-0"]["trainings"][0]["losses"] == [1.5]
+    assert mini("mini", "--data", "d") == 0
+    assert "3 of 3 rows are done; to do: none" in capsys.readouterr().out
+
+
+def test_a_row_that_fails_is_told_and_the_others_are_kept(mini, capsys):
+    (mini.folder / "out.fails").touch()
+    assert mini("mini", "--data", "d", "--jobs", "1") == 1
+    assert "b-0: failed with exit status 1" in capsys.readouterr().err
+    assert list(read_rows(str(mini.results), str(mini.recipe))) == ["a-0", "a1-0"]
+
+
+def test_a_row_whose_commands_have_changed_is_to_be_done_again(mini, capsys):
+    assert mini("mini", "--data", "d", "--only", "b-0") == 0
+    mini.recipe.write_text(mini.recipe.read_text().replace("threads: 1", "threads: 2"))
+    assert mini("mini", "--dry-run") == 0
+    assert "to do: b-0, a-0, a1-0" in capsys.readouterr().out
+
+
+def test_tables_and_page_tell_what_there_is(mini, capsys):
+    assert mini("mini", "--data", "d", "--only", "b-0,a-0") == 0
+    assert mini("mini-table1", "--format", "markdown") == 0
+    table = capsys.readouterr().out
+    assert "| Model A1 (strided) | not trained yet |" in table and "| Model B | 79.00 | 9.00 | 1.24 |" in table
+    assert mini("mini-page", "--out", str(mini.folder / "page.md")) == 0
+    page = (mini.folder / "page.md").read_text()
+    assert "Rows that are done: 2 of 3. Not yet: a1-0." in page
+    assert "took 3.2 to 3.2 minutes of two cores" in page
+    assert re.search(r"than the much deeper ResNet-152 \| 19.2 / 21.8 \| – \| not trained yet", page)
+    assert all((mini.folder / "page" / name).stat().st_size > 1000 for name in ("table1.png", "table2.png",
+                                                                               "curves.png"))
+
+
+@pytest.mark.parametrize("first, second, apart, said", [
+    ([70.0], [60.0], True, "yes (10.0 points, one seed)"),
+    ([60.0], [70.0], True, "no, the other way round (10.0 points, one seed)"),
+    ([60.0, 64.0], [63.0, 65.0], True, "no difference beyond the seeds' (2.0 points, seeds 4.0 apart)"),
+    ([60.0, 61.0], [63.0, 65.0], False, "no: the second is better (3.5 points, seeds 2.0 apart)"),
+    ([60.0], [60.0], False, "no difference beyond the seeds' (0.0 points, one seed)"),
+    ([60.0], [], True, "not trained yet")])
+def test_what_a_page_says_of_a_claim(first, second, apart, said):
+    claim = miniature_page.Claim("c", ("x", "1conv"), ("y", "1conv"), "mean_iou", (2, 1), apart)
+    networks = [Network(name, name, "1conv", {"mean_iou": seeds} if seeds else {})
+                for name, seeds in (("x", first), ("y", second))]
+    assert miniature_page.verdict(claim, *networks) == said
+
+
+def test_lower_errors_are_better():
+    claim = miniature_page.Claim("c", ("x", None), ("y", None), "top1_error", (1, 2))
+    networks = [Network(name, name, None, {"top1_error": [error]}) for name, error in (("x", 20.0), ("y", 30.0))]
+    assert miniature_page.verdict(claim, *networks).startswith("yes")
+    assert score_text(networks[0], "top1_error") == "20.00"
+
+
+def test_the_kept_rows_are_those_of_the_recipe():
+    kept = json.loads((ROOT / "docs/results/miniature/rows.json").read_text())
+    assert set(read_rows(str(ROOT / "docs/results/miniature/rows.json"), str(ROOT / "recipes/miniature.yaml"))) \
+        == set(kept)

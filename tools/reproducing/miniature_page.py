@@ -1,0 +1,180 @@
+"""The page of the miniature, of the rows done so far: both tables, what shows of the paper's claims, plots, curves."""
+import os
+from dataclasses import dataclass
+
+from ademxapp.files import replacing, write_text
+from ademxapp.inspection.memory import MIB
+from tools.reproducing.miniature import add_results_arguments, read_rows, row_names
+from tools.reproducing.miniature_tables import as_table, classifiers, segmenters
+from tools.reproducing.recipes import read_recipe
+
+BUDGET = 20  # minutes of two cores for a row
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says of two networks: `first` scores better than `second`, or no better where `apart` is False.
+
+    A network is (name, head), head None for classification; the paper's figures are in percent, of the score that
+    `score` names.
+    """
+
+    text: str
+    first: tuple
+    second: tuple
+    score: str
+    paper: tuple
+    apart: bool = True
+
+
+CLAIMS = (
+    Claim("Model A classifies better than the much deeper ResNet-152", ("rna-a", None), ("rn-152", None),
+          "top1_error", (19.2, 21.8)),
+    Claim("Model B, of 20 layers, classifies better than ResNet-101", ("rna-b", None), ("rn-101", None), "top1_error",
+          (21.0, 22.1)),
+    Claim("Model D, at half the crop, classifies no better than ResNet-152, at less cost", ("rn-152", None),
+          ("rna-d", None), "top1_error", (21.8, 22.1)),
+    Claim("ResNet-152 segments no better than ResNet-101", ("rn-152", "1conv"), ("rn-101", "1conv"), "mean_iou",
+          (75.37, 75.35), apart=False),
+    Claim("Model A (strided) segments better than ResNet-152", ("rna-a1", "1conv"), ("rn-152", "1conv"), "mean_iou",
+          (78.76, 75.37)),
+    Claim("Model D segments no worse than ResNet-152", ("rna-d1", "1conv"), ("rn-152", "1conv"), "mean_iou",
+          (75.66, 75.37), apart=False),
+    Claim("Model B segments worse than ResNet-101, though it classifies better", ("rn-101", "1conv"),
+          ("rna-b1", "1conv"), "mean_iou", (75.35, 73.37)),
+    Claim("a second convolution in the top helps Model A", ("rna-a1", "2conv"), ("rna-a1", "1conv"), "mean_iou",
+          (80.84, 78.76)),
+    Claim("strides serve segmentation better than poolings do (the paper's figures are of ADE20K)",
+          ("rna-a1", "1conv"), ("rna-a", "1conv"), "mean_iou", (43.09, 41.24)),
+)
+
+
+def add_arguments(parser):
+    """Add the arguments of mini-page."""
+    parser.description = __doc__
+    add_results_arguments(parser)
+    parser.add_argument("--out", default="docs/results/miniature.md", metavar="FILE", help="Markdown file; its "
+                        "pictures go into a folder of the same name (default: %(default)s)")
+
+
+def run(args):
+    """Write the page and its pictures."""
+    recipe, rows = read_recipe(args.recipe), read_rows(args.results, args.recipe)
+    folder = os.path.splitext(args.out)[0]
+    os.makedirs(folder, exist_ok=True)
+    first, second = classifiers(args), segmenters(args)
+    draw_costs(first, "top1_error", "multiply_adds", 1e6, ("multiply-adds of a test image (M)", "top-1 error (%)"),
+               os.path.join(folder, "table1.png"))
+    draw_costs(second, "mean_iou", "memory", MIB, ("planned memory of training (MiB)", "mean IoU (%)"),
+               os.path.join(folder, "table2.png"))
+    draw_curves(rows, os.path.join(folder, "curves.png"))
+    names = row_names(recipe)
+    waiting = [name for name in names if name not in rows]
+    place = os.path.basename(folder)
+    write_text(args.out, "\n\n".join(part for part in [
+        f"# {recipe['title']}", " ".join(recipe["about"].split()),
+        f"Rows that are done: {len(rows)} of {len(names)}." + (f" Not yet: {', '.join(waiting)}." if waiting else ""),
+        *budget(rows),
+        "## Table 1", as_table(first, True), f"![error against multiply-adds]({place}/table1.png)",
+        "## Table 2", as_table(second, True), f"![mean IoU against memory]({place}/table2.png)",
+        "## What shows of the paper's claims", claims_table(first + second),
+        " ".join(recipe.get("notes", "").split()),
+        "## Training", f"![curves of all trainings]({place}/curves.png)",
+        "## How this was made", f"`python tools/reproduce.py mini --data $ADEMXAPP_DATA` trains and tests the rows of "
+        f"`{args.recipe}` that are not done, and keeps what came of them in `{args.results}`; "
+        "`python tools/reproduce.py mini-table1 --speed` measures the speeds; `python tools/reproduce.py mini-page` "
+        "made this page."] if part) + "\n")
+
+
+def budget(rows):
+    """Sentences about what the rows took of processors."""
+    if rows:
+        minutes = {name: row["processor_minutes"] / 2 for name, row in rows.items()}
+        longest = max(minutes, key=minutes.get)
+        yield (f"The trainings of a row took {min(minutes.values()):.1f} to {minutes[longest]:.1f} minutes of two "
+               f"cores (the longest is {longest}; at most {BUDGET} are allowed), {sum(minutes.values()):.0f} in all.")
+
+
+def claims_table(networks):
+    """Claims, the paper's figures and those here, and what they say."""
+    found = {(network.name, network.head): network for network in networks}
+    lines = ["| the paper says | its figures | here | shows here |", "|---|---:|---:|---|"]
+    for claim in CLAIMS:
+        first, second = (found.get(key) for key in (claim.first, claim.second))
+        here = "–"
+        if first and second and claim.score in first.scores and claim.score in second.scores:
+            here = " / ".join(f"{network.mean(claim.score):.2f}" for network in (first, second))
+        lines.append(f"| {claim.text} | {claim.paper[0]:g} / {claim.paper[1]:g} | {here} | "
+                     f"{verdict(claim, first, second)} |")
+    return "\n".join(lines)
+
+
+def verdict(claim, first, second):
+    """Whether two networks' scores are as the paper says, in words; differences within the seeds' spread are none."""
+    if not first or not second or claim.score not in first.scores or claim.score not in second.scores:
+        return "not trained yet"
+    ahead = first.mean(claim.score) - second.mean(claim.score)
+    ahead = -ahead if claim.score == "top1_error" else ahead
+    seeds = [len(network.scores[claim.score]) for network in (first, second)]
+    spread = max(first.spread(claim.score), second.spread(claim.score))
+    sure = f"{abs(ahead):.1f} points, " + (f"seeds {spread:.1f} apart" if max(seeds) > 1 else "one seed")
+    if abs(ahead) <= spread:
+        return f"no difference beyond the seeds' ({sure})"
+    if claim.apart:
+        return f"{'yes' if ahead > 0 else 'no, the other way round'} ({sure})"
+    return f"no: the {'first' if ahead > 0 else 'second'} is better ({sure})"
+
+
+def draw_costs(networks, score, cost, unit, titles, path):
+    """Draw scores over costs: ResNets and the paper's networks in two colours, a dot for each seed, joined."""
+    figure, (axes,) = _figure(1, (7, 4.5))
+    for network in networks:
+        if score in network.scores:
+            colour = "tab:red" if network.name.startswith("rn-") else "tab:blue"
+            x = network.costs[cost] / unit
+            axes.plot([x] * len(network.scores[score]), network.scores[score], color=colour, marker="o", linewidth=1)
+            axes.annotate(network.method, (x, network.mean(score)), textcoords="offset points", xytext=(6, -3),
+                          fontsize=8)
+    axes.set(xlabel=titles[0], ylabel=titles[1], xscale="log")
+    axes.margins(x=0.15)
+    _save(figure, path)
+
+
+def draw_curves(rows, path):
+    """Draw loss and accuracy of all trainings over epochs: those for classification above, for segmentation below."""
+    figure, axes = _figure((2, 2), (12, 8))
+    colours = {}
+    for row in rows.values():
+        for training in row["trainings"]:
+            place = 2 if training["label"].startswith("camvid") else 0
+            network = training["label"].split("_")[1].rpartition("-w")[0]
+            colour = colours.setdefault(network.replace("1", "") if network.startswith("rna-") and len(network) < 7
+                                        else network, f"C{len(colours) % 10}")
+            style = "--" if training["label"].endswith("1") else "-"
+            for column, key in enumerate(("losses", "accuracies")):
+                axes[place + column].plot(training["epochs"], training[key], color=colour, linestyle=style, linewidth=1,
+                                          label=network if training["label"].endswith("0") else None)
+    for place, title in enumerate(("classification: loss", "classification: accuracy on training crops",
+                                   "segmentation: loss", "segmentation: accuracy on training crops")):
+        axes[place].set(title=title, xlabel="epoch")
+        axes[place].legend(fontsize=7, ncol=2)
+    _save(figure, path)
+
+
+def _figure(grid, size):
+    """A figure without a screen, and its axes in a list."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    rows, columns = grid if isinstance(grid, tuple) else (1, grid)
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(rows * columns)]
+    for one in axes:
+        one.grid(alpha=0.3)
+    return figure, axes
+
+
+def _save(figure, path):
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90, format="png")
