@@ -23,6 +23,7 @@ from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
 from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import (
     SymbolOptions,
     classification_symbol,
@@ -41,6 +42,7 @@ if tuple(map(int, onnx.__version__.split(".")[:2])) > (1, 18):
 
 from ademxapp.deploy import onnx_export  # noqa: E402
 from tools import predict, weights  # noqa: E402
+from tools.predicting.with_onnx import default_scale, of_any_size  # noqa: E402
 
 CLS, SEG = "imagenette128_rna-a1-w0.05_cls10", "camvid_rna-a1-w0.05_cls11_s8"
 TOLERANCE = 1e-5  # of probabilities, as the issue of these files asks for
@@ -303,6 +305,44 @@ def test_segmentation_without_mxnet_is_that_with_it(checkpoints, photographs, si
         np.testing.assert_array_equal(np.asarray(mine)[~unsure], np.asarray(theirs)[~unsure], err_msg=name)
 
 
+@pytest.mark.parametrize("shape", [(1, 96, 104), (2, 48, 120), (1, 64, 80), (1, 32, 40)])
+def test_a_file_of_one_size_takes_inputs_of_any(checkpoints, shape):
+    """Larger ones in overlapping windows, as MXNet does with them; smaller ones with the mean colour beside them."""
+    predict_any = of_any_size(OnnxModel(export(checkpoints, SEG, "--size", "64,80")))
+    parameters = load_parameters(str(checkpoints / f"{SEG}_ep-0001.params"))
+    count, height, width = shape
+    data = np.random.default_rng(0).normal(size=(count, 3, height, width)).astype(np.float32)
+    padded = np.zeros((count, 3, max(64, height), max(80, width)), np.float32)
+    padded[:, :, :height, :width] = data
+    wanted = predict_in_windows(Predictor(build(SEG, True)[0], parameters, [mx.cpu()]), padded, (64, 80), 8)
+    got = predict_any(data)
+    assert got.shape == (count, 11, height // 8, width // 8)
+    assert abs(got - wanted[:, :, :height // 8, :width // 8]).max() <= TOLERANCE
+
+
+def test_segmentation_in_windows_is_mxnets(checkpoints, photographs, tmp_path):
+    arguments = [str(photographs / "plain.png"), "--test-scales", "120", "--test-flipping", "--out"]
+    fixed, dynamic = export(checkpoints, SEG, "--size", "64"), tmp_path / "dynamic.onnx"
+    weights.main(["export", str(checkpoints / f"{SEG}_ep-0001.params"), "--dynamic", "--out", str(dynamic)])
+    predict.main([*arguments, str(tmp_path / "fixed"), "--model", str(fixed)])
+    predict.main([*arguments, str(tmp_path / "dynamic"), "--model", str(dynamic), "--window", "60"])
+    predict.main([*arguments, str(tmp_path / "mxnet"), "--weights", str(checkpoints / f"{SEG}_ep-0001.params"),
+                  "--cpus", "1", "--window", "64"])
+    settings = OnnxModel(dynamic).description
+    network = Network(OnnxModel(dynamic), (120,), DenseSettings(settings.mean, settings.std, 8, flipping=True,
+                                                                square=False, window=64))
+    clear = ~close(network.score_maps(None, np.asarray(Image.open(photographs / "plain.png"))))
+    assert clear.mean() > 0.9
+    wanted = np.asarray(Image.open(tmp_path / "mxnet" / "plain.png"))
+    for name in ("fixed", "dynamic"):
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name / "plain.png"))[clear], wanted[clear])
+
+
+def test_a_file_s_own_scale_is_that_of_its_dataset(checkpoints):
+    assert default_scale(OnnxModel(export(checkpoints, SEG, "--size", "64"))) == 480
+    assert default_scale(OnnxModel(export(checkpoints, CLS, "--size", "64"))) == 64
+
+
 def test_classification_without_mxnet_is_that_with_it(checkpoints, photographs, site, tmp_path):
     path = export(checkpoints, CLS, "--size", "64", "--normalise", "float32")
     said = predict_without_mxnet(site, photographs, "--model", str(path), "--out", str(tmp_path / "onnx"), "--top", "1",
@@ -323,6 +363,8 @@ def test_arguments_that_an_onnx_file_leaves_no_room_for(checkpoints, photographs
         predict.main([str(photographs), "--model", path, "--cpus", "1", "--dataset", "voc"])
     with pytest.raises(UsageError, match="not allowed with"):
         predict.main([str(photographs), "--model", path, "--weights", path])
+    with pytest.raises(UsageError, match="--window is for segmentation|--window with --model"):
+        predict.main([str(photographs), "--model", path, "--window", "64", "--out", str(tmp_path / "out")])
     with pytest.raises(ValueError, match="takes inputs of 64x64 pixels only, not 80x80"):
         predict.main([str(photographs), "--model", path, "--test-scales", "80", "--out", str(tmp_path / "out")])
 

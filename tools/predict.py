@@ -47,6 +47,8 @@ def main(argv=None):
     # Only what runs the network is imported: MXNet need not be there for ONNX files.
     network = import_module(f"tools.predicting.with_{'onnx' if args.model else 'mxnet'}").open_network(args)
     segmentation = network.task == "segmentation"
+    if args.window and not segmentation:
+        raise UsageError("--window is for segmentation; this network classifies")
     samples = find_images(args.images)
     if segmentation:
         require_free_names(samples, args.out)
@@ -76,12 +78,14 @@ def build_parser():
                         "images' longer (segmentation) or shorter side (default: the dataset's largest side, or the "
                         "network's test crop)")
     parser.add_argument("--test-flipping", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--window", type=number(int, 1), metavar="PIXELS", help="segmentation: as of issegm/voc.py; an "
+                        "ONNX file for one size has windows of that size")
     parser.add_argument("--pool-top-infer-style", choices=("caffe", "full"),
                         help="classification: as of iclass/ilsvrc.py")
     parser.add_argument("--top", type=number(int, 1), default=5, metavar="N", help="classification: classes to print")
     parser.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
     add_device_arguments(parser)
-    parser.set_defaults(test_steps=1, window=None)
+    parser.set_defaults(test_steps=1)
     return parser
 
 

@@ -190,9 +190,9 @@ def parsed(name):
     parts = name[:-2 if strided else None].split("-")
     numbers = tuple(int(part) for part in parts if part.isdecimal())
     if len(parts) != 8 or len(numbers) != 8 or numbers[0] not in HALVINGS or min(numbers[2:]) < 1:
-        raise ValueError(f"network {name!r} is not known; known are a to f, a1 to f1, a2, and the paper's notation: the "
-                         "crop (224, 112, 56) and the units on B1 to B7 (from B2 on at least 1), such as "
-                         "224-0-3-3-6-3-1-1, with -c behind it: strided")
+        raise ValueError(f"network {name!r} is not known; known are a to f, a1 to f1, a2, and the paper's notation, "
+                         "such as 224-0-3-3-6-3-1-1: crop (224, 112, 56), units on B1 to B7 (from B2 on at least "
+                         "1), and -c if strided")
     return numbers, strided
 
 

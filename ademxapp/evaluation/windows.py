@@ -16,8 +16,8 @@ def predict_in_windows(predict, inputs, window, stride):
         Inputs (N, 3, H, W) float32 to probabilities (N, C, H / stride, W / stride) float32.
     inputs : ndarray
         (N, 3, H, W) float32, sides multiples of `stride`.
-    window : int
-        Pixels, a multiple of `stride`.
+    window : int or (int, int)
+        Pixels, multiples of `stride`: of both sides, or height and width.
 
     Returns
     -------
@@ -25,13 +25,14 @@ def predict_in_windows(predict, inputs, window, stride):
         (N, C, H / stride, W / stride) float32.
     """
     height, width = inputs.shape[2:]
-    rows, columns = (window_starts(side, window, stride) for side in (height, width))
+    high, wide = window if isinstance(window, tuple) else (window, window)
+    rows, columns = window_starts(height, high, stride), window_starts(width, wide, stride)
     if len(rows) == len(columns) == 1:
         return predict(inputs)
     total, weights = None, np.zeros((height // stride, width // stride), np.float32)
     for top in rows:
         for left in columns:
-            part = predict(np.ascontiguousarray(inputs[:, :, top:top + window, left:left + window]))
+            part = predict(np.ascontiguousarray(inputs[:, :, top:top + high, left:left + wide]))
             if total is None:
                 total = np.zeros(part.shape[:2] + weights.shape, np.float32)
             weight = np.outer(*(_distances(side) for side in part.shape[2:]))
