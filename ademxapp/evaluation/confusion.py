@@ -1,6 +1,8 @@
 """Scores of segmentation, from one confusion matrix."""
 import numpy as np
 
+_BYTES = 256  # values of a byte
+
 
 class Confusion:
     """Counts of pixels by true class (rows) and predicted class (columns).
@@ -12,18 +14,20 @@ class Confusion:
         self.counts = np.zeros((classes, classes), np.int64)
 
     def add(self, truth, predicted):
-        """Count an image: arrays of one shape with class indices; truths outside the classes do not count.
+        """Count an image: arrays of one shape with class indices, 0 … 255; truths outside the classes do not count.
 
         ValueError if a prediction is outside of the classes where the truth counts, or the shapes differ.
         """
         if truth.shape != predicted.shape:
             raise ValueError(f"the truth has {truth.shape} pixels, the prediction {predicted.shape}")
         classes = len(self.counts)
-        counts = truth < classes
-        if counts.any() and predicted[counts].max() >= classes:
-            raise ValueError(f"the prediction has class {predicted[counts].max()}, wanted 0 … {classes - 1}")
-        pairs = truth[counts].astype(np.int32) * classes + predicted[counts]
-        self.counts += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        pairs = _bytes(truth).astype(np.uint16)  # counting all pairs of bytes is quicker than choosing pixels first
+        pairs *= _BYTES
+        pairs += _bytes(predicted)
+        counts = np.bincount(pairs.ravel(), minlength=_BYTES ** 2).reshape(_BYTES, _BYTES)[:classes]
+        if counts[:, classes:].any():
+            raise ValueError(f"the prediction has class {np.flatnonzero(counts.any(0))[-1]}, wanted 0 … {classes - 1}")
+        self.counts += counts[:, :classes]
         return self
 
     def merge(self, other):
@@ -83,6 +87,13 @@ def most_frequent_class_scores(counts):
     constant = Confusion(len(counts))
     constant.counts[:, frequent] = counts.sum(1)
     return float(_percent(np.trace(constant.counts), counts.sum())), _mean(constant.class_iou)
+
+
+def _bytes(classes):
+    """Class indices as uint8; ValueError for those that are none."""
+    if classes.dtype != np.uint8 and classes.size and not 0 <= classes.min() <= classes.max() < _BYTES:
+        raise ValueError(f"class indices go from {classes.min()} to {classes.max()}, wanted 0 … {_BYTES - 1}")
+    return classes.astype(np.uint8, copy=False)
 
 
 def _percent(part, whole):

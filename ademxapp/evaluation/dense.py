@@ -2,17 +2,21 @@
 
 The steps are the original's: scale, shift, forward (and mirrored), interleave, enlarge, crop, resize, argmax.
 """
+import functools
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from ademxapp.data import transforms
 from ademxapp.data.resize import choose_filter, resize, scaled_size
-from ademxapp.evaluation.resample import resize_matrix
+from ademxapp.evaluation.resample import Axis, resize_matrix, resize_rows
 from ademxapp.evaluation.windows import predict_in_windows
 
 CHUNK_VALUES = 4_000_000  # scores at image size that are held at a time
+TILE_ROWS, TILE_VALUES = 32, 2 ** 19  # pixels; scores at image size that a processor's cache holds
+AXES_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class ScoreMap:
     size: tuple
 
 
-def predict_dense(predict, image, scale, settings):
+def predict_dense(predict, image, scale, settings, pixels=None):
     """The score map of one image at one scale.
 
     Parameters
@@ -94,12 +98,15 @@ def predict_dense(predict, image, scale, settings):
     scale : int
         Length of the longer side, in pixels.
     settings : DenseSettings
+    pixels : ndarray, optional
+        `scaled_pixels` of the image, if they were made before.
 
     Returns
     -------
     ScoreMap
     """
-    pixels = scaled_pixels(image, scale, settings)
+    if pixels is None:
+        pixels = scaled_pixels(image, scale, settings)
     inputs = shifted_inputs(pixels, input_size(pixels.shape[1:], scale, settings), settings)
     if settings.flipping:
         inputs = np.concatenate([inputs, transforms.flip(inputs)])
@@ -121,7 +128,15 @@ def scaled_pixels(image, scale, settings):
     """The image with its longer side equal to `scale`, normalised: (3, h, w) float32."""
     size = scaled_size(image.shape[:2], scale, longer=True)
     scaled = np.asarray(resize(Image.fromarray(image), size, interpolation=settings.interpolation))
-    return transforms.apply_colour_map(scaled, *transforms.normalisation(settings.mean, settings.std))
+    tables = _normalised_levels(settings.mean, settings.std)
+    return np.stack([cv2.LUT(plane, table) for plane, table in zip(cv2.split(scaled), tables)])
+
+
+@functools.lru_cache(maxsize=1)
+def _normalised_levels(mean, std):
+    """What each of 256 levels of red, green and blue is for the network: (3, 256) float32."""
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2)
+    return np.ascontiguousarray(transforms.apply_colour_map(levels, *transforms.normalisation(mean, std))[..., 0])
 
 
 def input_size(scaled, scale, settings):
@@ -135,14 +150,18 @@ def shifted_inputs(pixels, size, settings):
 
     Column shifts are the outer loop, row shifts the inner one.
     """
-    height, width = pixels.shape[1:]
-    margin = settings.stride // 2
-    canvas = np.pad(pixels, ((0, 0), (margin, settings.stride - margin), (margin, settings.stride - margin)))
-    starts = [settings.cell // 2 + k * settings.cell for k in range(settings.steps)]
     inputs = np.zeros((settings.steps ** 2, 3) + tuple(size), np.float32)
-    for place, (left, top) in zip(inputs, ((x, y) for x in starts for y in starts)):
-        place[:, :height, :width] = canvas[:, top:top + height, left:left + width]
+    shifts = [settings.cell // 2 + k * settings.cell - settings.stride // 2 for k in range(settings.steps)]
+    for place, (left, top) in zip(inputs, ((x, y) for x in shifts for y in shifts)):
+        (to_rows, rows), (to_columns, columns) = (_moved(side, shift) for side, shift in
+                                                  zip(pixels.shape[1:], (top, left)))
+        place[:, to_rows, to_columns] = pixels[:, rows, columns]
     return inputs
+
+
+def _moved(side, shift):
+    """Where the pixels of a side come to lie that are moved towards its start, and which those are: slices."""
+    return slice(max(0, -shift), max(0, min(side, side - shift))), slice(max(0, shift), max(0, min(side, side + shift)))
 
 
 def interleave(outputs, steps):
@@ -163,36 +182,67 @@ def scores_at_image_size(score_maps, weights=None):
     slice, ndarray
         Rows of the image, and their scores (C, rows, W) float32.
     """
-    height, width = score_maps[0].size
-    rows_and_columns = [_axes(score_map) for score_map in score_maps]
-    widened = [score_map.scores @ columns.T for score_map, (_, columns) in zip(score_maps, rows_and_columns)]
-    step = max(1, CHUNK_VALUES // (len(score_maps[0].scores) * width))
-    for top in range(0, height, step):
-        rows = slice(top, min(top + step, height))
-        parts = [matrix[rows] @ wide for wide, (matrix, _) in zip(widened, rows_and_columns)]
-        if weights is None:
-            yield rows, sum(parts) / len(parts)
-        else:
-            yield rows, sum(part * np.float32(weight / sum(weights)) for part, weight in zip(parts, weights))
+    classes, width = len(score_maps[0].scores), score_maps[0].size[1]
+    for (rows, _), scores in _tiles(score_maps, weights, max(1, CHUNK_VALUES // (classes * width)), width):
+        yield rows, scores
 
 
 def label_map(score_maps, weights=None):
     """The best class of every pixel, of scores as of `scores_at_image_size`: (H, W) uint8 class indices."""
     labels = np.empty(score_maps[0].size, np.uint8)
-    for rows, scores in scores_at_image_size(score_maps, weights):
-        labels[rows] = scores.argmax(0)
+    width = max(1, TILE_VALUES // (len(score_maps[0].scores) * TILE_ROWS))
+    for place, scores in _tiles(score_maps, weights, TILE_ROWS, width):
+        labels[place] = first_best(scores)
     return labels
 
 
+def first_best(scores):
+    """`scores.argmax(0)` of (C, …) float32 scores, at most 256 classes, as uint8.
+
+    NumPy's goes from pixel to pixel; this goes from class to class, which processors do many times as fast.
+    """
+    best, labels = scores[0].copy(), np.zeros(scores.shape[1:], np.uint8)
+    better, label = np.empty(best.shape, bool), np.empty_like(labels)
+    for index in range(1, len(scores)):
+        np.greater(scores[index], best, out=better)
+        np.maximum(scores[index], best, out=best)
+        np.multiply(better.view(np.uint8), np.uint8(index), out=label)
+        np.maximum(labels, label, out=labels)
+    return labels
+
+
+def _tiles(score_maps, weights, height, width):
+    """Mean scores of one image, as of `scores_at_image_size`, in tiles of at most (height, width) pixels.
+
+    Yields
+    ------
+    (slice, slice), ndarray
+        Rows and columns of the image, and their scores (C, rows, columns) float32.
+    """
+    axes = [_axes(score_map) for score_map in score_maps]
+    shares = [np.float32(weight / sum(weights)) for weight in weights] if weights else None
+    for columns in _slices(score_maps[0].size[1], width):
+        widened = [score_map.scores[:, :, cells] @ matrix.T for score_map, (cells, matrix) in
+                   zip(score_maps, (across.part(columns) for _, across in axes))]
+        for rows in _slices(score_maps[0].size[0], height):
+            parts = [matrix @ wide[:, cells] for wide, (cells, matrix) in
+                     zip(widened, (down.part(rows) for down, _ in axes))]
+            yield (rows, columns), sum(part * share for part, share in zip(parts, shares)) if shares else (
+                sum(parts) / len(parts) if len(parts) > 1 else parts[0])
+
+
+def _slices(length, step):
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
 def _axes(score_map):
-    """Matrices (float32) from cells to image pixels: of the rows, of the columns."""
+    """From cells to image pixels: the `Axis` of the rows, and that of the columns."""
     method = choose_filter(score_map.scaled, score_map.size)
     return tuple(_axis(cells, score_map.cell, scaled, size, method) for cells, scaled, size in
                  zip(score_map.scores.shape[1:], score_map.scaled, score_map.size))
 
 
+@functools.lru_cache(maxsize=AXES_KEPT)
 def _axis(cells, cell, scaled, size, method):
     matrix = resize_matrix(cells, cells * cell, Image.BICUBIC)[:scaled]
-    if size != scaled:
-        matrix = resize_matrix(scaled, size, method) @ matrix
-    return matrix.astype(np.float32)
+    return Axis.of(matrix if size == scaled else resize_rows(matrix, size, method))

@@ -3,6 +3,8 @@
 Resizing is linear and works on each axis alone, so that any chain of enlarging, cropping and resizing is one matrix
 for the rows and one for the columns. Score maps go to image size by two products, whatever the chain.
 """
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -27,18 +29,61 @@ def _lanczos(x):
 KERNELS = {Image.BILINEAR: (_bilinear, 1), Image.BICUBIC: (_bicubic, 2), Image.LANCZOS: (_lanczos, 3)}
 
 
-def resize_matrix(source, target, method):
-    """The matrix (target, source), float64, that resizes one axis as Pillow's filter `method` does.
+@dataclass(frozen=True)
+class Axis:
+    """One axis's way from source to target places, as a matrix of few neighbouring weights in each row.
 
-    Each row holds the weights of one target pixel; they add up to 1. When shrinking, the kernel is widened.
+    Attributes
+    ----------
+    matrix : ndarray
+        (target, source) float32.
+    first, last : ndarray
+        (target,) int: where each row's weights begin, and where they have ended.
+    """
+
+    matrix: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    @classmethod
+    def of(cls, matrix):
+        """The axis of a matrix with a weight in every row."""
+        used = matrix != 0
+        return cls(np.ascontiguousarray(matrix, np.float32), used.argmax(1),
+                   matrix.shape[1] - used[:, ::-1].argmax(1))
+
+    def part(self, targets):
+        """The source places (slice) that some target places (slice) are made of, and the weights between them."""
+        sources = slice(self.first[targets].min(), self.last[targets].max())
+        return sources, self.matrix[targets, sources]
+
+
+def resize_taps(source, target, method):
+    """What resizing one axis as Pillow's filter `method` adds up for each target pixel.
+
+    Returns
+    -------
+    ndarray, ndarray
+        (target, taps): source pixels (int), and their weights, float64, which add up to 1 in each row. When shrinking,
+        the kernel is widened. Weights of pixels beyond the ends are 0.
     """
     kernel, support = KERNELS[method]
     scale = source / target
     stretch = max(scale, 1.0)
     centres = (np.arange(target) + 0.5) * scale
-    first = np.maximum(np.floor(centres - support * stretch + 0.5), 0)[:, None]
-    last = np.minimum(np.floor(centres + support * stretch + 0.5), source)[:, None]
-    places = np.arange(source)[None, :]
-    weights = kernel((places - centres[:, None] + 0.5) / stretch)
-    weights = np.where((places >= first) & (places < last), weights, 0.0)
-    return weights / weights.sum(1, keepdims=True)
+    first = np.maximum(np.floor(centres - support * stretch + 0.5), 0).astype(int)[:, None]
+    last = np.minimum(np.floor(centres + support * stretch + 0.5), source).astype(int)[:, None]
+    places = first + np.arange((last - first).max())
+    weights = np.where(places < last, kernel((places - centres[:, None] + 0.5) / stretch), 0.0)
+    return np.minimum(places, source - 1), weights / weights.sum(1, keepdims=True)
+
+
+def resize_matrix(source, target, method):
+    """The matrix (target, source), float64, of `resize_taps`."""
+    return resize_rows(np.eye(source), target, method)
+
+
+def resize_rows(matrix, target, method):
+    """A matrix (target, N) whose rows are those of `matrix` (source, N), float64, resized by Pillow's `method`."""
+    places, weights = resize_taps(len(matrix), target, method)
+    return sum(weight[:, None] * matrix[place] for place, weight in zip(places.T, weights.T))

@@ -1,0 +1,106 @@
+"""Confusion matrices beside a single bincount, and score maps to labels beside Pillow, class by class in processes."""
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+from PIL import Image
+
+from ademxapp.cli import number
+from ademxapp.data.resize import choose_filter, scaled_size
+from ademxapp.evaluation.confusion import Confusion
+from ademxapp.evaluation.dense import ScoreMap, label_map, scores_at_image_size
+from ademxapp.processes import without_main_module
+from tools.benchmarks.comparison import Comparison, in_turns, show
+
+PROCESSES = 2
+STRIDE = 8
+CLASSES, SIZE = 19, (1024, 2048)  # Cityscapes'
+MAPS = {  # name: classes, (h, w) of the image, the longer side as scaled for the network
+    "Cityscapes": (CLASSES, SIZE, 2048), "Cityscapes at three quarters": (CLASSES, SIZE, 1536),
+    "ADE20K": (150, (512, 683), 576)}
+ASKED_CONFUSION, ASKED_LABELS = 1 / 5, 3.0
+TOLERANCE = 1e-4
+
+
+def add_arguments(command):
+    """The arguments of `scores`."""
+    command.add_argument("--seconds", type=number(float, 0), default=15, help="to measure each of four comparisons")
+
+
+def measure(args):
+    """Measure the confusion matrix and each kind of score map, and compare what came out."""
+    found = [confusion(args.seconds)]
+    with without_main_module(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+        found += [labels(name, pool, args.seconds) for name in MAPS]
+    show(found, args)
+
+
+def confusion(seconds):
+    """The `Comparison` of the confusion matrix of one image, in processor time."""
+    truth, predicted = label_images()
+    counts = Confusion(CLASSES)
+    rates = in_turns([repeated(lambda: counts.add(truth, predicted)),
+                      repeated(lambda: np.bincount(truth.ravel(), minlength=CLASSES))], seconds)
+    return Comparison(f"confusion matrix, {SIZE[1]}x{SIZE[0]} pixels, {CLASSES} classes", "one bincount of the labels",
+                      *rates, ASKED_CONFUSION, "asked is at most five times a bincount's time")
+
+
+def labels(name, pool, seconds):
+    """The `Comparison` of labels from one score map, by the clock on the wall: the pool uses all its processes."""
+    score_map = score_map_like(*MAPS[name])
+    rates = in_turns([repeated(lambda: label_map([score_map])),
+                      repeated(lambda: plain_labels(pillow_planes(score_map, pool)))], seconds, time.monotonic)
+    difference = max(np.abs(plane - scores).max() for plane, scores in zip(
+        pillow_planes(score_map, pool), np.concatenate([part for _, part in scores_at_image_size([score_map])], 1)))
+    classes, (height, width), _ = MAPS[name]
+    return Comparison(f"score map to labels, {name}: {width}x{height} pixels, {classes} classes",
+                      f"Pillow class by class in {PROCESSES} processes, and NumPy's argmax", *rates, ASKED_LABELS,
+                      f"scores differ by at most {difference:.1e} (promised: {TOLERANCE:.0e})")
+
+
+def repeated(action, times=3):
+    """A way for `in_turns`."""
+    def run(_):
+        for _ in range(times):
+            action()
+        return times
+    return run
+
+
+def label_images():
+    """True and predicted classes of an image: patches, some of which do not count, and the same a little moved."""
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.choice([*range(CLASSES), 255], [side // 16 for side in SIZE]), np.ones((16, 16)))
+    return truth.astype(np.uint8), np.minimum(np.roll(truth, 3, 1), CLASSES - 1).astype(np.uint8)
+
+
+def score_map_like(classes, size, scale, seed=0):
+    """A `ScoreMap` of random probabilities, of an image of `size` (h, w) with its longer side scaled to `scale`."""
+    scaled = scaled_size(size, scale, longer=True)
+    values = np.exp(np.random.default_rng(seed).normal(0, 2, (classes, *(-(-side // STRIDE) for side in scaled))))
+    return ScoreMap((values / values.sum(0)).astype(np.float32), STRIDE, scaled, size)
+
+
+# The plain way
+
+
+def pillow_planes(score_map, pool):
+    """Scores (H, W) float32 at image size of every class in turn, by processes."""
+    classes = len(score_map.scores)
+    return pool.map(pillow_plane, score_map.scores, *([value] * classes for value in (
+        score_map.cell, score_map.scaled, score_map.size)))
+
+
+def pillow_plane(scores, cell, scaled, size):
+    """One class's scores (h, w) at image size, (H, W) float32: enlarged by the cell, cropped, resized to the image."""
+    plane = Image.fromarray(scores)
+    plane = plane.resize([side * cell for side in plane.size], Image.BICUBIC).crop((0, 0, scaled[1], scaled[0]))
+    if scaled != size:
+        plane = plane.resize(size[::-1], choose_filter(scaled, size))
+    return np.asarray(plane)
+
+
+def plain_labels(planes):
+    """The best class of every pixel, (H, W), of its scores (H, W) for each class."""
+    return np.stack(list(planes)).argmax(0)
