@@ -8,12 +8,12 @@ some batches of images go forward through the whole network, and back along one 
 units drawn at random, and the shortcuts of the others. What was measured is kept in --output; it is measured again only
 where weights, images or settings are others. Weights that are not there are named on the page.
 """
+import argparse
 import glob
 import hashlib
 import json
 import logging
 import os
-from argparse import Namespace
 
 import numpy as np
 from tqdm import tqdm
@@ -23,20 +23,22 @@ from ademxapp.cli import LOG, UsageError, number
 from ademxapp.data.lists import read_classification_list
 from ademxapp.files import write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
-from ademxapp.symbol import SymbolOptions, classification_symbol, label_stem, network, parse_label
+from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
 from tools.reproducing.figure4_page import summary_table, write_page
 from tools.reproducing.stages import add_data_argument
 
 STATISTICS = ("moving", "batch")
+BESIDE = ("epochs", "top1_error")  # of a record: what the norms do not depend on
 
 
 def add_arguments(parser):
     """Add the arguments of `reproduce.py figure4`."""
-    parser.add_argument("--weights", metavar="FILE,…", type=_names, default=[], help="trained networks")
-    parser.add_argument("--untrained", metavar="LABEL,…", type=_names, default=[], help="networks with the parameters "
-                        "that a training would start from")
+    parser.add_argument("--weights", metavar="FILE", nargs="+", action=Names, default=[], help="trained networks, with "
+                        "spaces or commas between them")
+    parser.add_argument("--untrained", metavar="LABEL", nargs="+", action=Names, default=[], help="networks with the "
+                        "parameters that a training would start from")
     add_data_argument(parser)
     parser.add_argument("--split", default="val", help="where the images are from")
     parser.add_argument("--crop-size", type=number(int, 1), metavar="PIXELS", help="side of the images (default: as "
@@ -54,6 +56,13 @@ def add_arguments(parser):
                         "measured")
     parser.add_argument("--out", metavar="FILE", help="Markdown page; FILE with .png and .json are its figure and "
                         "numbers")
+
+
+class Names(argparse.Action):
+    """One list of what is given, with spaces or commas in between."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, [name for value in values for name in value.split(",") if name])
 
 
 def run(args):
@@ -88,7 +97,9 @@ class Asked:
         if self.label.stride is not None:
             raise UsageError(f"{text} is for segmentation: Figure 4 is of networks for classification")
         self.stem, self.weights = label_stem(text), weights
-        self.crop = args.crop_size or crop or trained_crop(weights) or self.settings.train_crop
+        training = training_arguments(weights)
+        self.epochs = [label_epoch(weights), training["to_epoch"]] if training and label_epoch(weights) else None
+        self.crop = args.crop_size or crop or training.get("crop_size") or self.settings.train_crop
         self.statistics = args.statistics or STATISTICS[weights is None]
 
     @property
@@ -97,13 +108,13 @@ class Asked:
         return os.path.splitext(os.path.basename(self.weights))[0] if self.weights else f"{self.stem}_untrained"
 
 
-def trained_crop(weights):
-    """The side of the images that the run of these weights was trained on, by a snapshot beside them; else None."""
-    run = weights and os.path.join(os.path.dirname(weights), f"{label_stem(weights)}_snapshot")
-    for path in run and sorted(glob.glob(os.path.join(glob.escape(run), "*", "state.json"))) or ():
-        with open(path, encoding="utf-8") as source:
-            return json.load(source)["arguments"]["crop_size"]
-    return None
+def training_arguments(weights):
+    """The arguments of the training that made these weights, by a snapshot beside them; {} if there is none."""
+    if weights is None:
+        return {}
+    folder = os.path.join(os.path.dirname(weights), f"{label_stem(weights)}_snapshot")
+    states = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "state.json")))
+    return _read(states[0])["arguments"] if states else {}
 
 
 def measured(args, asked):
@@ -111,15 +122,16 @@ def measured(args, asked):
     batches = read_batches(args, asked)
     how = {"name": asked.name, "label": str(asked.label), "network": asked.label.network,
            "weights": asked.weights and os.path.basename(asked.weights),
-           "weights_sha256": asked.weights and _digest(asked.weights), "top1_error": tested_error(asked.weights),
-           "split": args.split, "crop": asked.crop, "most_lengths": args.lengths, "paths": args.paths,
-           "batch_images": args.batch_images, "statistics": asked.statistics, "seed": args.seed,
+           "weights_sha256": asked.weights and _digest(asked.weights), "epochs": asked.epochs,
+           "top1_error": tested_error(asked.weights), "split": args.split, "crop": asked.crop,
+           "most_lengths": args.lengths, "paths": args.paths, "batch_images": args.batch_images,
+           "statistics": asked.statistics, "seed": args.seed,
            "images_sha256": hashlib.sha256(b"".join(data.tobytes() for data, _ in batches)).hexdigest()}
     path = os.path.join(args.output, f"{asked.name}_paths.json")
     before = _read(path)
-    if {**before, **how} == {**before, "top1_error": how["top1_error"]} and "norms" in before:
+    if "norms" in before and {**before, **how} == {**before, **{name: how[name] for name in BESIDE}}:
         return {**before, **how}
-    context = driver.devices(Namespace(gpus=None if args.gpu is None else (args.gpu,), cpus=None),
+    context = driver.devices(argparse.Namespace(gpus=None if args.gpu is None else (args.gpu,), cpus=None),
                              logging.getLogger(LOG))[0]
     gradients = bound(asked, (args.batch_images, 3, asked.crop, asked.crop), args.seed, context)
     lengths = spread_lengths(len(gradients.units), args.lengths)
@@ -144,9 +156,9 @@ def bound(asked, shape, seed, context):
 def read_batches(args, asked):
     """Batches (data, labels) of images of the split, drawn at random; ValueError if it has too few."""
     root = os.path.join(args.data, asked.label.dataset)
-    samples = driver.find_samples(
-        Namespace(dataset=asked.label.dataset, split=args.split, data_root=root, list=None, records=None), asked.label,
-        lambda path: read_classification_list(path, root, asked.label.classes), tree=True)
+    where = argparse.Namespace(dataset=asked.label.dataset, split=args.split, data_root=root, list=None, records=None)
+    samples = driver.find_samples(where, asked.label, lambda path: read_classification_list(
+        path, root, asked.label.classes), tree=True)
     wanted = args.paths * args.batch_images
     if len(samples) < wanted:
         raise ValueError(f"{root} has {len(samples)} images in {args.split}, wanted {args.paths} x "
@@ -161,10 +173,6 @@ def read_batches(args, asked):
 def tested_error(weights):
     """The top-1 error, in percent, that a test of these weights left beside them; else None."""
     return _read(os.path.join(os.path.splitext(weights)[0], "result.json")).get("top1_error") if weights else None
-
-
-def _names(text):
-    return text.split(",")
 
 
 def _digest(path):

@@ -10,6 +10,7 @@ from tools.summary import table
 COLUMNS = ("network", "parameters", "top-1 error, %", "units n", "k = 0", "n/4", "n/2", "3n/4", "k = n",
            "long over short", "per mapping", "95 % of contributions")
 COVERED = 0.95  # of the expected contributions, for the column of path lengths
+DRAWN = ("means", "lowest", "highest", "expected_contributions")  # lists that follow from the norms
 DEEP, WIDE = ("rn-101", "rn-152", "rn-cifar110"), ("rna-a", "rna-a1", "rna-a2")
 
 
@@ -45,9 +46,12 @@ def write_page(args, records, missing):
     """Write the page `args.out`, and beside it the figure (.png) and the numbers (.json)."""
     stem = os.path.splitext(args.out)[0]
     command = reproducing_command(args)
+    records = [{**record, "norms": [[float(f"{norm:.5g}") for norm in row] for row in record["norms"]]}
+               for record in records]
     draw(records, f"{stem}.png")
     write_json(f"{stem}.json", {"command": command, "needs": [_place(path) for path in missing], "networks": [
-        {**record, **derived(record)} for record in records]})
+        {**record, **{name: value for name, value in derived(record).items() if name not in DRAWN}}
+        for record in records]})
     needs = [f"Not measured: {', '.join(f'`{_place(path)}`' for path in missing)} (no such file when the page was "
              "made)."] if missing else []
     write_text(args.out, "\n\n".join([
@@ -140,8 +144,8 @@ def draw(records, path):
 def reproducing_command(args):
     """The command that makes the page, without places of this machine."""
     parts = ["python tools/reproduce.py figure4"]
-    parts += [f"--weights {','.join(map(_place, args.weights))}"] if args.weights else []
-    parts += [f"--untrained {','.join(args.untrained)}"] if args.untrained else []
+    parts += [f"--weights {' '.join(map(_place, args.weights))}"] if args.weights else []
+    parts += [f"--untrained {' '.join(args.untrained)}"] if args.untrained else []
     parts += ["--data $ADEMXAPP_DATA"]
     for name, default in (("split", "val"), ("crop_size", None), ("lengths", 21), ("paths", 10), ("batch_images", 16),
                           ("statistics", None), ("seed", 0)):
@@ -156,7 +160,9 @@ def _place(path):
 
 
 def _kind(record):
-    return "trained" if record["weights"] else "untrained"
+    if not record["weights"]:
+        return "untrained"
+    return "trained, {} of {} epochs".format(*record["epochs"]) if record["epochs"] else "trained"
 
 
 def _base(record):
