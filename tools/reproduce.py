@@ -32,6 +32,7 @@ COMMANDS = {
     "run": ("tools.reproducing.stages", "run the stages of a recipe that are not done"),
     "page": ("tools.reproducing.page", "write the page of a recipe's results"),
     **{f"table{n}": ("tools.reproducing.paper_table", f"the paper's Table {n}, cell by cell") for n in range(1, 8)},
+    "figures5-11": ("tools.reproducing.figures", "sheets of image, truth, prediction and difference"),
     "mini": ("tools.reproducing.miniature", "train and test the paper in miniature, row by row"),
     **{f"mini-table{n}": ("tools.reproducing.miniature_tables", f"Table {n} in miniature") for n in (1, 2)},
     "mini-page": ("tools.reproducing.miniature_page", "write the page of the miniature"),

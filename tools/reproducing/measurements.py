@@ -4,7 +4,7 @@ import re
 import sys
 from argparse import Namespace
 from dataclasses import dataclass, field
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from ademxapp.backend import mx
 from ademxapp.inspection import graph
@@ -36,6 +36,8 @@ class Measurement:
         How the values were obtained.
     make : callable, optional
         Makes the values and keeps them.
+    folder : str, optional
+        Of a test: where its results are.
     """
 
     kind: str
@@ -43,7 +45,8 @@ class Measurement:
     values: Optional[dict] = None
     needs: Tuple[Need, ...] = ()
     how: str = ""
-    make: Optional[object] = field(default=None, repr=False)
+    make: Optional[Callable] = field(default=None, repr=False)
+    folder: Optional[str] = None
 
     @property
     def itself(self):

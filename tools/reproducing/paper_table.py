@@ -48,9 +48,7 @@ def kinds(text):
 
 def run(args):
     """Measure what can be, and print or write the table; the exit status of a training that failed, else 0."""
-    args.data = args.data or "data"
-    args.devices = [word for name in ("gpus", "cpus") if getattr(args, name) for word in
-                    (f"--{name}", ",".join(map(str, args.gpus)) if name == "gpus" else str(args.cpus))]
+    args.data, args.devices = args.data or "data", device_words(args)
     table = read_table(args.command)
     if args.train:
         status = train(table, args)
@@ -71,6 +69,13 @@ def run(args):
     return 0
 
 
+def device_words(args):
+    """The arguments of the programs that choose the devices that are asked for (list of str)."""
+    if args.gpus:
+        return ["--gpus", ",".join(map(str, args.gpus))]
+    return ["--cpus", str(args.cpus)] if args.cpus else []
+
+
 def measurements(row, table, args):
     """{kind: Measurement} of a row, of the kinds that the table has columns of; without `--measure`, not to be made."""
     folder = os.path.join(args.output, "tables")
@@ -83,7 +88,7 @@ def measurements(row, table, args):
         if row.head:
             found["memory"] = lambda: memory_of(row, folder)
     if row.test:
-        found["test"] = lambda: scores_of(row, args)
+        found["test"] = lambda: scores_of(row.test, args)
     found = {kind: make() for kind, make in found.items() if kind in wanted}
     for kind, one in found.items():
         if kind not in args.measure:
@@ -94,7 +99,7 @@ def measurements(row, table, args):
 def train(table, args):
     """Run the recipes of the rows that have no scores and lack nothing but training; the status of one that fails."""
     for row in table.rows:
-        if not row.test or scores_of(row, args).values is not None:
+        if not row.test or scores_of(row.test, args).values is not None:
             continue
         recipe = recipe_of(row.test)
         output = in_output(recipe["output"], args.output)

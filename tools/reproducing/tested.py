@@ -52,18 +52,18 @@ class Command:
         return self.values("--split") == ["test"]
 
 
-def scores_of(row, places):
-    """The `Measurement` of a row's scores.
+def scores_of(test, places):
+    """The `Measurement` of the scores of a row's `test`.
 
     Of its tests, in this order: one that was made, one that can be made, the one that lacks least.
 
     Parameters
     ----------
-    row : Row
+    test : dict
     places : Namespace
         data, output (folders), and devices (a list: the arguments of the programs that choose them).
     """
-    found = [tested(command, places) for command in commands_of(row.test, places)]
+    found = [tested(command, places) for command in commands_of(test, places)]
     made = [one for one in found if one.values is not None] + [one for one in found if one.make]
     return made[0] if made else min(reversed(found), key=lambda one: len(one.needs))
 
@@ -112,7 +112,8 @@ def with_devices(words, places):
 
 def tested(command, places):
     """The `Measurement` of a command."""
-    found = Measurement("scores", f"python {shlex.join(command.words)}", how=f"`python {shlex.join(command.words)}`")
+    line = f"python {shlex.join(command.words)}"
+    found = Measurement("scores", line, how=f"`{line}`", folder=os.path.dirname(command.result))
     missing = tuple(missing_of(command, places))
     server = (server_need(command),) if command.is_entry else ()
     if missing:
