@@ -2,6 +2,7 @@
 import configparser
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from conftest import ROOT
 from test_drivers import site_without
 
+from ademxapp.backend import CUDA_LIBRARIES
 from tools.commands import PROGRAMS
 
 PACKAGES = ("ademxapp", "iclass", "issegm", "tools")
@@ -74,3 +76,67 @@ def test_commands_of_an_installed_wheel(distributions, tmp_path):
                               env={**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{others}"})
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"usage: ademxapp-{name} ") and words in done.stdout
+
+
+# The CUDA build, without a card: all of its libraries load if there is a driver's library, here a stand-in for one.
+
+DRIVER = """
+#include <stdlib.h>
+#define NO_DEVICE 100
+int cuInit(unsigned flags) { return getenv("CARD") ? 0 : NO_DEVICE; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGet(int *card, int index) { *card = index; return 0; }
+int cuDeviceGetAttribute(int *value, int which, int card) {
+    int capability = atoi(getenv("CARD"));
+    *value = which == 75 ? capability / 10 : capability % 10;
+    return 0;
+}
+"""
+LOADED = """
+from ademxapp import backend
+print(backend.installed_build(), backend.mx.nd.ones((2, 2)).sum().asscalar(), backend.mx.context.num_gpus())
+print(*sorted({line.split("/nvidia/")[1].strip() for line in open("/proc/self/maps") if "/nvidia/" in line}))
+"""
+
+
+def driver_functions(folder):
+    """Names of the functions of NVIDIA's driver that the libraries in a folder want."""
+    paths = [path for path in folder.rglob("*.so*") if path.read_bytes()[:4] == b"\x7fELF"]
+    wanted = subprocess.run(["nm", "-D", "--undefined-only", *paths], capture_output=True, text=True, check=True).stdout
+    return {name for name in re.findall(r" U (cu[A-Z]\w*)$", wanted, re.MULTILINE)}
+
+
+def build_driver(folder, functions):
+    """A libcuda.so.1 that has the functions: no card, or one of the capability 10 x major + minor in $CARD."""
+    own = set(re.findall(r"int (cu\w+)", DRIVER))
+    others = "".join(f"int {name}(void) {{ return NO_DEVICE; }}\n" for name in sorted(functions - own))
+    folder.mkdir()
+    (folder / "driver.c").write_text(DRIVER + others)
+    subprocess.run(["cc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", folder / "libcuda.so.1",
+                    folder / "driver.c"], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not all(map(shutil.which, ("cc", "nm"))), reason="there is no C compiler for the stand-in driver")
+def test_the_cuda_build_loads_up_to_the_driver(distributions, tmp_path):
+    """Downloads three gigabytes, into an empty environment."""
+    run, driver = tmp_path / "venv" / "bin" / "python", tmp_path / "driver"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([run, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile",
+                    f"{distributions[0]}[cu112]"], check=True)
+
+    def python(code, **environment):
+        done = subprocess.run([run, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                              env={**os.environ, **environment})
+        return done.stdout + done.stderr.strip().rpartition("\n")[2]
+
+    assert "mxnet-cu112 needs NVIDIA's driver (libcuda.so.1), which is not there" in python(LOADED)
+    site, = (tmp_path / "venv" / "lib").glob("*/site-packages")
+    build_driver(driver, driver_functions(site / "mxnet") | driver_functions(site / "nvidia"))
+    build, libraries = python(LOADED, LD_LIBRARY_PATH=str(driver)).splitlines()
+    assert build == "mxnet-cu112 4.0 0"
+    assert set(libraries.split()) >= {f"{folder}/lib/{soname}" for folder, soname in CUDA_LIBRARIES}
+    card = "from ademxapp import backend; backend.check_card(0); print('right')"
+    assert python(card, LD_LIBRARY_PATH=str(driver), CARD="86") == "right\n"
+    assert "compute capability is 9.0" in python(card, LD_LIBRARY_PATH=str(driver), CARD="90")

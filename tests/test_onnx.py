@@ -245,6 +245,16 @@ def test_weights_of_another_network(checkpoints, model, words):
         export(checkpoints, CLS, "--size", "64", "--model", model)
 
 
+@pytest.mark.parametrize("label, size", [(CLS, "160"), (SEG, "120,160")])
+def test_real_photographs_have_mxnets_probabilities(checkpoints, data_root, label, size):
+    paths = sorted((data_root / "ilsvrc_samples").glob("*.JPEG"))[:20]
+    images = [image[:120 if label == SEG else 160, -160:] for image in
+              (decode_rgb(path.read_bytes(), str(path)) for path in paths) if min(image.shape[:2]) >= 160][:8]
+    assert len(images) == 8
+    symbol, parameters, _ = build(label, label == SEG)
+    require_same(export(checkpoints, label, "--size", size), symbol, parameters, images)
+
+
 # Prediction without MXNet
 
 

@@ -21,7 +21,7 @@ from ademxapp.deploy.formats import FORMATS, read_weights, same_weights, write_w
 from ademxapp.deploy.params import read_params, write_params
 from ademxapp.deploy.registry import BY_FILE, RELEASED, md5_of
 from ademxapp.deploy.torch_layout import from_torch, to_torch
-from ademxapp.symbol import known_networks, network
+from ademxapp.symbol import known_networks
 from ademxapp.symbol.heads import TOP
 from ademxapp.training.initialise import initial_parameters
 from ademxapp.training.parameters import load_parameters
@@ -463,12 +463,13 @@ def test_mirrors_that_cannot_serve(mirror, tmp_path, url, name, words):
 
 
 @pytest.mark.slow
-def test_a_network_of_full_width_travels_in_every_format(tmp_path):
-    weights = network_weights("ilsvrc-cls_rna-a1_cls1000")
-    assert network("rna-a1").width == 1
-    for extension in FORMATS:
-        need(extension)
-        path = str(tmp_path / f"ilsvrc-cls_rna-a1_cls1000{extension}")
-        write_weights(path, weights)
-        assert same_weights(read_weights(path), weights)
-        os.unlink(path)
+@pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.parametrize("released", RELEASED, ids=lambda released: released.label)
+def test_released_networks_of_full_width_travel_bit_for_bit(tmp_path, released, extension):
+    need(extension)
+    weights = network_weights(released.label, released.head)
+    assert weights["arg:conv1a_weight"].shape == (64, 3, 3, 3)
+    path = str(tmp_path / f"{released.label}{extension}")
+    write_weights(path, weights)
+    assert same_weights(read_weights(path), weights)
+    os.unlink(path)
