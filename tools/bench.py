@@ -5,6 +5,7 @@
     python tools/bench.py networks --gpus 0 --format markdown --output networks.md
     python tools/bench.py reading
     python tools/bench.py training
+    python tools/bench.py step
     python tools/bench.py reading --task classification --root data/ilsvrc12 --list data/ilsvrc12/train.lst
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
@@ -12,6 +13,7 @@ where ten do not fit into the memory), and the ratio to ResNet-101, whose batche
 reading: images per second of processor time that training's samples take, beside a straightforward way with Pillow and
 NumPy that makes the same crops; both in turns, on one core.
 training: images per second of a training with its reports, checks and snapshots, beside a bare loop over the batches.
+step: images per second of training steps of Model A1, beside PyTorch's; with online bootstrapping, beside softmax.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -21,13 +23,14 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.bench")
 
 from ademxapp.cli import make_parser
-from tools.benchmarks import networks, reading, training
+from tools.benchmarks import networks, reading, step, training
 from tools.summary import FORMATS
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),
     "reading": (reading, "images per second of reading for training, on one core"),
     "training": (training, "images per second of training, with and without all that surrounds it"),
+    "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
 
 

@@ -13,8 +13,10 @@ def plot_curves(reports, validations, path, batches):
     from matplotlib.figure import Figure
 
     panels = len(_PANELS) + bool(validations)
-    figure = Figure(figsize=(4 * panels, 3.2), tight_layout=True)
+    width = 4 * panels
+    figure = Figure(figsize=(width, 3.2))
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(0.55 / width, 0.15, 1 - 0.2 / width, 0.9, wspace=0.25)  # a layout that fits doubles the time
     epochs = [report["epoch"] - 1 + report["batch"] / batches for report in reports]
     for place, (name, title) in enumerate(_PANELS, 1):
         axes = _axes(figure, panels, place, title)

@@ -1,19 +1,19 @@
 """The training loop: MXNet's `Module.fit` with reports, checkpoints, validation and snapshots."""
-import json
 import os
 import time
 from dataclasses import dataclass, field
 from typing import Optional
 
 from ademxapp.backend import mx
-from ademxapp.files import write_json, write_text
 from ademxapp.training import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
+from ademxapp.training.background import Background
 from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.module import Module
-from ademxapp.training.parameters import Parameters, save_checkpoint, save_parameters
-from ademxapp.training.progress import NoProgress, Progress, clock, read_reports, reports_after
+from ademxapp.training.parameters import Parameters, save_checkpoint
+from ademxapp.training.progress import NoProgress, Progress, reports_after
 from ademxapp.training.snapshots import Snapshot, save_snapshot
 from ademxapp.training.stopping import SIGNALS, Stopped, StopRequests
+from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 
 
@@ -105,9 +105,12 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
     """
     workers = workers or Alone()
     module = Module(symbol, contexts, not plan.fixed_statistics, _quiet(log), workers)
-    with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog:
-        run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validate, workers, watchdog)
-        run.validate_if_missed(plan.from_epoch, parameters)
+    with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog, \
+            Background(log) as background:
+        validations = Validations(plan, validate, stop, log)
+        run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
+                   background)
+        validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
             if plan.from_epoch < plan.stop_epoch:
                 module.fit(loader, eval_metric=_Unreset(metric), kvstore=workers.store or plan.kvstore,
@@ -125,28 +128,30 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
 class _Run:
     """What happens between the batches and the epochs of a run."""
 
-    def __init__(self, plan, symbol, module, loader, metric, log, stop, snapshot, validate, workers, watchdog):
+    def __init__(self, plan, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
+                 background):
         self.plan, self._symbol, self._module, self._loader = plan, symbol, module, loader
-        self._metric, self._log, self._stop, self._validate = metric, log, stop, validate
-        self._workers, self._watchdog = workers, watchdog
-        self._first_batch = snapshot.state["batch"] if snapshot else 0  # of the first epoch
+        self._metric, self._log, self._stop, self._validations = metric, log, stop, validations
+        self._workers, self._watchdog, self._background = workers, watchdog, background
+        self.first_batch = snapshot.state["batch"] if snapshot else 0  # of the first epoch
         if snapshot:
             module.restored_states, module.restored_statistics = snapshot.optimizer_states, snapshot.device_statistics
-        loader.start(plan.from_epoch, self._first_batch)
-        self.done = plan.from_epoch * loader.batches + self._first_batch
+        loader.start(plan.from_epoch, self.first_batch)
+        self.done = plan.from_epoch * loader.batches + self.first_batch
         self.progress = NoProgress()
         if workers.rank == 0:
             self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader, workers.count)
             if snapshot and snapshot.state.get("metric"):
                 metric.state = snapshot.state["metric"]
         self._watch, self._snapshot_time = Watch(log), time.monotonic()
-        self._seed_batch(plan.from_epoch, self._first_batch)
+        self._seed_batch(plan.from_epoch, self.first_batch)
 
     def after_batch(self, state):
         """As MXNet's `batch_end_callback`."""
-        batch = state.nbatch + 1 + (self._first_batch if state.epoch == self.plan.from_epoch else 0)
+        batch = state.nbatch + 1 + (self.first_batch if state.epoch == self.plan.from_epoch else 0)
         where = f"at epoch {state.epoch + 1}, batch {batch}"
         require_finite_loss(self._metric.loss, where, self._images(state.locals["data_batch"]))
+        self._background.check()
         self._watchdog.beat()
         self._seed_batch(state.epoch, batch)
         if reports_after(batch, self._loader.batches):
@@ -160,7 +165,7 @@ class _Run:
         if due or stopped:
             parameters = Parameters(*self._module.get_params())
             require_finite_parameters(parameters, where)
-            self._save_snapshot(parameters, state.epoch, batch)
+            self._save(parameters, state.epoch, batch)
         self._end_if(stopped, where.replace("at", "after", 1))
 
     def after_epoch(self, epoch, _, args, auxs):
@@ -169,53 +174,30 @@ class _Run:
         self._seed_batch(epoch + 1, 0)
         result = Parameters(args, auxs)
         require_finite_parameters(result, f"after epoch {epoch + 1}")
-        if self.plan.keeps(epoch + 1) and self._workers.rank == 0:
-            path = save_checkpoint(self.plan.output, self.plan.label, epoch + 1, self._symbol, result)
-            self._log.info("wrote %s", path)
-        self._save_snapshot(result, epoch + 1, 0)
-        if self._validate and self.plan.validates(epoch + 1):
-            self._validated(epoch + 1, result)
+        self._save(result, epoch + 1, 0)
+        self._validations.after_epoch(epoch + 1, result)
         self._watchdog.beat()
         self._end_if(self._wishes()[1], f"after epoch {epoch + 1}")
         self.progress.restart_clock()
 
-    def validate_if_missed(self, epoch, parameters):
-        """Validate what the run goes on from, if it was stopped before that; forget validations of later epochs."""
-        path = f"{self.plan.path}_val.jsonl"
-        if self._validate is None:
-            return
-        kept = [row for row in read_reports(f"{self.plan.path}_val") if row["epoch"] <= epoch]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
-        if self._first_batch == 0 and self.plan.validates(epoch) and not any(row["epoch"] == epoch for row in kept):
-            self._validated(epoch, parameters)
-
-    def _validated(self, epoch, parameters):
-        start = time.monotonic()
-        with self._stop.at_once():
-            scores = self._validate(parameters)
-        name, score = next(iter(scores.items()))
-        before = [row[name] for row in read_reports(f"{self.plan.path}_val")]
-        row = {"epoch": epoch, **scores, "seconds": round(time.monotonic() - start, 1)}
-        best = not before or score > max(before)
-        if best:
-            save_parameters(f"{self.plan.path}_best.params", parameters)
-            write_json(f"{self.plan.path}_best.json", row)
-        with open(f"{self.plan.path}_val.jsonl", "a", encoding="utf-8") as out:
-            out.write(json.dumps(row) + "\n")
-        self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(
-            f"{key} {value:.2f}" for key, value in scores.items()), clock(row["seconds"]),
-            f"the best, kept as {self.plan.label}_best.params" if best else f"the best was {max(before):.2f}")
-
-    def _save_snapshot(self, parameters, epoch, batch):
+    def _save(self, parameters, epoch, batch):
+        """Have a snapshot written and, at the end of an epoch whose checkpoint is kept, the checkpoint."""
         statistics = self._module.device_statistics() if batch else {}
         self._collect_metric()
         if self._workers.rank > 0:
             return
         state = {"epoch": epoch, "batch": batch, "seed": self.plan.seed, "metric": self._metric.state,
                  **self.plan.state}
-        save_snapshot(f"{self.plan.path}_snapshot",
-                      Snapshot(parameters, self._module.optimizer_states(), state, statistics), self.plan.keep)
+        snapshot = Snapshot(parameters, self._module.optimizer_states(), state, statistics)
+        self._background.start(self._write, snapshot, batch == 0 and self.plan.keeps(epoch))
         self._snapshot_time = time.monotonic()
+
+    def _write(self, snapshot, checkpoint):
+        if checkpoint:
+            path = save_checkpoint(self.plan.output, self.plan.label, snapshot.state["epoch"], self._symbol,
+                                   snapshot.parameters)
+            self._log.info("wrote %s", path)
+        save_snapshot(f"{self.plan.path}_snapshot", snapshot, self.plan.keep)
 
     def _wishes(self):
         """Whether a snapshot is due, and the signal that asked a worker to stop: the same answer in all workers."""
@@ -225,6 +207,7 @@ class _Run:
 
     def _end_if(self, stopped, where):
         if stopped:
+            self._background.wait()
             self._workers.total("end", [0])  # until the snapshot is written: who ends first may take the others along
             raise Stopped(stopped, f" {where}; --resume goes on from there")
 

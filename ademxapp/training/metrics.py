@@ -44,13 +44,15 @@ class TrainingMetric(mx.metric.EvalMetric):
     def update(self, labels, preds):
         """Count the labels (N, …) and probabilities (N, C, …) of one device's batch."""
         for label, pred in zip(labels, preds):
-            self._count(label.asnumpy().reshape(-1).astype(np.int64), pred)
+            self._count(label.asnumpy().reshape(-1).astype(np.int64), pred.asnumpy())
 
     def _count(self, label, pred):
-        best = pred.argmax(axis=1).asnumpy().reshape(-1).astype(np.int64)
-        prob = pred.reshape((0, 0, -1)).transpose((0, 2, 1)).reshape((-1, self.classes)).asnumpy()
+        """Count in NumPy: MXNet's operators would hold up the backward pass, which is under way, and its threads."""
+        pred = pred.reshape(*pred.shape[:2], -1)
+        best = pred.argmax(axis=1).reshape(-1)
         counts = np.ones(len(label), bool) if self.ignore_label is None else label != self.ignore_label
-        true_prob = prob[np.flatnonzero(counts), label[counts]]
+        image, cell = np.divmod(np.flatnonzero(counts), pred.shape[2])
+        true_prob = pred[image, label[counts], cell]
         self.count += int(counts.sum())
         self.loss -= float(np.log(np.maximum(true_prob, 1e-30), dtype=np.float64).sum())
         self.right += int((best[counts] == label[counts]).sum())

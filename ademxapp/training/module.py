@@ -17,18 +17,22 @@ class Module(mx.mod.Module):
         self._average_auxs, self._workers = average_auxs, workers or Alone()
         self.restored_states, self.restored_statistics = None, {}
 
+    def get_params(self):
+        """As MXNet's; what is given stays as it is while the training goes on."""
+        return tuple(map(dict, super().get_params()))
+
     def _sync_params_from_devices(self):
         group = self._exec_group
         for name, copies in zip(self._param_names, group.param_arrays):
-            copies[0].copyto(self._arg_params[name])
+            self._arg_params[name] = copies[0].copyto(mx.cpu())
         for name, copies in zip(self._aux_names, group.aux_arrays):
-            total = copies[0].as_in_context(mx.cpu())
+            total = copies[0].copyto(mx.cpu())
             if self._average_auxs and len(copies) > 1:
                 total = sum((copy.as_in_context(mx.cpu()) for copy in copies[1:]), total) / len(copies)
             if self._average_auxs and self._workers.count > 1:
                 total = self._workers.total(f"mean:{name}", total.asnumpy()) / self._workers.count
                 total = mx.nd.array(total, dtype=np.float32)
-            total.copyto(self._aux_params[name])
+            self._aux_params[name] = total
         self._params_dirty = False
 
     def init_optimizer(self, *args, **kwargs):
@@ -63,11 +67,11 @@ class Module(mx.mod.Module):
         return found
 
     def optimizer_states(self):
-        """The optimiser's state of every parameter: {name: NDArray}, as `restored_states` takes them."""
+        """A copy of the optimiser's state of every parameter: {name: NDArray}, as `restored_states` takes them."""
         states, found = self._state_holder().states, {}
         for key, name in self._state_keys():
-            if states.get(key) is not None:
-                found.setdefault(name, states[key].as_in_context(mx.cpu()))
+            if states.get(key) is not None and name not in found:
+                found[name] = states[key].copyto(mx.cpu())
         return found
 
     def _state_keys(self):

@@ -9,7 +9,7 @@ from ademxapp.files import write_text
 from ademxapp.training.curves import plot_curves
 
 REPORTS_PER_EPOCH = 8
-SECONDS_BETWEEN_CURVES = 60  # inside an epoch
+SECONDS_BETWEEN_CURVES = 60  # drawing takes a quarter of a second
 
 
 class Progress:
@@ -33,7 +33,7 @@ class Progress:
         self._path, self._log, self._metric, self._loader = path, log, metric, loader
         self._position, self._batches, self._total = position, loader.batches, epochs * loader.batches
         self._batch_images = workers * loader.batch_size
-        self._drawn = time.monotonic()
+        self._draw_time, self._drawn = time.monotonic(), None
         self.restart_clock()
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
         write_text(f"{path}.jsonl", "".join(json.dumps(report) + "\n" for report in self._reports))
@@ -54,14 +54,16 @@ class Progress:
         self._last = time.monotonic(), self._position, self._loader.late
 
     def close(self):
-        """Draw the curves and end the bar."""
+        """Draw the curves, if there is something new, and end the bar."""
         self._bar.close()
         self._draw()
 
     def _draw(self):
-        if self._reports:
-            plot_curves(self._reports, read_reports(f"{self._path}_val"), f"{self._path}.png", self._batches)
-        self._drawn = time.monotonic()
+        validations = read_reports(f"{self._path}_val")
+        shown = len(self._reports), validations
+        if self._reports and shown != self._drawn:
+            plot_curves(self._reports, validations, f"{self._path}.png", self._batches)
+        self._draw_time, self._drawn = time.monotonic(), shown
 
     def _report(self, epoch, batch, lr):
         before, done, late = self._last
@@ -78,7 +80,7 @@ class Progress:
             out.write(json.dumps(report) + "\n")
         self._log.info(report_line(report, self._batches))
         self._bar.set_postfix(loss=_text(report["loss"]), accuracy=_text(report["accuracy"]))
-        if batch == self._batches or time.monotonic() - self._drawn >= SECONDS_BETWEEN_CURVES:
+        if time.monotonic() - self._draw_time >= SECONDS_BETWEEN_CURVES:
             self._draw()
         return report
 

@@ -1,7 +1,7 @@
 """What goes wrong in a training, noticed while it runs, and what to do about it."""
 import math
 
-from ademxapp.backend import mx
+import numpy as np
 
 COLLAPSED, MIXED = 0.98, 0.9  # shares: of the predictions in one class, of the truth in it
 MIN_BATCHES = 50  # before a collapse is told from a beginning
@@ -48,7 +48,7 @@ def require_finite_loss(loss, where, images):
 def require_finite_parameters(parameters, where):
     """ValueError that names a parameter unless all of them are finite."""
     for name, value in parameters.all.items():
-        if not mx.nd.contrib.isfinite(value).min().asscalar():
+        if not np.isfinite(value.asnumpy()).all():  # MXNet's own takes nine times as long
             raise ValueError(f"{name} is not finite {where}: the training has diverged. A lower --base-lr may help; "
                              "--resume goes on from the last snapshot, which is from before")
 

@@ -1,23 +1,24 @@
 """Images per second of a training with all that surrounds it, in turns with a bare loop over the same batches."""
 import logging
-import shutil
+import statistics
 import tempfile
 import time
 
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.cli import number
+from ademxapp.cli import UsageError, number
 from ademxapp.symbol import classification_symbol
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.optimizers import TorchNesterov
 from ademxapp.training.parameters import parameter_shapes, start_afresh
-from tools.benchmarks.comparison import Comparison, in_turns, show
+from tools.benchmarks.comparison import Comparison, show
 
 ASKED = 0.97
 CLASSES = 10
-SNAPSHOTS = 2  # in a turn, which is a minute or less: ten times as many as in a real run
+TURN = 4  # batches
+AGAINST = "forward, backward and update alone"
 
 
 def add_arguments(command):
@@ -25,38 +26,77 @@ def add_arguments(command):
     command.add_argument("--network", default="rna-a1-w0.125", help="network to train")
     command.add_argument("--crop", type=number(int, 1), default=96, metavar="PIXELS", help="side of the images")
     command.add_argument("--batch", type=number(int, 1), default=64, help="images in a batch")
-    command.add_argument("--batches", type=number(int, 8), default=40, help="in a turn")
-    command.add_argument("--seconds", type=number(float, 0), default=150, help="to measure")
+    command.add_argument("--batches", type=number(int, TURN), default=48, help="in an epoch")
+    command.add_argument("--epochs", type=number(int, 2), default=3, help="to train; the first does not count")
 
 
 def measure(args):
-    """Measure both ways by the clock on the wall, for the network uses all processors."""
+    """Train as the drivers do, with the default times between snapshots and between curves."""
+    if args.batches % TURN:
+        raise UsageError(f"--batches {args.batches}: wanted a multiple of {TURN}, the batches of a turn")
     symbol = classification_symbol(f"bench_{args.network}_cls{CLASSES}")
-    loader = Batches(args)
-    start = start_afresh(parameter_shapes(symbol, data=loader.provide_data[0].shape), 0)
     optimizer = {"learning_rate": 1e-4, "momentum": 0.9, "wd": 1e-4, "rescale_grad": 1 / args.batch}
-    rates = in_turns([whole_way(symbol, loader, start, optimizer), bare_way(symbol, loader, start, optimizer)],
-                     args.seconds, time.monotonic)
-    show([Comparison(f"training {args.network} on {args.batch}x{args.crop}x{args.crop}: reports, checks, a checkpoint "
-                     f"and {SNAPSHOTS} snapshots in {args.batches} batches", "forward, backward and update alone",
-                     *rates, ASKED)], args)
+    shape = (args.batch, 3, args.crop, args.crop)
+    start = start_afresh(parameter_shapes(symbol, data=shape), 0)
+    turns = Turns(shape, args.batches, BareLoop(symbol, shape, start, optimizer))
+    quiet = logging.getLogger("bench")
+    quiet.setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan("bench", folder, 0, args.epochs, TorchNesterov.__name__.lower(), optimizer, snapshot_seconds=600)
+        fit(plan, symbol, turns, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
+        turns.end()
+    show(comparisons(turns.epochs[1:], f"training {args.network} on {args.batch}x{args.crop}x{args.crop}", args.batch),
+         args)
 
 
-class Batches:
-    """Stands in for a Loader: one batch of random numbers, over and over."""
+def comparisons(epochs, what, images):
+    """Those of the batches alone, by turns, and of whole epochs; `epochs` are `Turns.epochs` with `images` a batch."""
+    parts = [part for epoch in epochs for part in epoch["parts"]]
+    sums = [[sum(column) for column in zip(*epoch["parts"])] for epoch in epochs]
+    ends = [epoch["end"] for epoch in epochs]
+    remark = (f"an epoch is {sums[0][0]} batches in {statistics.median(whole for _, whole, _ in sums):.3g} s; then a "
+              f"checkpoint and a snapshot, {statistics.median(ends):.2g} s before the next begins. In longer epochs "
+              "they weigh less")
+    return [Comparison(f"{what}: batches, with metric, checks and reports", AGAINST,
+                       *(tuple(images * part[0] / part[i] for part in parts) for i in (1, 2)), ASKED,
+                       f"in turns of {TURN} batches"),
+            Comparison(f"{what}: whole epochs", AGAINST,
+                       tuple(images * batches / (whole + end) for (batches, whole, _), end in zip(sums, ends)),
+                       tuple(images * batches / bare for batches, _, bare in sums), ASKED, remark)]
+
+
+class Turns:
+    """Stands in for a Loader: one batch of random numbers, over and over, in turns with a bare loop.
+
+    `epochs` has what was measured, a dictionary for each: its `parts`, tuples of a number of batches and of the
+    seconds that these took here and in the bare loop, and the seconds of its `end`.
+    """
 
     late = 0
 
-    def __init__(self, args):
-        rng, shape = np.random.default_rng(0), (args.batch, 3, args.crop, args.crop)
-        self.batch_size, self.batches = args.batch, args.batches
-        self.provide_data = [mx.io.DataDesc("data", shape)]
-        self.provide_label = [mx.io.DataDesc("softmax_label", shape[:1])]
-        self._batch = mx.io.DataBatch([mx.nd.array(rng.normal(size=shape))],
-                                      [mx.nd.array(rng.integers(0, CLASSES, args.batch))], pad=0)
+    def __init__(self, shape, batches, bare):
+        self.batch_size, self.batches, self.epochs, self._bare, self._ended = shape[0], batches, [], bare, None
+        self.provide_data, self.provide_label = descriptions(shape)
+        self._batch = random_batch(shape)
 
     def __iter__(self):
-        return iter([self._batch] * self.batches)
+        self.end()
+        parts = []
+        for _ in range(self.batches // TURN):
+            start = time.monotonic()
+            for _ in range(TURN):
+                yield self._batch
+            mx.nd.waitall()
+            middle = time.monotonic()
+            self._bare(TURN)
+            parts.append((TURN, middle - start, time.monotonic() - middle))
+        self.epochs.append({"parts": parts})
+        self._ended = time.monotonic()
+
+    def end(self):
+        """What follows the last epoch's batches has ended."""
+        if self.epochs:
+            self.epochs[-1]["end"] = time.monotonic() - self._ended
 
     def start(self, epoch, batch=0):
         """Nothing: all batches are the same."""
@@ -64,37 +104,29 @@ class Batches:
     reset = close = lambda self: None
 
 
-def whole_way(symbol, loader, start, optimizer):
-    """A turn: an epoch as the drivers train it."""
-    quiet = logging.getLogger("bench")
-    quiet.setLevel(logging.ERROR)
+class BareLoop:
+    """Batches through MXNet's Module, and nothing else."""
 
-    def run(_):
-        folder = tempfile.mkdtemp()
-        try:
-            began = time.monotonic()
-            seconds = run.seconds / SNAPSHOTS if run.seconds else float("inf")
-            plan = Plan("bench", folder, 0, 1, TorchNesterov.__name__.lower(), optimizer, snapshot_seconds=seconds)
-            fit(plan, symbol, loader, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
-            run.seconds = time.monotonic() - began
-        finally:
-            shutil.rmtree(folder)
-        return loader.batches * loader.batch_size
+    def __init__(self, symbol, shape, start, optimizer):
+        self._module, self._batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
+        self._module.bind(*descriptions(shape))
+        self._module.init_params(arg_params=start.args, aux_params=start.auxs)
+        self._module.init_optimizer("device", TorchNesterov.__name__.lower(), optimizer)
 
-    run.seconds = None
-    return run
-
-
-def bare_way(symbol, loader, start, optimizer):
-    """A turn: the same batches through MXNet's Module, and nothing else."""
-    def run(_):
-        module = mx.mod.Module(symbol, context=[mx.cpu()])
-        module.bind(loader.provide_data, loader.provide_label)
-        module.init_params(arg_params=start.args, aux_params=start.auxs)
-        module.init_optimizer("device", TorchNesterov.__name__.lower(), optimizer)
-        for batch in loader:
-            module.forward_backward(batch)
-            module.update()
+    def __call__(self, batches):
+        for _ in range(batches):
+            self._module.forward_backward(self._batch)
+            self._module.update()
         mx.nd.waitall()
-        return loader.batches * loader.batch_size
-    return run
+
+
+def descriptions(shape):
+    """What MXNet's Module binds to, for images (N, 3, H, W): data, labels."""
+    return [mx.io.DataDesc("data", shape)], [mx.io.DataDesc("softmax_label", shape[:1])]
+
+
+def random_batch(shape):
+    """A batch of random images and labels."""
+    rng = np.random.default_rng(0)
+    return mx.io.DataBatch([mx.nd.array(rng.normal(size=shape))], [mx.nd.array(rng.integers(0, CLASSES, shape[0]))],
+                           pad=0)

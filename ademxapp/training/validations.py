@@ -1,0 +1,48 @@
+"""Validations inside a training: when, how they are reported, and the best checkpoint."""
+import json
+import time
+
+from ademxapp.files import write_json, write_text
+from ademxapp.training.parameters import save_parameters
+from ademxapp.training.progress import clock, read_reports
+
+
+class Validations:
+    """Tests a run's parameters after its epochs, as its plan says.
+
+    `validate` gives the scores, {name: number}, of `Parameters`, or is None; the first decides which checkpoint is the
+    best. A signal ends a validation at once: `stop` are the run's `StopRequests`.
+    """
+
+    def __init__(self, plan, validate, stop, log):
+        self._plan, self._validate, self._stop, self._log = plan, validate, stop, log
+        self._path = f"{plan.path}_val"
+
+    def resume(self, epoch, parameters, inside):
+        """Forget those of later epochs; make up for that after `epoch`, unless the run goes on `inside` the next."""
+        if self._validate is None:
+            return
+        kept = [row for row in read_reports(self._path) if row["epoch"] <= epoch]
+        write_text(f"{self._path}.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        if not inside and not any(row["epoch"] == epoch for row in kept):
+            self.after_epoch(epoch, parameters)
+
+    def after_epoch(self, epoch, parameters):
+        """Validate if it is time: a line for `<label>_val.jsonl`, and perhaps the best checkpoint."""
+        if self._validate is None or not self._plan.validates(epoch):
+            return
+        start = time.monotonic()
+        with self._stop.at_once():
+            scores = self._validate(parameters)
+        name, score = next(iter(scores.items()))
+        before = [row[name] for row in read_reports(self._path)]
+        row = {"epoch": epoch, **scores, "seconds": round(time.monotonic() - start, 1)}
+        best = not before or score > max(before)
+        if best:
+            save_parameters(f"{self._plan.path}_best.params", parameters)
+            write_json(f"{self._plan.path}_best.json", row)
+        with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+        self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(
+            f"{key} {value:.2f}" for key, value in scores.items()), clock(row["seconds"]),
+            f"the best, kept as {self._plan.label}_best.params" if best else f"the best was {max(before):.2f}")

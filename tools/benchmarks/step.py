@@ -1,0 +1,173 @@
+"""Images per second of training steps: MXNet's in turns with PyTorch's of the same network, and OHEM's cost."""
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ademxapp.backend import mx
+from ademxapp.cli import UsageError, number
+from ademxapp.deploy.torch_layout import to_torch
+from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
+from ademxapp.symbol.losses import IGNORE_LABEL
+from ademxapp.training.optimizers import TorchNesterov
+from ademxapp.training.parameters import parameter_shapes, start_afresh
+from tools.benchmarks.comparison import Comparison, in_turns, show
+
+TORCH_ASKED, OHEM_ASKED = 0.9, 1 / 1.1
+NETWORK, STRIDE, HEAD = "a1", 8, "2conv"
+CLASSES = 21
+MOMENTUM, WEIGHT_DECAY, LR = 0.9, 5e-4, 1e-7  # a rate that no starting point diverges with
+IGNORED = 0.1  # share of the cells
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training as the drivers do it: its symbol by loss, and what PyTorch needs for the same.
+
+    Attributes
+    ----------
+    symbols : dict
+        {"softmax": Symbol, …}
+    shape, cells : tuple of int
+        Of the images (N, 3, H, W), and of one image's labels.
+    optimizer : str
+        MXNet's name of it.
+    rescale_grad, bias_lr : float
+        What gradients and the learning rate of biases and betas are multiplied with.
+    fixed_statistics : bool
+        BN normalises with its moving statistics.
+    """
+
+    symbols: dict
+    shape: tuple
+    cells: tuple
+    optimizer: str
+    rescale_grad: float
+    bias_lr: float
+    fixed_statistics: bool
+
+    @property
+    def parameters(self):
+        """Where all ways start."""
+        return start_afresh(parameter_shapes(self.symbols["softmax"], data=self.shape), 0)
+
+    @property
+    def batch(self):
+        """Images and labels (float32)."""
+        rng = np.random.default_rng(0)
+        labels = rng.integers(0, CLASSES, self.shape[:1] + self.cells).astype(np.float32)
+        if self.cells:
+            labels[rng.random(labels.shape) < IGNORED] = IGNORE_LABEL
+        return rng.normal(size=self.shape).astype(np.float32), labels
+
+
+def add_arguments(command):
+    """The arguments of `step`."""
+    command.add_argument("--task", choices=sorted(TASKS), help="what is trained (both)")
+    command.add_argument("--width", type=number(float, 0.001), default=0.25, help="of Model A1")
+    command.add_argument("--crop", type=number(int, 8), default=240, metavar="PIXELS", help="side of the images")
+    command.add_argument("--batch", type=number(int, 1), default=4, help="images in a batch")
+    command.add_argument("--seconds", type=number(float, 0), default=60, help="to measure each task")
+
+
+def measure(args):
+    """Measure the tasks by the clock on the wall, for a step uses all processors."""
+    try:
+        import torch
+    except ImportError:
+        raise UsageError("PyTorch is not installed: pip install 'ademxapp[bench]'") from None
+    threads = torch.get_num_threads()
+    found = []
+    for name in [args.task] if args.task else sorted(TASKS):
+        task = TASKS[name](args.width, args.crop, args.batch)
+        ways = [MxnetStep(task, loss) for loss in task.symbols] + [TorchStep(task, args.width)]
+        rates = dict(zip([*task.symbols, "torch"], in_turns(ways, args.seconds, time.monotonic)))
+        what = f"training step, {name}, A1 of width {args.width:g}, {args.batch}x{args.crop}x{args.crop}"
+        found.append(Comparison(f"{what}, softmax", "PyTorch, channels_last", rates["softmax"], rates["torch"],
+                                TORCH_ASKED, f"PyTorch {torch.__version__} with {threads} threads, not compiled"))
+        if "ohem" in rates:
+            found.append(Comparison(f"{what}, online bootstrapping", "softmax", rates["ohem"], rates["softmax"],
+                                    OHEM_ASKED, "asked: at most 1.1 times as long"))
+    show(found, args)
+
+
+def classification(width, crop, batch):
+    """The `Task` of training a classifier."""
+    symbol = classification_symbol(f"bench_rna-{NETWORK}-w{width:g}_cls{CLASSES}")
+    return Task({"softmax": symbol}, (batch, 3, crop, crop), (), TorchNesterov.__name__.lower(), 1 / batch, 1, False)
+
+
+def segmentation(width, crop, batch):
+    """The `Task` of fine-tuning a segmenter."""
+    options = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
+    symbols = {loss: segmentation_symbol(f"bench_rna-{NETWORK}-w{width:g}_cls{CLASSES}_s{STRIDE}", options, HEAD, loss)
+               for loss in ("softmax", "ohem")}
+    cells = (-(-crop // STRIDE)) ** 2
+    return Task(symbols, (batch, 3, crop, crop), (cells,), "sgd", 1, 2, True)
+
+
+TASKS = {"classification": classification, "segmentation": segmentation}
+
+
+class MxnetStep:
+    """A way for `in_turns`: a step of MXNet's Module."""
+
+    def __init__(self, task, loss="softmax"):
+        start, (images, labels) = task.parameters, task.batch
+        self._module = mx.mod.Module(task.symbols[loss], context=[mx.cpu()])
+        self._batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)])
+        self._module.bind([("data", images.shape)], [("softmax_label", labels.shape)])
+        self._module.init_params(arg_params=start.args, aux_params=start.auxs)
+        self._module.init_optimizer("device", task.optimizer, {
+            "learning_rate": LR, "momentum": MOMENTUM, "wd": WEIGHT_DECAY, "rescale_grad": task.rescale_grad})
+
+    def __call__(self, _):
+        self._module.forward_backward(self._batch)
+        self._module.update()
+        mx.nd.waitall()
+        return len(self._batch.data[0])
+
+    @property
+    def trained(self):
+        """The trained parameters: {name in the PyTorch layout: ndarray}."""
+        args = self._module.get_params()[0]
+        return to_torch({f"arg:{name}": value.asnumpy() for name, value in args.items()})
+
+
+class TorchStep:
+    """A way for `in_turns`: the same step in PyTorch, as its users write it for CPUs."""
+
+    def __init__(self, task, width):
+        import torch
+
+        from ademxapp.deploy.torch_rna import Rna
+        self._torch, start, (images, labels) = torch, task.parameters, task.batch
+        self.net = Rna(NETWORK, CLASSES, STRIDE if task.cells else None, HEAD if task.cells else None, width)
+        state = to_torch({**{f"arg:{name}": value for name, value in start.args.items()},
+                          **{f"aux:{name}": value for name, value in start.auxs.items()}})
+        self.net.load_state_dict({name: torch.from_numpy(value.asnumpy()) for name, value in state.items()})
+        self.net.train().to(memory_format=torch.channels_last)
+        for module in self.net.modules():
+            if task.fixed_statistics and isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+        self._images = torch.from_numpy(images).to(memory_format=torch.channels_last)
+        self._labels = torch.from_numpy(labels).long()
+        biases = [value for name, value in self.net.named_parameters() if value.ndim == 1 and name.endswith("bias")]
+        others = [value for value in self.net.parameters() if all(value is not bias for bias in biases)]
+        self._optimizer = torch.optim.SGD(
+            [{"params": others}, {"params": biases, "lr": task.bias_lr * LR, "weight_decay": 0}], LR, MOMENTUM,
+            weight_decay=WEIGHT_DECAY, nesterov=task.optimizer != "sgd")
+
+    def __call__(self, _):
+        self._optimizer.zero_grad()
+        scores = self.net(self._images)
+        loss = self._torch.nn.functional.cross_entropy(scores.flatten(2) if scores.ndim > 2 else scores, self._labels,
+                                                       ignore_index=IGNORE_LABEL)
+        loss.backward()
+        self._optimizer.step()
+        return len(self._images)
+
+    @property
+    def trained(self):
+        """The trained parameters: {name: ndarray}."""
+        return {name: value.detach().numpy() for name, value in self.net.named_parameters()}
