@@ -98,7 +98,7 @@ class Asked:
             raise UsageError(f"{text} is for segmentation: Figure 4 is of networks for classification")
         self.stem, self.weights = label_stem(text), weights
         training = training_arguments(weights)
-        self.epochs = [label_epoch(weights), training["to_epoch"]] if training and label_epoch(weights) else None
+        self.epochs = [label_epoch(weights), training.get("to_epoch")] if weights else None
         self.crop = args.crop_size or crop or training.get("crop_size") or self.settings.train_crop
         self.statistics = args.statistics or STATISTICS[weights is None]
 
@@ -114,7 +114,7 @@ def training_arguments(weights):
         return {}
     folder = os.path.join(os.path.dirname(weights), f"{label_stem(weights)}_snapshot")
     states = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "state.json")))
-    return _read(states[0])["arguments"] if states else {}
+    return _read(states[0]).get("arguments", {}) if states else {}
 
 
 def measured(args, asked):

@@ -56,7 +56,8 @@ def write_page(args, records, missing):
              "made)."] if missing else []
     write_text(args.out, "\n\n".join([
         "# Figure 4: gradients along paths of every length",
-        f"Made by\n\n```\n{command}\n```", *needs, METHOD.format(args=args),
+        f"Made by\n\n```\n{command}\n```", *needs,
+        f"{METHOD.format(args=args)} {STATISTICS[args.statistics]}",
         f"![gradients against path length]({os.path.basename(stem)}.png)",
         PANELS, summary_table(records, markdown=True), COLUMNS_TEXT,
         "## What is seen", "\n".join(f"- {_sentence(record, derived(record))}" for record in records),
@@ -68,11 +69,15 @@ METHOD = (
     "in k units drawn at random the gradient goes through the mapping only, in the others through the shortcut only "
     "(projections are shortcuts). What is measured is the Euclidean norm of the gradient of the summed loss at the "
     "batch's input, divided by {args.batch_images}. For each of up to {args.lengths} lengths k, from 0 to all units, "
-    "there are {args.paths} paths, each with another batch, of images of the {args.split} split at the size of the "
-    "training's crops; the batches are the same for every k and every network of that dataset and size. Batch "
-    "normalisation has its moving statistics, as in testing, in trained networks, so that no image's gradient "
-    "depends on another; in untrained ones it has those of the batch, as the moving ones are not set yet, and the "
-    "gradient goes through them.")
+    "there are {args.paths} paths, each with another batch, of images of the {args.split} split, at the size that the "
+    "figure names; the batches are the same for every k and every network of that dataset and size.")
+STATISTICS = {
+    None: "Batch normalisation has its moving statistics, as in testing, in trained networks, so that no image's "
+          "gradient depends on another; in untrained ones it has those of the batch, as the moving ones are not set "
+          "yet, and the gradient goes through them.",
+    "moving": "Batch normalisation has its moving statistics, as in testing.",
+    "batch": "Batch normalisation has the statistics of the batch, as in training, and the gradient goes through them.",
+}
 PANELS = (
     "Above, on a linear scale as in the paper, and in the middle, on a logarithmic one: the mean norm over the paths "
     "of each length, and the range from the smallest to the largest. Below: the mean times the number of paths of that "
@@ -162,7 +167,7 @@ def _place(path):
 def _kind(record):
     if not record["weights"]:
         return "untrained"
-    return "trained, {} of {} epochs".format(*record["epochs"]) if record["epochs"] else "trained"
+    return "trained, {} of {} epochs".format(*record["epochs"]) if all(record["epochs"]) else "trained"
 
 
 def _base(record):
