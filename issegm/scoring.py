@@ -1,4 +1,5 @@
 """The scores of a test: of classes, categories and instances, as the dataset's benchmark counts them."""
+import copy
 import os
 
 import numpy as np
@@ -38,6 +39,14 @@ class Scores:
         except ValueError as error:
             raise ValueError(f"{sample.image_path} cannot be scored: {error}") from None
         return self
+
+    def empty(self):
+        """Scores of the same kind, of no image yet."""
+        other = copy.copy(self)
+        other.confusion = Confusion(self.record.classes)
+        if self.instances:
+            other.instances = InstanceCounts(self.instances.sizes, self.groups)
+        return other
 
     def merge(self, other):
         """Add the counts of other images, scored in the same way."""

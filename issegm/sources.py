@@ -65,9 +65,13 @@ class StoredScores:
         """The files of a sample."""
         return [os.path.join(folder, score_name(sample)) for folder in self._folders]
 
-    def score_maps(self, sample, image):
+    def prepare(self, sample, image):
         """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
         return [read_scores(path, image.shape[:2], self._classes)[0] for path in self.paths(sample)]
+
+    def score_maps(self, sample, image, prepared=None):
+        """The same; any thread can `prepare` them ahead."""
+        return prepared or self.prepare(sample, image)
 
 
 def stored_weights(folder):

@@ -84,28 +84,28 @@ def make_labeller(args, settings, weights=None):
 # The samples
 
 
-def predicted_samples(samples, record, sources, labeller, readers=1, outputs=None):
-    """`(sample, truth, label maps)` of every sample in turn, as class indices.
+def counted_samples(scores, samples, record, sources, labeller, readers=1, outputs=None):
+    """What every sample in turn adds to `scores`, as of `score_samples`: lists of Scores.
 
-    Truth (H, W) or None, label maps a list of (H, W) uint8. `outputs` stores the first of them, and has the labels of
-    samples that are done.
+    Reading, scaling, labels, files and counts run in threads beside the network. `outputs` stores an image's first
+    label map, and has the labels of samples that are done.
     """
     def read(sample):
         image, truth = read_pair(sample, record)
-        return sample, image, truth, outputs and outputs.labels(sample, image.shape[:2])
+        done = outputs and outputs.labels(sample, image.shape[:2])
+        return sample, image, truth, done, [source.prepare(sample, image) for source in sources if done is None]
 
     def forward(item):
-        sample, image, _, done = item
-        return item, [] if done is not None else [one for source in sources for one in source.score_maps(sample, image)]
+        sample, image, truth, done, prepared = item
+        return sample, image, truth, done, [one for source, ready in zip(sources, prepared)
+                                            for one in source.score_maps(sample, image, ready)]
 
     def finish(item):
-        (sample, image, truth, done), score_maps = item
-        if done is not None:
-            return sample, truth, [done]
-        labels = labeller(sample.image_path, score_maps, image)
-        if outputs:
+        sample, image, truth, done, score_maps = item
+        labels = [done] if done is not None else labeller(sample.image_path, score_maps, image)
+        if outputs and done is None:
             outputs.save(sample, truth, labels[0], score_maps)
-        return sample, truth, labels
+        return [one.empty().add(sample, truth, predicted) for one, predicted in zip(scores, labels)]
 
     return overlapped(samples, read, forward, finish, readers, labeller.threads)
 
@@ -116,9 +116,9 @@ def score_samples(scores, samples, record, sources, labeller, readers=1, outputs
     A bar shows the progress and the first one's mean IoU. Where there are no truths, `scores` is empty.
     """
     with tqdm(total=len(samples), unit="image", desc="testing", disable=None, dynamic_ncols=True) as bar:
-        for sample, truth, labels in predicted_samples(samples, record, sources, labeller, readers, outputs):
-            for one, predicted in zip(scores, labels):
-                one.add(sample, truth, predicted)
+        for counts in counted_samples(scores, samples, record, sources, labeller, readers, outputs):
+            for one, more in zip(scores, counts):
+                one.merge(more)
             if scores and not bar.disable:
                 bar.set_postfix_str(f"mean IoU {running_mean_iou(scores[0]):.2f} %", refresh=False)
             bar.update()

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from ademxapp.data.resize import scaled_size
-from ademxapp.evaluation.dense import DenseSettings, input_size, predict_dense
+from ademxapp.evaluation.dense import DenseSettings, input_size, predict_dense, scaled_pixels
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,13 @@ class Network:
         return replace(self.dense, window=self.window(input_size(scaled_size(size, scale, longer=True), scale,
                                                                  self.dense)))
 
-    def score_maps(self, sample, image):
+    def prepare(self, sample, image):
+        """What `score_maps` needs of an image, for any thread to make ahead: {scale: its scaled pixels}."""
+        return {scale: scaled_pixels(image, scale, self.dense) for scale in self.scales}
+
+    def score_maps(self, sample, image, prepared=None):
         """The image's score maps, a list of ScoreMap. The largest is made first: the others fit into its memory."""
-        maps = {scale: predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]))
+        pixels = prepared or self.prepare(sample, image)
+        maps = {scale: predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
         return [maps[scale] for scale in self.scales]
