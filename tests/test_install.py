@@ -78,6 +78,20 @@ def test_commands_of_an_installed_wheel(distributions, tmp_path):
         assert done.stdout.startswith(f"usage: ademxapp-{name} ") and words in done.stdout
 
 
+@pytest.mark.skipif(not (ROOT / "tools" / "pythons.sh").exists(), reason="only a clone has tools/pythons.sh")
+def test_where_no_python_is_found_there_is_nothing_that_passed(tmp_path):
+    for name, content in (("bin/python3.8", "#!/bin/sh\nexit 1\n"), ("tools/pythons.sh", None)):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text(content or (ROOT / name).read_text())
+        path.chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["sh", tmp_path / "tools" / "pythons.sh"], capture_output=True, text=True,
+                          env={**os.environ, "PATH": path, "PYENV_ROOT": str(tmp_path), "PYTHONS": "3.8"})
+    assert done.returncode == 1 and "none of Python 3.8 to 3.12 was found" in done.stderr
+    assert re.search(r"^3\.8 .*not found$", done.stdout, re.MULTILINE)
+
+
 # The CUDA build, without a card: all of its libraries load if there is a driver's library, here a stand-in for one.
 
 DRIVER = """
