@@ -463,6 +463,7 @@ def test_mirrors_that_cannot_serve(mirror, tmp_path, url, name, words):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("extension", FORMATS)
 @pytest.mark.parametrize("released", RELEASED, ids=lambda released: released.label)
 def test_released_networks_of_full_width_travel_bit_for_bit(tmp_path, released, extension):
