@@ -1,0 +1,63 @@
+"""Backgrounds: functions of (rng, height, width) that return float32 (height, width, 3) in 0..255."""
+import cv2
+import numpy as np
+
+from ademxapp.data.scenes.textures import bands, draw_colour, joints, noise
+
+
+def _landscape(rng, height, width):
+    horizon = height * rng.uniform(0.25, 0.75)
+    sky = draw_colour(rng, saturations=(0.1, 0.6), values=(0.55, 0.97))
+    haze = 0.5 * sky + 0.5 * rng.uniform(170, 245)
+    ground = draw_colour(rng, [haze], saturations=(0.1, 0.6), values=(0.25, 0.8))
+    y = np.arange(height, dtype=np.float32)[:, None]
+    depth = np.clip(y / horizon, 0, 1)[..., None]
+    clouds = np.clip(noise(rng, height, width, (12, 30), (6, 12)), 0, 2)[..., None]
+    above = sky + (haze - sky) * depth + 14 * clouds
+    grass = noise(rng, height, width, (3, 5), (9, 25))[..., None]
+    below = ground * (0.85 + 0.3 * np.clip((y - horizon) / height, 0, 1)[..., None] + 0.11 * grass)
+    ridge = noise(rng, 1, width, (1, rng.uniform(15, 50))) * rng.uniform(0, 4)
+    edge = np.clip(y - horizon - ridge, 0, 1)[..., None]
+    return above + (below - above) * edge
+
+
+def _wall(rng, height, width):
+    colour = draw_colour(rng, saturations=(0.05, 0.45))
+    image = colour * (1 + 0.09 * noise(rng, height, width, (3, 3), (10, 10), (40, 40))[..., None])
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    kind = rng.integers(4)
+    if kind == 0:
+        rows = 1 / rng.uniform(7, 16)
+        lines = joints(x, y, rows, rows * rng.uniform(0.4, 0.6), 0.1)
+    elif kind == 1:
+        lines = joints(y, x, 1 / rng.uniform(8, 25), 0, 0.08)
+    elif kind == 2:
+        angle = rng.uniform(0, np.pi)
+        lines = 0.6 * bands((x * np.cos(angle) + y * np.sin(angle)) / rng.uniform(9, 30), 1.5)
+    else:
+        return image
+    return image * (1 + float(rng.choice([-1, 1])) * rng.uniform(0.12, 0.28) * lines[..., None])
+
+
+def _clutter(rng, height, width):
+    colour = draw_colour(rng, saturations=(0.05, 0.5), values=(0.35, 0.85))
+    image = np.empty((height, width, 3), np.uint8)
+    image[:] = colour
+    for _ in range(int(height * width / rng.uniform(150, 450))):
+        tint = np.clip(colour + rng.normal(0, 24, 3), 0, 255).tolist()
+        x, y = rng.integers(0, width), rng.integers(0, height)
+        reach = rng.uniform(2, 8, 2)
+        kind = rng.integers(3)
+        if kind == 0:
+            box = (float(x), float(y)), tuple((1.6 * reach).tolist()), rng.uniform(0, 180)
+            cv2.ellipse(image, box, tint, -1, cv2.LINE_AA)
+        else:
+            corners = np.sort(rng.uniform(0, 2 * np.pi, 3 + kind))
+            shape = np.stack([x + reach[0] * np.cos(corners), y + reach[1] * np.sin(corners)], 1)
+            cv2.fillPoly(image, [np.round(shape * 16).astype(np.int32)], tint, cv2.LINE_AA, shift=4)
+    return image * (1 + 0.06 * noise(rng, height, width, (3, 3), (30, 30))[..., None])
+
+
+def background(rng, height, width):
+    draw = (_landscape, _wall, _clutter)[rng.integers(3)]
+    return np.clip(draw(rng, height, width), 0, 255).astype(np.float32)
