@@ -105,11 +105,14 @@ def scale_probabilities(predictor, samples, settings, views, scale):
     dataset = TestImages(samples, scale, settings, views.crops, views.interpolation or settings.interpolation,
                          views.side(scale))
 
-    def predict(data):
-        plain = predictor(data)
-        return (plain + predictor(transforms.flip(data))) / 2 if views.flipping else plain
+    def begin(data):
+        plain = predictor.begin(data)
+        if not views.flipping:
+            return plain
+        mirrored = predictor.begin(transforms.flip(data))
+        return lambda: (plain() + mirrored()) / 2
 
     with Loader(dataset, views.batch, workers=views.readers, kind=views.kind) as loader:
         batches = tqdm(loader, total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
         arrays = (batch.data[0].asnumpy()[:loader.batch_size - batch.pad] for batch in batches)
-        return average_views(predict, arrays, views.batch)
+        return average_views(begin, arrays, views.batch)

@@ -227,12 +227,23 @@ def test_top_errors():
     assert top_errors(probs[:, :3], [1, 0, 1], ks=(1, 5)) == [0, 0]  # fewer classes than places
 
 
-def test_views_of_an_image_are_averaged():
+def test_views_of_an_image_are_averaged_while_the_next_are_read():
     batches = [np.array([[[1.0], [2.0], [6.0]], [[0.0], [0.0], [3.0]]]), np.array([[[9.0], [0.0], [0.0]]])]
-    calls = []
-    found = average_views(lambda data: calls.append(len(data)) or data * [[1, 10]], batches, 4)
+    events = []
+
+    def reading():
+        for batch in batches:
+            events.append("read")
+            yield batch
+
+    def begin(data):
+        events.append(len(data))
+        return lambda: events.append("waited") or data * [[1, 10]]
+
+    found = average_views(begin, reading(), 4)
     np.testing.assert_allclose(found, [[3, 30], [1, 10], [3, 30]])
-    assert calls == [4, 2, 3]  # at most four views at a time
+    # At most four views at a time; the first batch is waited for when the second is in the network.
+    assert events == ["read", 4, 2, "read", 3, "waited", "waited", "waited"]
 
 
 # Pictures, and side by side

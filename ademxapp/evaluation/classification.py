@@ -8,29 +8,36 @@ _HEADER = "image\tclass\tprobability\t" + "\t".join(f"class {place}\tprobability
                                                     range(1, BEST + 1))
 
 
-def average_views(predict, batches, most):
+def average_views(begin, batches, most):
     """Mean probabilities of every image over its views.
 
     Parameters
     ----------
-    predict : callable
-        (N, 3, H, W) to probabilities (N, classes).
+    begin : callable
+        (N, 3, H, W) to a function that waits for their probabilities (N, classes): a batch is read while the one before
+        it is in the network.
     batches : iterable of ndarray
         (images, views, 3, H, W).
     most : int
-        Views per call of `predict`.
+        Views per call of `begin`.
 
     Returns
     -------
     ndarray
         (all images, classes) float32.
     """
-    means = []
+    means, begun = [], []
     for views in batches:
         inputs = views.reshape((-1,) + views.shape[2:])
-        probs = np.concatenate([predict(inputs[i:i + most]) for i in range(0, len(inputs), most)])
-        means.append(probs.reshape(views.shape[:2] + probs.shape[1:]).mean(1))
-    return np.concatenate(means)
+        begun.append((views.shape[:2], [begin(inputs[i:i + most]) for i in range(0, len(inputs), most)]))
+        if len(begun) > 1:
+            means.append(_mean_of_views(*begun.pop(0)))
+    return np.concatenate(means + [_mean_of_views(*one) for one in begun])
+
+
+def _mean_of_views(shape, waits):
+    probs = np.concatenate([wait() for wait in waits])
+    return probs.reshape(shape + probs.shape[1:]).mean(1)
 
 
 def top_errors(probs, class_ids, ks=(1, 5)):

@@ -27,13 +27,21 @@ class Predictor:
 
     def __call__(self, data):
         """Outputs (N, …) float32 for inputs (N, 3, H, W): NumPy arrays both."""
+        return self.begin(data)()
+
+    def begin(self, data):
+        """Begin what a call does: a function that waits for the outputs. Passes that are begun run one after another.
+
+        Each keeps a copy of its inputs until it has run.
+        """
         count = len(data)
         missing = -count % len(self._contexts)
         if missing:
             data = np.concatenate([data, np.repeat(data[-1:], missing, 0)])
         module = self._bound(data.shape)
         module.forward(mx.io.DataBatch([mx.nd.array(data)]), is_train=False)
-        return module.get_outputs()[0].asnumpy()[:count]
+        outputs = module.get_outputs()[0].copy()  # the module's own become those of the next pass
+        return lambda: outputs.asnumpy()[:count]
 
     def _bound(self, shape):
         """The module for inputs of a shape: all of them share one set of parameters."""
