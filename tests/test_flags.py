@@ -111,11 +111,11 @@ def test_published_lines_are_understood(line, monkeypatch):
     assert label.dataset == args.dataset in ("ilsvrc-cls", "voc", "cityscapes", "ade20k")
 
 
-def random_weights(path):
+def random_weights(path, seed=0):
     """Weights in the shapes that their label says, random."""
     label = parse_label(path)
     symbol = segmentation_symbol(label) if label.stride else classification_symbol(label)
-    save_parameters(path, start_afresh(parameter_shapes(symbol, data=(1, 3, 224, 224)), 0))
+    save_parameters(path, start_afresh(parameter_shapes(symbol, data=(1, 3, 224, 224)), seed))
 
 
 def write_trees(data_root):

@@ -33,6 +33,7 @@ COMMANDS = {
     "page": ("tools.reproducing.page", "write the page of a recipe's results"),
     **{f"table{n}": ("tools.reproducing.paper_table", f"the paper's Table {n}, cell by cell") for n in range(1, 8)},
     "figures5-11": ("tools.reproducing.figures", "sheets of image, truth, prediction and difference"),
+    "full-scale": ("tools.reproducing.full_scale", "what the paper's trainings need: cards, memory, hours (estimate)"),
     "mini": ("tools.reproducing.miniature", "train and test the paper in miniature, row by row"),
     **{f"mini-table{n}": ("tools.reproducing.miniature_tables", f"Table {n} in miniature") for n in (1, 2)},
     "mini-page": ("tools.reproducing.miniature_page", "write the page of the miniature"),

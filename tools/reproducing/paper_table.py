@@ -20,21 +20,23 @@ from tools.reproducing.tested import recipe_of, scores_of
 from tools.summary import FORMATS, emit
 
 KINDS = ("costs", "memory", "speed", "test")
+DEFAULTS = {"output": "output", "batch": 1, "rounds": 5}
 
 
 def add_arguments(parser):
     """Add the arguments of the tables' commands."""
     parser.description = __doc__
     add_data_argument(parser)
-    parser.add_argument("--output", default="output", metavar="DIR", help="folder of the recipes' runs")
+    parser.set_defaults(**DEFAULTS)
+    parser.add_argument("--output", metavar="DIR", help="folder of the recipes' runs")
     parser.add_argument("--dry-run", action="store_true", help="only tell what can be measured now")
     parser.add_argument("--train", action="store_true", help="train the networks whose weights are missing, where all "
                         "that their recipes need is there")
     parser.add_argument("--measure", type=kinds, default=KINDS, metavar="KIND,…", help=f"only {', '.join(KINDS)}")
     parser.add_argument("--format", choices=FORMATS, help="(default: as --out ends, or a table for the terminal)")
     parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
-    parser.add_argument("--batch", type=number(int, 1), default=1, help="speed: images in a batch (the paper: 10)")
-    parser.add_argument("--rounds", type=number(int, 1), default=3, help="speed: batches, of which the fastest counts")
+    parser.add_argument("--batch", type=number(int, 1), help="speed: images in a batch (the paper: 10)")
+    parser.add_argument("--rounds", type=number(int, 1), help="speed: batches, of which the fastest counts")
     add_device_arguments(parser)
 
 
@@ -64,9 +66,16 @@ def run(args):
                 one.make()
         cells.append(row_cells(row, table.columns, found))
     form = args.format or {".md": "markdown", ".json": "json"}.get(os.path.splitext(args.out or "")[1], "table")
-    command = f"python tools/reproduce.py {args.command}{f' --out {shlex.quote(args.out)}' if args.out else ''}"
-    emit(as_json(table, cells) if form == "json" else as_text(table, cells, command, form == "markdown"), args.out)
+    emit(as_json(table, cells) if form == "json" else as_text(table, cells, command_line(args), form == "markdown"),
+         args.out)
     return 0
+
+
+def command_line(args):
+    """The command that makes the same page, where the data are in their place."""
+    given = [word for name, value in {**DEFAULTS, "out": None}.items() if getattr(args, name) != value
+             for word in (f"--{name}", str(getattr(args, name)))]
+    return shlex.join(["python", "tools/reproduce.py", args.command, *given, *args.devices])
 
 
 def device_words(args):

@@ -7,7 +7,7 @@ from ademxapp.yaml_files import read_yaml
 from issegm.datasets import DATASETS
 from tools.reproducing.recipes import require_types
 
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "recipes", "tables")
+FOLDER = os.path.join("recipes", "tables")  # as recipes are, from the root of a clone
 LOST = "lost"  # of a figure that the text of the paper does not have whole
 
 
@@ -88,9 +88,9 @@ class Table:
     transposed: bool = False
 
 
-def read_table(name, folder=FOLDER):
+def read_table(name):
     """The `Table` of a name such as "table1"; ValueError if its file is none."""
-    path = os.path.join(folder, f"{name}.yaml")
+    path = os.path.join(FOLDER, f"{name}.yaml")
     data = read_yaml(path)
     if not isinstance(data, dict) or not {"title", "about", "columns", "rows"} <= set(data):
         raise ValueError(f"{path} is no table: wanted title, about, columns and rows")

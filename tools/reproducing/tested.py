@@ -121,10 +121,10 @@ def tested(command, places):
         return found
     inputs = {"command": without(command.words, ELSEWHERE), "weights": [sha256_of(path) for path in command.weights],
               "list": sha256_of(command.list)}
+    found.how += f", SHA-256 of the weights {inputs['weights'][0][:12]}…"
     scores = kept_scores(command, inputs)
     if scores is not None and (not server or os.path.exists(archive(command))):
         found.values, found.needs = ({}, server) if server else (scores, ())
-        found.how += f", weights {inputs['weights'][0][:12]}…"
     else:
         found.make = lambda: make(command, inputs, found, server)
     return found
