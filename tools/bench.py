@@ -5,7 +5,9 @@
     python tools/bench.py networks --gpus 0 --format markdown --output networks.md
     python tools/bench.py reading
     python tools/bench.py training
+    python tools/bench.py scores
     python tools/bench.py step
+    python tools/bench.py test-run
     python tools/bench.py reading --task classification --root data/ilsvrc12 --list data/ilsvrc12/train.lst
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
@@ -14,6 +16,9 @@ reading: images per second of processor time that training's samples take, besid
 NumPy that makes the same crops; both in turns, on one core.
 training: images per second of a training with its reports, checks and snapshots, beside a bare loop over the batches.
 step: images per second of training steps of Model A1, beside PyTorch's; with online bootstrapping, beside softmax.
+scores: the confusion matrix of an image beside a bincount of its labels, and labels from score maps beside Pillow's
+resizing of every class in a pool of processes.
+test-run: whole tests of both drivers, beside their start-up to the first batch and the forward passes alone.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -23,13 +28,15 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.bench")
 
 from ademxapp.cli import make_parser
-from tools.benchmarks import networks, reading, step, training
+from tools.benchmarks import networks, reading, scores, step, test_run, training
 from tools.summary import FORMATS
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),
     "reading": (reading, "images per second of reading for training, on one core"),
+    "scores": (scores, "confusion matrices, and score maps to labels"),
     "training": (training, "images per second of training, with and without all that surrounds it"),
+    "test-run": (test_run, "whole tests, beside start-up and forward passes alone"),
     "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
 
