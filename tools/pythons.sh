@@ -64,6 +64,7 @@ try() {
     done
     echo "laying out the tests" >"$folder/step"
     lay_out_tests "$folder/tests" "$site" || return
+    "$run" -c 'import matplotlib.font_manager' || return # the first time it lists the fonts, which it says if it is slow
     cd "$folder/tests"
     echo "the tests" >"$folder/step"
     if test -n "${FULL:-}"; then
