@@ -1,4 +1,5 @@
 """Images for classification: random crops in training, centre crops in testing."""
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -40,12 +41,11 @@ class TrainImages:
         """A crop (3, crop, crop) float32 and its class id, float32."""
         file = _open(self.samples[index])
         box = transforms.random_sized_crop(rng, file.size, self.areas)
-        pixels = resize_part(file, box, (self.crop, self.crop), self.interpolation)
+        pixels = resize_part(file, box, (self.crop, self.crop), self.interpolation, near=True)
         colours = transforms.jittered_normalisation(rng, pixels, self.mean, self.std)
-        data = transforms.apply_colour_map(pixels, *colours)
         if rng.integers(2) == 0:
-            data = data[..., ::-1]
-        return data, np.float32(self.samples[index].class_id)
+            pixels = cv2.flip(pixels, 1)
+        return transforms.apply_colour_map(pixels, *colours), np.float32(self.samples[index].class_id)
 
 
 class TestImages:

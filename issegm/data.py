@@ -65,11 +65,13 @@ class TrainCrops:
 
     def _crop_image(self, file, rate, top, left):
         """The crop's pixels, (crop, crop, 3) uint8; the mean colour where there is no image."""
-        canvas = np.empty((self.crop, self.crop, 3), np.uint8)
-        canvas[:] = (np.asarray(self.mean) * 255).astype(np.uint8)
         rows, y0, y1 = self._visible(top, file.size[0], rate)
         columns, x0, x1 = self._visible(left, file.size[1], rate)
         size = (rows.stop - rows.start, columns.stop - columns.start)
+        if size == (self.crop, self.crop):
+            return resize_part(file, (x0, y0, x1, y1), size, self.interpolation)
+        canvas = np.empty((self.crop, self.crop, 3), np.uint8)
+        canvas[:] = (np.asarray(self.mean) * 255).astype(np.uint8)
         if min(size) > 0:
             canvas[rows, columns] = resize_part(file, (x0, y0, x1, y1), size, self.interpolation)
         return canvas

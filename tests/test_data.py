@@ -271,16 +271,15 @@ class Draws:
     """Stands in for a Generator: gives what it is told, in the order of the calls."""
 
     def __init__(self, order, factors, lights):
-        self.order, self.factors, self.lights = order, list(factors), np.asarray(lights)
+        self.order, self.factors, self.lights = order, np.asarray(factors), np.asarray(lights)
 
     def permutation(self, count):
         assert count == len(self.order)
         return np.array(self.order)
 
-    def uniform(self, low, high):
-        factor = self.factors.pop(0) - 1
-        assert low <= factor <= high
-        return factor
+    def uniform(self, low, high, count):
+        assert count == len(self.factors) and (low <= self.factors - 1).all() and (self.factors - 1 <= high).all()
+        return self.factors - 1
 
     def normal(self, mean, std, count):
         return mean + std * self.lights[:count]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ademxapp.data.png import upper_left
 from ademxapp.files import replacing
 
 _DECODING_ERRORS = Exception  # damaged files make Pillow's decoders raise all kinds, TypeError and KeyError too
@@ -64,13 +65,9 @@ class ImageFile:
         ValueError
             If the bytes are no whole image; the message has the name.
         """
-        if self._fast:
-            try:
-                pixels = cv2.imdecode(np.frombuffer(self._data, np.uint8), _CV_FLAGS[reduce])
-            except cv2.error as error:  # short of memory, for instance
-                raise ValueError(f"{self._name} cannot be decoded: {error.err}") from None
-            if pixels is not None:  # else Pillow tells what is wrong
-                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+        pixels = self._by_opencv(reduce)
+        if pixels is not None:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
         image = _loaded(self._image, self._name)
         try:
             if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
@@ -80,18 +77,27 @@ class ImageFile:
             raise ValueError(f"{self._name} cannot be decoded: {_reason(error)}") from None
 
     def part(self, box, reduce=1):
-        """The pixels in `box` (left, top, right, bottom), of the image as `rgb` gives it: a PIL image, RGB.
+        """The pixels in `box` (left, top, right, bottom), of the image as `rgb` gives it: (h, w, 3) uint8, RGB.
 
-        A PNG is decoded down to the part's end only; what is wrong behind it is not found, except a missing end.
+        Of a PNG, what is below the part or to its right is not decoded; what is wrong there is not found, except a
+        missing end.
         """
         left, top, right, bottom = box
-        in_rows = self._image.format == "PNG" and not self._image.info.get("interlace")
-        if self._fast and in_rows and bottom < self.size[0]:
-            image = _open(self._data, self._name)
-            (codec, _, offset, settings), = image.tile
-            image.tile = [(codec, (0, 0, image.width, bottom), offset, settings)]
-            return _loaded(image, self._name).crop(box)
-        return Image.fromarray(np.ascontiguousarray(self.rgb(reduce)[top:bottom, left:right]))
+        pixels = upper_left(self._data, right, bottom) if self._fast and self._image.format == "PNG" else None
+        if pixels is None:
+            pixels = self._by_opencv(reduce)
+        if pixels is None:
+            return self.rgb(reduce)[top:bottom, left:right]
+        return cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_BGR2RGB)
+
+    def _by_opencv(self, reduce):
+        """The pixels, BGR; None if Pillow has to decode them, or to tell what is wrong."""
+        if not self._fast:
+            return None
+        try:
+            return cv2.imdecode(np.frombuffer(self._data, np.uint8), _CV_FLAGS[reduce])
+        except cv2.error as error:  # short of memory, for instance
+            raise ValueError(f"{self._name} cannot be decoded: {error.err}") from None
 
 
 def decode_rgb(data, name):

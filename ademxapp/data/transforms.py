@@ -71,21 +71,17 @@ def normalisation(mean, std):
 
 
 def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
-    """`normalisation` after random changes of colour, in the order of the ResNets of Gross and Wilber.
+    """`normalisation` after random changes of colour, those of the ResNets of Gross and Wilber.
 
-    Brightness, contrast and saturation in a random order, each by a factor in 1 ± `jitter`; then light along the
-    principal components with standard deviation `lighting`.
+    Brightness, contrast and saturation each change by a factor in 1 ± `jitter`; then light is added along the principal
+    components with standard deviation `lighting`. The three have a random order there. As nothing is clipped in between
+    and each keeps grey grey, it makes no difference, except which change gets which random number.
     """
-    matrix, offset = np.eye(3) / 255, np.zeros(3)
-    mean_colour = np.array(cv2.sumElems(pixels)[:3]) / (pixels.size // 3)
-    for change in rng.permutation(3):
-        factor = 1 + rng.uniform(-jitter, jitter)
-        step, constant = factor * np.eye(3), np.zeros(3)
-        if change == 1:  # contrast: towards the mean grey of the image as it is by now
-            constant += (1 - factor) * (GREY @ (matrix @ mean_colour + offset))
-        elif change == 2:  # saturation: towards each pixel's own grey
-            step = step + (1 - factor) * _GREY_OF_ALL
-        matrix, offset = step @ matrix, step @ offset + constant
+    order, factors = rng.permutation(3), 1 + rng.uniform(-jitter, jitter, 3)
+    brightness, contrast, saturation = (factors[list(order).index(change)] for change in range(3))
+    mean_grey = GREY @ [cv2.mean(plane)[0] for plane in cv2.split(pixels)]  # faster than the mean of all at once
+    matrix = brightness * contrast / 255 * (saturation * np.eye(3) + (1 - saturation) * _GREY_OF_ALL)
+    offset = brightness * (1 - contrast) * mean_grey / 255
     offset = offset + LIGHTING_VECTORS @ (rng.normal(0, lighting, 3) * LIGHTING_VALUES)
     scale = 1 + lighting  # as the original does
     std = np.asarray(std, float)
@@ -93,8 +89,12 @@ def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
 
 
 def apply_colour_map(pixels, matrix, offset):
-    """(H, W, 3) pixels through an affine map of colours, as (3, H, W) float32: a view of the pixels' order."""
-    return cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset])).transpose(2, 0, 1)
+    """(H, W, 3) pixels through an affine map of colours, as (3, H, W) float32."""
+    colours = cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset]))
+    planes = np.empty((3,) + colours.shape[:2], np.float32)
+    for i, plane in enumerate(planes):
+        cv2.extractChannel(colours, i, plane)
+    return planes
 
 
 def flip(array):
