@@ -1,11 +1,15 @@
-"""Run a recipe, stage by stage, and make the page of its results.
+"""The paper's tables and figures, one command each; and recipes, run stage by stage, with the pages of their results.
 
+    python tools/reproduce.py table1
+    python tools/reproduce.py table2 --data data --dry-run
+    python tools/reproduce.py figures5-11 --run output/camvid_rna-a1_cls11_s8_ep-0030
     python tools/reproduce.py run recipes/first-run.yaml --data $ADEMXAPP_DATA --dry-run
     python tools/reproduce.py run recipes/first-run.yaml --data $ADEMXAPP_DATA
     python tools/reproduce.py run recipes/voc.yaml --only rna-a1-2conv --data data
     python tools/reproduce.py page recipes/first-run.yaml --out docs/results/first-run.md
 
-Stages that are done are skipped, so that a recipe can be stopped and taken up again.
+A table's cells, and a recipe's stages, that are done are skipped, so that both can be stopped and taken up again. The
+tables are data in recipes/tables.
 
 A recipe has title, about, output and stages, each with name, command (what follows `python`), makes (the file that
 shows it is done), log (a training's, to resume it), expect (scores that came out here) and paper (the published ones,
