@@ -12,6 +12,7 @@ from ademxapp.errors import UsageError, mxnet_errors, one_line
 from ademxapp.training.stopping import Stopped
 
 LOG = "ademxapp"  # the logger of the programs
+DTYPES = ("float32", "bfloat16", "int8")  # that CPUs test in
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,6 +90,15 @@ def add_device_arguments(parser):
                        help="cards (default: the first, if any)")
     where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="CPU devices to divide batches among")
     return group
+
+
+def add_dtype_arguments(group):
+    """Add the arguments of what a test computes in."""
+    group.add_argument("--dtype", choices=DTYPES, help="what CPUs compute in; int8 measures the ranges of the maps on "
+                       "images of the train split first, and keeps them beside the weights (default: float32)")
+    group.add_argument("--calibrate-list", metavar="FILE", help="with --dtype int8: the list of those images, of which "
+                       "some are chosen evenly (default: data/<dataset>/train.lst or, in classification, the class "
+                       "folders in <data-root>/train)")
 
 
 def number(kind, minimum=None, maximum=None):

@@ -15,3 +15,14 @@ def free_bytes():
         return int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         return None
+
+
+def processor_flags():
+    """What the processors' instructions are called in /proc/cpuinfo, a frozenset; empty where the system does not tell.
+    """
+    try:
+        with open("/proc/cpuinfo") as lines:
+            flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
+        return frozenset(flags.split())
+    except OSError:
+        return frozenset()

@@ -41,7 +41,7 @@ from ademxapp.training.metrics import TrainingMetric
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, dataset_record
 from iclass.devkit import DEVKIT, kit_numbers
-from iclass.testing import Views, load_networks, probabilities
+from iclass.testing import Views, load_networks, make_predictor, probabilities
 
 
 def main(argv=None):
@@ -134,10 +134,10 @@ def val(args, label, settings, record):
     folder = driver.test_folder(args)
     log = driver.open_log(args)
     contexts = driver.devices(args, log)
+    predictors = [make_predictor(args, one, views, contexts, log) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    probs = np.mean([probabilities(Predictor(one.symbol, one.parameters, contexts), samples, one.settings, views)
-                     for one in networks], 0)
+    probs = np.mean([probabilities(predictors.pop(0), samples, one.settings, views) for one in networks], 0)
     report(args, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 

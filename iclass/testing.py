@@ -5,14 +5,17 @@ from typing import Optional
 import numpy as np
 from tqdm import tqdm
 
+from ademxapp import driver
 from ademxapp.cli import UsageError
 from ademxapp.data import transforms
+from ademxapp.data.lists import read_classification_list
 from ademxapp.data.loader import Loader
 from ademxapp.evaluation.classification import average_views
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 from iclass.data import TestImages
 
+CALIBRATION_IMAGES = 64
 TEN_CROPS_OF = 256 / 224  # the shorter side over that of the crops (Krizhevsky et al. 2012)
 
 
@@ -92,6 +95,18 @@ def load_networks(paths, label, pool_style, sides):
                              "same classes can be averaged")
         networks.append(load_network(path, other, pool_style, sides))
     return networks
+
+
+def make_predictor(args, network, views, contexts, log):
+    """The `Predictor` of a `Network`, in --dtype."""
+    def find_images():
+        return driver.calibration_samples(args, network.label, lambda path: read_classification_list(
+            path, args.data_root), CALIBRATION_IMAGES, tree=True)
+
+    def run(predictor, samples):
+        probabilities(predictor, samples, network.settings, views)
+
+    return driver.make_predictor(args, network, contexts, log, find_images, run)
 
 
 def probabilities(predictor, samples, settings, views):

@@ -2,15 +2,19 @@
 import os
 from dataclasses import dataclass
 
+from ademxapp import driver
 from ademxapp.cli import UsageError
+from ademxapp.data.images import decode_rgb
+from ademxapp.data.lists import read_segmentation_list
 from ademxapp.evaluation.dense import DenseSettings
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.multiscale import Network
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.score_files import read_scores
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 from issegm.outputs import score_name
+
+CALIBRATION_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,21 @@ def test_symbol(label, head):
 
 
 def make_network(args, weights, record, contexts, log, batch=1):
-    """The `Network` of `Weights`, tested as the arguments say."""
+    """The `Network` of `Weights`, tested as the arguments say; in --dtype, where there is such an argument."""
     window = WindowChoice(weights.symbol, contexts, batch, weights.stride, args.window, log.info)
     dense = dense_settings(args, record, network(weights.label.network).input, weights.stride, batch)
-    return Network(Predictor(weights.symbol, weights.parameters, contexts), args.test_scales, dense, weights.path,
-                   window)
+
+    def find_images():
+        return driver.calibration_samples(args, weights.label, lambda path: read_segmentation_list(
+            path, args.data_root), CALIBRATION_IMAGES)
+
+    def run(predictor, samples):
+        for sample in samples:
+            image = decode_rgb(sample.read()[0], sample.image_path)
+            Network(predictor, args.test_scales, dense, weights.path, window).score_maps(sample, image)
+
+    predictor = driver.make_predictor(args, weights, contexts, log, find_images, run)
+    return Network(predictor, args.test_scales, dense, weights.path, window)
 
 
 def dense_settings(args, record, settings, stride, batch):

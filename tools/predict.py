@@ -3,8 +3,10 @@
     python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --test-flipping
     python tools/predict.py holiday/ 'more/*.jpg' --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --out seen
     python tools/predict.py street.jpg --model cityscapes.onnx
+    python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --dtype int8
 
-The last one, with a file that tools/weights.py export wrote, needs onnxruntime and no MXNet.
+The third, with a file that tools/weights.py export wrote, needs onnxruntime and no MXNet. The fourth needs the ranges
+that an earlier test with --dtype int8 at this scale keeps beside the weights, or images to measure them on.
 
 Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
 classes over the photograph, and prints the classes' shares of the pixels. Classification prints the most probable
@@ -25,7 +27,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ademxapp.cli import UsageError, add_device_arguments, existing_file, make_parser, number, numbers, one_line
+from ademxapp.cli import (
+    UsageError,
+    add_device_arguments,
+    add_dtype_arguments,
+    existing_file,
+    make_parser,
+    number,
+    numbers,
+    one_line,
+)
 from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb, stem, write_png
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
@@ -84,7 +95,10 @@ def build_parser():
                         help="classification: as of iclass/ilsvrc.py")
     parser.add_argument("--top", type=number(int, 1), default=5, metavar="N", help="classification: classes to print")
     parser.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
-    add_device_arguments(parser)
+    group = add_device_arguments(parser)
+    add_dtype_arguments(group)
+    group.add_argument("--data-root", metavar="DIR", help="with --dtype int8: where that list's paths start (default: "
+                       "data/<dataset>)")
     parser.set_defaults(test_steps=1)
     return parser
 

@@ -2,8 +2,17 @@
 import json
 import os
 
-from ademxapp.cli import UsageError, add_device_arguments, existing_file, file_name, number, numbers
+from ademxapp.cli import (
+    UsageError,
+    add_device_arguments,
+    add_dtype_arguments,
+    existing_file,
+    file_name,
+    number,
+    numbers,
+)
 from ademxapp.data.loader import KINDS
+from ademxapp.driver.precision import check_dtype
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.training import schedules
 
@@ -38,7 +47,7 @@ def add_shared_arguments(parser, base_lr, weight_decay, check_step):
                        "of all workers (default: 256 / 16 in training, 10 / 1 in testing)")
     group.add_argument("--prefetcher", choices=KINDS, default="thread", help="kind of the reading workers")
     _add_training_arguments(parser, base_lr, weight_decay, check_step)
-    add_testing_arguments(parser)
+    add_dtype_arguments(add_testing_arguments(parser))
 
 
 def add_data_arguments(parser, split="train"):
@@ -115,6 +124,7 @@ def run_label(args):
 
 def check_training_arguments(args):
     """UsageError unless the arguments of training agree with each other; sets those that follow from others."""
+    check_dtype(args)
     if args.to_epoch is None:
         raise UsageError("--phase train needs --to-epoch, the number of epochs of the schedule")
     if bool(args.lr_steps) != (args.lr_type == "step"):
@@ -131,6 +141,7 @@ def check_training_arguments(args):
 
 def require_testing_arguments(args, default_scales=None):
     """UsageError unless there is what testing needs; sets `args.test_scales` where a default is given."""
+    check_dtype(args)
     if not args.weights:
         raise UsageError(f"--phase {args.phase} needs --weights FILE")
     if not args.test_scales and not default_scales:

@@ -1,19 +1,20 @@
 """Prediction with MXNet, from a .params file."""
+import os
 import re
 
 from ademxapp import driver
 from ademxapp.cli import UsageError
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import network, parse_label
 from ademxapp.training.parameters import load_parameters
 from iclass.datasets import dataset_record as classification_record
-from iclass.testing import load_network
+from iclass.testing import Views, load_network, make_predictor
 from issegm.datasets import dataset_record as segmentation_record
 from issegm.sources import load_weights, make_network
 
 
 def open_network(args):
     """The network of `--weights`; UsageError if its file's name or dataset is not known."""
+    driver.check_dtype(args)
     segmentation = is_segmentation(args.weights)
     try:
         label = parse_label(args.weights)
@@ -53,6 +54,8 @@ class MxnetNetwork:
         self.record, self.settings, self.versions = record, settings, driver.versions()
         self.scales = args.test_scales or (record.largest_side if segmentation else settings.test_crop,)
         args.test_scales = self.scales
+        args.dataset = args.dataset or label.dataset
+        args.data_root = args.data_root or os.path.join("data", args.dataset)
         self._args, self._label = args, label
 
     def segmenter(self, log):
@@ -62,5 +65,7 @@ class MxnetNetwork:
 
     def classifier(self, log):
         """A callable from inputs (N, 3, H, W) to probabilities (N, classes)."""
-        one = load_network(self._args.weights, self._label, self._args.pool_top_infer_style)
-        return Predictor(one.symbol, one.parameters, driver.devices(self._args, log))
+        args = self._args
+        views = Views(self.scales, flipping=args.test_flipping)
+        return make_predictor(args, load_network(args.weights, self._label, args.pool_top_infer_style), views,
+                              driver.devices(args, log), log)

@@ -10,7 +10,8 @@ from ademxapp.logs import library_versions
 from iclass.datasets import ClassificationDataset
 from issegm.datasets import SegmentationDataset
 
-IN_FILE = ("gpus", "cpus", "dataset", "dataset_file", "pool_top_infer_style")  # arguments that cannot change anything
+IN_FILE = ("gpus", "cpus", "dataset", "dataset_file", "pool_top_infer_style", "dtype",
+           "calibrate_list", "data_root")  # arguments that cannot change anything
 
 
 def open_network(args):

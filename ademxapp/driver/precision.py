@@ -1,0 +1,120 @@
+"""--dtype: what a test computes in, and the images that INT8's ranges are measured on."""
+import hashlib
+from argparse import Namespace
+
+import numpy as np
+from tqdm import tqdm
+
+import ademxapp
+from ademxapp.backend import mx
+from ademxapp.cli import DTYPES
+from ademxapp.data.images import read_bytes
+from ademxapp.deploy.precision import Int8Network, in_bfloat16, slow_because
+from ademxapp.driver.samples import find_samples
+from ademxapp.errors import UsageError, one_line
+from ademxapp.evaluation.calibration import RangeRecorder, keep_ranges, kept_ranges, ranges_path
+from ademxapp.evaluation.predictor import Predictor
+
+LEAST_IMAGES = 4
+# The arguments that say what a network is given of an image.
+INPUT_ARGUMENTS = ("dataset", "test_scales", "test_flipping", "test_steps", "window", "test_3crops", "test_10crops",
+                   "test_crop_size", "no_choose_interp_method", "pool_top_infer_style")
+
+
+def check_dtype(args):
+    """UsageError unless --dtype goes with the other arguments; float32 becomes None, as if it were not given."""
+    args.dtype = None if args.dtype == DTYPES[0] else args.dtype
+    if args.calibrate_list and args.dtype != "int8":
+        raise UsageError("--calibrate-list without --dtype int8: there is nothing to calibrate")
+    if args.dtype and getattr(args, "phase", "test") == "train":
+        raise UsageError(f"--dtype {args.dtype} is for testing, --phase val or test: training computes in float32")
+    if args.dtype and args.gpus is not None:
+        raise UsageError(_no_cards(args.dtype))
+
+
+def calibration_samples(args, label, read_list, count, tree=False):
+    """Up to `count` samples, evenly chosen of --calibrate-list or of the train split; arguments as of `find_samples`.
+
+    UsageError where there are none, or too few.
+    """
+    asked = Namespace(**{**vars(args), "split": "train", "list": args.calibrate_list, "records": None})
+    try:
+        samples = find_samples(asked, label, read_list, tree)
+    except UsageError as error:
+        found = str(error).partition("; --list")[0]
+        raise UsageError(f"--dtype int8 needs images to measure ranges on, and {found}: --calibrate-list FILE names "
+                         "some") from None
+    if len(samples) < LEAST_IMAGES:
+        raise UsageError(f"--dtype int8 measures ranges on images of {args.calibrate_list or 'the train split'}, which "
+                         f"has {len(samples)}: wanted at least {LEAST_IMAGES}")
+    return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))]
+
+
+def make_predictor(args, network, contexts, log, find_images, run):
+    """The `Predictor` of a network that computes in --dtype.
+
+    Parameters
+    ----------
+    network : object
+        With `path`, `symbol` and `parameters`.
+    find_images : callable
+        Gives the samples that INT8 is calibrated on, as `calibration_samples`.
+    run : callable
+        Takes a `Predictor` and samples, and gives it what it would be given of them in the test.
+    """
+    if not getattr(args, "dtype", None):
+        return Predictor(network.symbol, network.parameters, contexts)
+    if contexts[0].device_type == "gpu":
+        raise UsageError(_no_cards(args.dtype))
+    slow = slow_because(args.dtype)
+    if slow:
+        log.warning("%s: %s: it will not be faster than float32", args.dtype, slow)
+    if args.dtype == "bfloat16":
+        return Predictor(*in_bfloat16(network.symbol, network.parameters), contexts)
+    int8 = Int8Network(network.symbol, network.parameters)
+    log.info("int8: %s remain in float32", ", ".join(int8.left) or "no layers")
+    ranges = find_ranges(args, network.path, int8, contexts, log, find_images, run)
+    return Predictor(*int8.quantised(ranges), contexts)
+
+
+def find_ranges(args, path, int8, contexts, log, find_images, run):
+    """The ranges of an `Int8Network` of the weights `path`: those that are kept if they fit, else measured ones."""
+    origin = {"ademxapp": ademxapp.__version__, "mxnet": mx.__version__, "weights_sha256": _digest([read_bytes(path)]),
+              "arguments": {name: getattr(args, name, None) for name in INPUT_ARGUMENTS}, "images_sha256": None}
+    origin["arguments"]["test_scales"] = list(args.test_scales)
+    file = ranges_path(path)
+    try:
+        samples = find_images()
+        origin["images_sha256"] = _digest(sample.read()[0] for sample in samples)
+    except UsageError as error:
+        samples, reason = None, error
+    ranges, why = kept_ranges(file, origin, int8.measured)
+    if ranges is None and samples is None:
+        raise reason
+    if samples is None:
+        log.info("int8: ranges as kept in %s; the images that they are of were not looked at", file)
+        return ranges
+    words = f"{len(samples)} images, {samples[0].image} … {samples[-1].image}"
+    if ranges is not None:
+        log.info("int8: ranges as kept in %s, of %s", file, words)
+        return ranges
+    log.info("int8: measuring ranges on %s, as %s: %s", words, file, why)
+    recorder = RangeRecorder(int8.symbol, int8.parameters, contexts[:1], int8.measured)
+    for sample in tqdm(samples, unit="image", desc="calibrating", disable=None):
+        run(recorder, [sample])
+    try:
+        keep_ranges(file, {**origin, "images": [sample.image for sample in samples]}, recorder.ranges)
+    except OSError as error:
+        log.warning("int8: the ranges could not be kept, and will be measured again: %s", one_line(error))
+    return recorder.ranges
+
+
+def _no_cards(dtype):
+    return f"--dtype {dtype} is for CPUs: give --cpus 1 and no --gpus"
+
+
+def _digest(parts):
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(hashlib.sha256(part).digest())
+    return found.hexdigest()
