@@ -1,5 +1,6 @@
 """The command `reproduce.py figure4`: records that are kept, its page, and what it says of them."""
 import json
+from pathlib import Path
 
 import pytest
 from test_drivers import write_data
@@ -22,7 +23,7 @@ def folder(tmp_path, monkeypatch):
     save_parameters(f"out/{LABEL}_ep-0002.params", start_afresh(shapes, 3))
     state = tmp_path / "out" / f"{LABEL}_snapshot" / "0002-000000" / "state.json"
     state.parent.mkdir(parents=True)
-    state.write_text(json.dumps({"arguments": {"crop_size": 40}}))
+    state.write_text(json.dumps({"arguments": {"crop_size": 40, "to_epoch": 5}}))
     return tmp_path
 
 
@@ -44,8 +45,8 @@ def test_the_page_names_what_was_measured_and_what_is_missing(folder, capsys):
         40, "moving", 40, "batch")
     assert trained["lengths"] == list(range(9)) and [len(row) for row in trained["norms"]] == [2] * 9
     assert trained["images_sha256"] == untrained["images_sha256"]
-    assert found["command"] in page and f"--weights out/{LABEL}_ep-0002.params,gone_rn-50" in found["command"]
-    assert f"| {trained['network']} | trained | – | 8 |" in page and "| untrained | – | 8 |" in page
+    assert found["command"] in page and f"--weights out/{LABEL}_ep-0002.params gone_rn-50" in found["command"]
+    assert f"| {trained['network']} | trained, 2 of 5 epochs | – | 8 |" in page and "| untrained | – | 8 |" in page
     assert "it needs a trained deep ResNet" in page
 
 
@@ -80,7 +81,8 @@ def test_wrong_use_is_told(folder):
 def record(network, factor, units=8):
     """What would be measured if every mapping multiplied the norm by a factor."""
     return {"label": f"tiny_{network}_cls2", "network": network, "weights": "x.params", "top1_error": None,
-            "units": units, "lengths": list(range(units + 1)), "norms": [[factor ** k] * 2 for k in range(units + 1)]}
+            "epochs": [None, None], "units": units, "lengths": list(range(units + 1)),
+            "norms": [[factor ** k] * 2 for k in range(units + 1)]}
 
 
 def test_what_is_read_off_the_norms():
@@ -95,9 +97,19 @@ def test_what_is_read_off_the_norms():
 
 
 @pytest.mark.parametrize("deep, wide, words", [
-    (0.5, 1.0, ("every deep ResNet loses more", "within a factor of three of each other")),
-    (0.5, 0.7, ("every deep ResNet loses more", "not comparable either")),
-    (0.9, 0.5, ("does not hold", "not comparable either"))])
+    (0.5, 1.0, ("every deep ResNet loses more", "stay within a factor of three")),
+    (0.5, 0.7, ("every deep ResNet loses more", "but Model A's, too, are apart, by a factor of")),
+    (0.9, 0.5, ("does not hold", "but Model A's, too, are apart, by a factor of"))])
 def test_the_verdict_follows_the_numbers(deep, wide, words):
     said = figure4_page.verdict([record("rn-101-w0.125", deep), record("rna-a-w0.125", wide), record("rn-50", 1.0)])
     assert all(word in said for word in words), said
+
+
+def test_the_stored_page_is_that_of_its_norms():
+    found, page = (Path(figure4.__file__).parents[2] / f"docs/results/figure4{end}" for end in (".json", ".md"))
+    stored = json.loads(found.read_text())
+    for record in stored["networks"]:
+        for name, value in figure4_page.derived(record).items():
+            assert name not in record or record[name] == pytest.approx(value, rel=1e-6), name
+    assert figure4_page.summary_table(stored["networks"], markdown=True) in page.read_text()
+    assert figure4_page.verdict(stored["networks"]) in page.read_text()

@@ -114,7 +114,7 @@ def training_arguments(weights):
         return {}
     folder = os.path.join(os.path.dirname(weights), f"{label_stem(weights)}_snapshot")
     states = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "state.json")))
-    return _read(states[0]).get("arguments", {}) if states else {}
+    return _read(states[-1]).get("arguments", {}) if states else {}
 
 
 def measured(args, asked):
