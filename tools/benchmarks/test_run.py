@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ademxapp.cli import existing_file, number
+from ademxapp.cli import UsageError, existing_file, number
 from ademxapp.data.lists import Sample, scan_tree, write_classification_list, write_segmentation_list
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.training.parameters import parameter_shapes, save_parameters, start_afresh
@@ -53,6 +53,8 @@ def add_arguments(command):
 
 def measure(args):
     """Measure the tasks."""
+    if args.weights and not args.task:
+        raise UsageError("--weights are of one network: give its --task too")
     show([one for task in ([args.task] if args.task else sorted(TASKS, reverse=True)) for one in compare(task, args)],
          args)
 
