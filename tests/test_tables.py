@@ -1,6 +1,7 @@
 """The paper's tables and figures, cell by cell."""
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -208,8 +209,9 @@ def test_released_weights_are_tested_where_they_lie(stand_ins, monkeypatch, caps
 
     os.unlink(f"output/{CLASSIFIER[:-len('.params')]}/measured.json")  # as where a driver alone was run
     assert cells_of("table1") == cells
+    os.rename("data/ilsvrc12", "data/elsewhere")  # nor are the images needed once more
     assert cells_of("table1", "--measure", "costs") == cells
-
+    os.rename("data/elsewhere", "data/ilsvrc12")
     check_sheets(capsys)
     random_weights(f"models/{CLASSIFIER}", 1)  # stale: of other weights, of another list
     write("data/voc/val.lst", Path("data/voc/val.lst").read_text() * 2)
@@ -316,3 +318,31 @@ def test_hours_are_the_formula(monkeypatch):
     assert row[1:] == ("90 x 1,281,167", "50.0", 4, "1,024", f"{1281167 * 90 * 50e9 * 6 / (4 * 5e12) / 3600:.0f}")
     unknown = full_scale.trainings_of(read_recipe("recipes/voc-coco.yaml"))
     assert full_scale.row_of("x", unknown, Card, {})[-1] == "unknown"
+
+
+def test_hours_of_the_readme_are_those_of_the_page():
+    found = re.findall(r"\| `python tools/reproduce.py run (recipes/[^`]+)` \| (\d+) \| (\d+) \|",
+                       (ROOT / "README.md").read_text())
+    page = (ROOT / "docs" / "results" / "tables" / "full-scale.md").read_text().splitlines()
+    assert len(found) == 5
+    for command, cards, hours in found:
+        line, = [line for line in page if line.startswith(f"| `{command}` |")]
+        assert line.split(" | ")[3::2] == [cards, f"{hours} |"], command
+
+
+def test_pages_have_the_figures_of_the_tables(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in TABLES:
+        lines = (ROOT / "docs" / "results" / "tables" / f"{name}.md").read_text().splitlines()
+        table = read_table(name)
+        for row in table.rows:
+            if not table.transposed:
+                method = f"{row.method} ({row.group})" if row.group else row.method
+                line, = [line for line in lines if line.startswith(f"| {method} |")]
+                cells = [cell.strip() for cell in line.split("|")]
+                for figure in row.paper.values():
+                    assert any(cell == figure or number(cell) == figure for cell in cells), (name, row.method, figure)
+
+
+def number(text):
+    return float(text) if re.fullmatch(r"[\d.]+", text) else None

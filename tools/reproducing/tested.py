@@ -63,7 +63,7 @@ def scores_of(test, places):
     places : Namespace
         data, output (folders), and devices (a list: the arguments of the programs that choose them).
     """
-    found = [tested(command, places) for command in commands_of(test, places)]
+    found = [tested(command) for command in commands_of(test, places)]
     made = [one for one in found if one.values is not None] + [one for one in found if one.make]
     return made[0] if made else min(reversed(found), key=lambda one: len(one.needs))
 
@@ -110,27 +110,34 @@ def with_devices(words, places):
     return (*without(words, ("--gpus", "--cpus")), *places.devices)
 
 
-def tested(command, places):
+def tested(command):
     """The `Measurement` of a command."""
     line = f"python {shlex.join(command.words)}"
     found = Measurement("scores", line, how=f"`{line}`", folder=os.path.dirname(command.result))
-    missing = tuple(missing_of(command, places))
+    missing = tuple(missing_of(command))
     server = (server_need(command),) if command.is_entry else ()
-    if missing:
-        found.needs = missing + server
-        return found
-    inputs = {"command": without(command.words, ELSEWHERE), "weights": [sha256_of(path) for path in command.weights],
-              "list": sha256_of(command.list)}
-    found.how += f", SHA-256 of the weights {inputs['weights'][0][:12]}…"
-    scores = kept_scores(command, inputs)
+    inputs, scores = inputs_of(command), None
+    if inputs:
+        found.how += f", SHA-256 of the weights {inputs['weights'][0][:12]}…"
+        scores = kept_scores(command, inputs)
     if scores is not None and (not server or os.path.exists(archive(command))):
         found.values, found.needs = ({}, server) if server else (scores, ())
+    elif missing:
+        found.needs = missing + server
     else:
         found.make = lambda: make(command, inputs, found, server)
     return found
 
 
-def missing_of(command, places):
+def inputs_of(command):
+    """What a command's result depends on, or None where some of it is not there: the images are taken on trust."""
+    if not all(map(os.path.exists, (*command.weights, command.list))):
+        return None
+    return {"command": without(command.words, ELSEWHERE), "weights": [sha256_of(path) for path in command.weights],
+            "list": sha256_of(command.list)}
+
+
+def missing_of(command):
     """The `Need` of everything that a test reads and that is not there."""
     root, = command.values("--data-root")
     dataset = parse_label(command.weights[0]).dataset
