@@ -14,7 +14,7 @@ help:
 	@echo "make test-slow  the slow tests"
 	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
 	@echo "make lint       lint"
-	@echo "make bench      the speed of the networks"
+	@echo "make bench      measure speed, some twenty minutes, and write docs/results/speed.md"
 	@echo "make clean      remove .venv and what was built; runs, models and data stay"
 	@echo "Each installs what it needs into .venv the first time. PYTHON=python3.11 chooses the Python (3.8 to 3.12)."
 
@@ -34,7 +34,7 @@ lint: $(VENV)/.has-test
 	@$(RUN) -m ruff check .
 
 bench: $(VENV)/.has-bench
-	@$(RUN) tools/bench.py networks
+	@$(RUN) tools/bench.py all
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -18,11 +18,20 @@ def free_bytes():
 
 
 def processor_flags():
-    """What the processors' instructions are called in /proc/cpuinfo, a frozenset; empty where the system does not tell.
-    """
+    """What the processors' instructions are called, a frozenset of str; empty where the system does not tell."""
+    return frozenset(_processor_field("flags").split())
+
+
+def processor_name():
+    """What the processors call themselves (str); empty where the system does not tell."""
+    return _processor_field("model name")
+
+
+def _processor_field(name):
+    """A field of the first processor in /proc/cpuinfo, "" where there is none."""
     try:
-        with open("/proc/cpuinfo") as lines:
-            flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
-        return frozenset(flags.split())
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next((value.strip() for key, _, value in (line.partition(":") for line in lines)
+                         if key.strip() == name), "")
     except OSError:
-        return frozenset()
+        return ""

@@ -8,6 +8,7 @@
     python tools/bench.py scores
     python tools/bench.py step
     python tools/bench.py test-run
+    python tools/bench.py dtypes
     python tools/bench.py reading --task classification --root data/ilsvrc12 --list data/ilsvrc12/train.lst
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
@@ -16,9 +17,11 @@ reading: images per second of processor time that training's samples take, besid
 NumPy that makes the same crops; both in turns, on one core.
 training: images per second of a training with its reports, checks and snapshots, beside a bare loop over the batches.
 step: images per second of training steps of Model A1, beside PyTorch's; with online bootstrapping, beside softmax.
+dtypes: images per second of Model A1 in testing, in float32, bfloat16 and INT8, beside PyTorch's in float32.
 scores: the confusion matrix of an image beside a bincount of its labels, and labels from score maps beside Pillow's
 resizing of every class in a pool of processes.
 test-run: whole tests of both drivers, beside their start-up to the first batch and the forward passes alone.
+all: every measurement, and the page docs/results/speed.md of what they say.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -27,8 +30,10 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.bench")
 
+from functools import partial
+
 from ademxapp.cli import make_parser
-from tools.benchmarks import networks, reading, scores, step, test_run, training
+from tools.benchmarks import networks, reading, scores, speed_page, step, test_run, testing, training
 from tools.summary import FORMATS
 
 MEASUREMENTS = {
@@ -36,6 +41,7 @@ MEASUREMENTS = {
     "reading": (reading, "images per second of reading for training, on one core"),
     "scores": (scores, "confusion matrices, and score maps to labels"),
     "training": (training, "images per second of training, with and without all that surrounds it"),
+    "dtypes": (testing, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
     "test-run": (test_run, "whole tests, beside start-up and forward passes alone"),
     "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
@@ -51,10 +57,14 @@ def build_parser():
         command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
         command.add_argument("--output", metavar="FILE", help="write there instead of printing")
         command.set_defaults(measure=module.measure)
+    command = commands.add_parser("all", help="everything, and the page of it")
+    speed_page.add_arguments(command)
+    command.add_argument("--output", metavar="FILE", help=f"the page (default: {speed_page.DEFAULT})")
+    command.set_defaults(measure=partial(speed_page.measure, names=list(MEASUREMENTS)))
     return parser
 
 
 def main(argv=None):
     """Run the measurement that the arguments name."""
     args = build_parser().parse_args(argv)
-    args.measure(args)
+    return args.measure(args)

@@ -1,6 +1,5 @@
 """What a machine measures of a network without any dataset: costs, planned memory, speed."""
 import os
-import re
 import sys
 from argparse import Namespace
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from ademxapp.inspection import graph
 from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, build
 from ademxapp.inspection.memory import planned_bytes, training_bytes
 from ademxapp.inspection.speed import race
-from ademxapp.machine import processors
+from ademxapp.machine import processor_name, processors
 from ademxapp.symbol import Label, classification_symbol, network
 from tools.benchmarks.networks import REFERENCE, make_runner, measure_one
 from tools.reproducing.cells import Need
@@ -136,8 +135,5 @@ def machine(card=None):
     """What speeds are of: the processors' kind and number, or the card; and MXNet's version."""
     if card is not None:
         return {"card": f"card {card}", "mxnet": f"MXNet {mx.__version__}"}
-    kind = "processors"
-    if os.path.isfile("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            kind = next((line.split(":", 1)[1].strip() for line in lines if re.match(r"model name\s*:", line)), kind)
-    return {"processor": kind, "processors": f"{processors()} processors", "mxnet": f"MXNet {mx.__version__}"}
+    return {"processor": processor_name() or "processors", "processors": f"{processors()} processors",
+            "mxnet": f"MXNet {mx.__version__}"}
