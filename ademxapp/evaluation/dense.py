@@ -128,7 +128,7 @@ def scaled_pixels(image, scale, settings):
     """The image with its longer side equal to `scale`, normalised: (3, h, w) float32."""
     size = scaled_size(image.shape[:2], scale, longer=True)
     scaled = np.asarray(resize(Image.fromarray(image), size, interpolation=settings.interpolation))
-    tables = _normalised_levels(settings.mean, settings.std)
+    tables = _normalised_levels(tuple(settings.mean), tuple(settings.std))
     return np.stack([cv2.LUT(plane, table) for plane, table in zip(cv2.split(scaled), tables)])
 
 
