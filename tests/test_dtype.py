@@ -5,8 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
-from ademxapp import driver
+from ademxapp import cli, driver
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
@@ -21,6 +22,7 @@ from ademxapp.training.parameters import Parameters, parameter_shapes, save_para
 from iclass import ilsvrc
 from issegm import voc
 from tools import predict
+from tools.precision_page import precision_table, score
 
 CLS, SEG = "tiny_rna-b1-w0.1_cls6", "demo_rna-b1-w0.1_cls6_s8"
 # Units in B1 and dilated pooling; two scales, with shared parameters; sums with a ReLU behind; no BN at all.
@@ -251,3 +253,26 @@ def test_cards_that_are_found_are_refused():
     args = ilsvrc.build_parser().parse_args(["--weights", __file__, "--dtype", "int8"])
     with pytest.raises(UsageError, match="is for CPUs"):
         driver.make_predictor(args, None, [mx.gpu(0)], None, None, None)
+
+
+# The results that were measured
+
+
+def test_the_page_is_that_of_the_results_and_they_lose_no_more_than_promised():
+    results = {path.stem: json.loads(path.read_text()) for path in (ROOT / "docs" / "results" / "dtypes").iterdir()}
+    assert len(results) == 6
+    page, readme = ((ROOT / path).read_text() for path in ("docs/results/dtypes.md", "README.md"))
+    for name in {stem.rpartition("_")[0] for stem in results}:
+        tests = [results[f"{name}_{dtype}"] for dtype in cli.DTYPES]
+        for line in precision_table(tests):
+            assert line in page
+        plain, bfloat16, int8 = (score(result) for result in tests)
+        assert bfloat16[1] > plain[1] - 0.3 and int8[1] > plain[1] - 0.5
+        assert f"{int8[0]} {int8[1]:.2f} %" in readme
+
+
+def test_a_table_of_types_needs_float32_first():
+    result = {"label": "a", "weights": "a.params", "arguments": {"dtype": "int8"}, "top1_error": 1, "images": 1,
+              "images_per_second": 1}
+    with pytest.raises(ValueError, match="int8 does not follow one in float32"):
+        list(precision_table([result]))

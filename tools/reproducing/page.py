@@ -1,5 +1,6 @@
 """The page of a recipe's results."""
 from tools.comparison_page import comparison_page
+from tools.precision_page import precision_page
 from tools.reproducing.recipes import add_recipe_arguments, chosen_recipe
 from tools.results_page import results_page
 
@@ -14,5 +15,5 @@ def add_arguments(parser):
 def run(args):
     """Write the page that the recipe asks for."""
     recipe, output = chosen_recipe(args)
-    page = comparison_page if recipe.get("page") == "comparison" else results_page
+    page = {"comparison": comparison_page, "precision": precision_page}.get(recipe.get("page"), results_page)
     page(args.recipe, recipe, output, args.out)
