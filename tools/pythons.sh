@@ -70,7 +70,7 @@ try() {
     if test -n "${FULL:-}"; then
         "$run" -m pytest -q -ra -m "not slow"
     else
-        "$run" -m pytest -q -ra -m "not slow" --durations=5 $few
+        "$run" -m pytest -q -ra -m "not slow" --timeout 1200 --durations=5 $few
     fi
 }
 
