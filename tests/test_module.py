@@ -48,3 +48,19 @@ def test_momentum_goes_on_with_another_number_of_devices(monkeypatch, before, af
 def test_states_of_another_network_are_refused():
     with pytest.raises(ValueError, match="no optimiser state of hidden_bias"):
         started(1, "device", states={"other": mx.nd.zeros((1,))})
+
+
+def test_statistics_are_those_after_the_whole_backward_pass():
+    """It writes them last, those of the first layer, and MXNet's engine does not know."""
+    data = mx.sym.BatchNorm(mx.sym.Variable("data"), fix_gamma=False, momentum=0.5, name="bn")
+    for i in range(3):
+        data = mx.sym.FullyConnected(data, num_hidden=800, name=f"hidden{i}")
+    module = Module(mx.sym.SoftmaxOutput(data, name="softmax"), [mx.cpu(0), mx.cpu(1)], True, logging.getLogger("test"))
+    module.bind([("data", (128, 400))], [("softmax_label", (128,))])
+    module.init_params(mx.init.Uniform(0.01))
+    module.init_optimizer("device", "sgd", {"learning_rate": 0.0})
+    for value in (1, 2, 3):
+        module.forward_backward(mx.io.DataBatch([mx.nd.full((128, 400), value)], [mx.nd.zeros((128,))]))
+        module.update()
+        mean = module.get_params()[1]["bn_moving_mean"].asnumpy()
+        np.testing.assert_allclose(mean, {1: 0.5, 2: 1.25, 3: 2.125}[value], rtol=1e-6)

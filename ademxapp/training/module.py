@@ -22,6 +22,7 @@ class Module(mx.mod.Module):
         return tuple(map(dict, super().get_params()))
 
     def _sync_params_from_devices(self):
+        mx.nd.waitall()  # the backward pass writes BN's statistics, and MXNet's engine takes it for a reader of them
         group = self._exec_group
         for name, copies in zip(self._param_names, group.param_arrays):
             self._arg_params[name] = copies[0].copyto(mx.cpu())
@@ -59,6 +60,7 @@ class Module(mx.mod.Module):
         devices, workers = len(self._context), self._workers
         if not self._average_auxs or devices * workers.count == 1:
             return {}
+        mx.nd.waitall()  # as above
         found = {}
         for name, copies in zip(self._aux_names, self._exec_group.aux_arrays):
             values = workers.gather(f"all:{name}", [copy.asnumpy() for copy in copies])
