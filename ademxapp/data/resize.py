@@ -4,7 +4,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from ademxapp.data.lanczos import MOST_SCALE, shrink
+from ademxapp.data.near import MOST_SCALE, grow, shrink
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
 # Pixels for each wanted one, along a side, in an image decoded at reduced size: with 1 crops of photographs differ by
@@ -48,8 +48,8 @@ def resize_part(file, box, size, interpolation="adaptive", near=False):
     interpolation : str
         As of `resize`.
     near : bool
-        Shrink parts with whole edges by `lanczos.shrink` where Pillow's Lanczos filter would do it, up to its
-        `MOST_SCALE`: crops of photographs differ by 0.7 grey levels on average.
+        Shrink and enlarge parts with whole edges by the functions of `ademxapp.data.near`, where they have Pillow's
+        filter: crops of photographs differ by 0.6 grey levels on average.
 
     Returns
     -------
@@ -67,10 +67,17 @@ def resize_part(file, box, size, interpolation="adaptive", near=False):
     x, y = max(0, int(left) - margin), max(0, int(top) - margin)
     part = file.part((x, y, min(width, math.ceil(right) + margin), min(height, math.ceil(bottom) + margin)), reduce)
     inner, method = (left - x, top - y, right - x, bottom - y), _method(source, size, interpolation)
-    shrinks = all(t < s <= MOST_SCALE * t for s, t in zip(source, size))
-    if near and shrinks and method == Image.LANCZOS and all(edge.is_integer() for edge in inner):
-        return shrink(part, tuple(map(int, inner)), size)
+    faster = _near(method, source, size) if near and all(edge.is_integer() for edge in inner) else None
+    if faster:
+        return faster(part, tuple(map(int, inner)), size)
     return np.asarray(Image.fromarray(part).resize((size[1], size[0]), method, inner))
+
+
+def _near(method, source, target):
+    """What does about the same as a filter of Pillow's, or None."""
+    if method == Image.LANCZOS and all(t < s <= MOST_SCALE * t for s, t in zip(source, target)):
+        return shrink
+    return grow if method == Image.BICUBIC and all(s < t for s, t in zip(source, target)) else None
 
 
 def _method(source, target, interpolation):

@@ -78,7 +78,7 @@ def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
     and each keeps grey grey, it makes no difference, except which change gets which random number.
     """
     order, factors = rng.permutation(3), 1 + rng.uniform(-jitter, jitter, 3)
-    brightness, contrast, saturation = (factors[list(order).index(change)] for change in range(3))
+    brightness, contrast, saturation = factors[np.argsort(order)].tolist()
     mean_grey = GREY @ [cv2.mean(plane)[0] for plane in cv2.split(pixels)]  # faster than the mean of all at once
     matrix = brightness * contrast / 255 * (saturation * np.eye(3) + (1 - saturation) * _GREY_OF_ALL)
     offset = brightness * (1 - contrast) * mean_grey / 255

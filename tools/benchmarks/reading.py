@@ -21,7 +21,7 @@ CROPS = {"classification": 224, "segmentation": 504}
 STRIDE = 8
 PHOTOGRAPHS, SCENES = "ilsvrc_samples", "cityscapes"  # below ADEMXAPP_DATA
 TURN = {"classification": 83, "segmentation": 4}  # images; a turn takes about a second
-GREY_LEVELS = 2.0  # that crops may differ by, on average
+GREY_LEVELS = 1.0  # that crops may differ by, on average
 
 
 def add_arguments(command):
