@@ -5,6 +5,7 @@ import re
 import pytest
 from conftest import ROOT
 
+from ademxapp.cli import UsageError
 from tools import reproduce
 from tools.reproducing import miniature_page
 from tools.reproducing.miniature import read_rows
@@ -101,6 +102,16 @@ def test_tables_and_page_tell_what_there_is(mini, capsys):
     assert re.search(r"than the much deeper ResNet-152 \| 19.2 / 21.8 \| – \| not trained yet", page)
     assert all((mini.folder / "page" / name).stat().st_size > 1000 for name in ("table1.png", "table2.png",
                                                                                "curves.png"))
+
+
+def test_the_tables_own_commands_have_them_too(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert reproduce.main(["mini-table2"]) == 0
+    table = capsys.readouterr().out
+    assert reproduce.main(["table2", "--mini"]) == 0
+    assert capsys.readouterr().out == table and "Model B, 1 conv." in table
+    with pytest.raises(UsageError, match="--mini: table3 has no miniature"):
+        reproduce.main(["table3", "--mini"])
 
 
 @pytest.mark.parametrize("first, second, apart, said", [

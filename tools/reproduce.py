@@ -2,6 +2,7 @@
 
     python tools/reproduce.py table1
     python tools/reproduce.py table2 --data data --dry-run
+    python tools/reproduce.py table1 --mini --train --data $ADEMXAPP_DATA
     python tools/reproduce.py figures5-11 --run output/camvid_rna-a1_cls11_s8_ep-0030
     python tools/reproduce.py run recipes/first-run.yaml --data $ADEMXAPP_DATA --dry-run
     python tools/reproduce.py run recipes/first-run.yaml --data $ADEMXAPP_DATA

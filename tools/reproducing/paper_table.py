@@ -7,12 +7,13 @@ trained without --train.
 import os
 import shlex
 import sys
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
 
-from ademxapp.cli import add_device_arguments, number
+from ademxapp.cli import UsageError, add_device_arguments, number
+from tools.reproducing import miniature, miniature_tables
 from tools.reproducing.cells import row_cells
 from tools.reproducing.measurements import costs_of, memory_of, speed_of
-from tools.reproducing.recipes import in_output, relocated
+from tools.reproducing.recipes import in_output, read_recipe, relocated
 from tools.reproducing.rendering import as_json, as_text
 from tools.reproducing.stages import add_data_argument, run_stages
 from tools.reproducing.tables import read_table
@@ -32,6 +33,8 @@ def add_arguments(parser):
     parser.add_argument("--dry-run", action="store_true", help="only tell what can be measured now")
     parser.add_argument("--train", action="store_true", help="train the networks whose weights are missing, where all "
                         "that their recipes need is there")
+    parser.add_argument("--mini", action="store_true", help="Tables 1 and 2 in miniature: narrow networks on small "
+                        "images (see mini, mini-table1, mini-table2)")
     parser.add_argument("--measure", type=kinds, default=KINDS, metavar="KIND,…", help=f"only {', '.join(KINDS)}")
     parser.add_argument("--format", choices=FORMATS, help="(default: as --out ends, or a table for the terminal)")
     parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
@@ -50,6 +53,8 @@ def kinds(text):
 
 def run(args):
     """Measure what can be, and print or write the table; the exit status of a training that failed, else 0."""
+    if args.mini:
+        return run_mini(args)
     args.data, args.devices = args.data or "data", device_words(args)
     table = read_table(args.command)
     if args.train:
@@ -65,7 +70,7 @@ def run(args):
             elif one.make:
                 one.make()
         cells.append(row_cells(row, table.columns, found))
-    form = args.format or {".md": "markdown", ".json": "json"}.get(os.path.splitext(args.out or "")[1], "table")
+    form = form_of(args)
     emit(as_json(table, cells) if form == "json" else as_text(table, cells, command_line(args), form == "markdown"),
          args.out)
     return 0
@@ -83,6 +88,26 @@ def device_words(args):
     if args.gpus:
         return ["--gpus", ",".join(map(str, args.gpus))]
     return ["--cpus", str(args.cpus)] if args.cpus else []
+
+
+def run_mini(args):
+    """The table in miniature, after the training of the rows that are not done where --train asks for it."""
+    if args.command not in ("table1", "table2"):
+        raise UsageError(f"--mini: {args.command} has no miniature; table1 and table2 have")
+    common = {"recipe": miniature.RECIPE, "results": miniature.RESULTS}
+    if args.train:
+        output = in_output(read_recipe(miniature.RECIPE)["output"], args.output)
+        status = miniature.run(Namespace(**common, data=args.data, output=output, only=None, jobs=None,
+                                         dry_run=args.dry_run))
+        if status:
+            return status
+    return miniature_tables.run(Namespace(**common, command=f"mini-{args.command}", speed=False, out=args.out,
+                                          format=form_of(args)))
+
+
+def form_of(args):
+    """One of FORMATS: what is asked for, or what the file's name says."""
+    return args.format or {".md": "markdown", ".json": "json"}.get(os.path.splitext(args.out or "")[1], "table")
 
 
 def measurements(row, table, args):
