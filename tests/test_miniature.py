@@ -114,15 +114,17 @@ def test_the_tables_own_commands_have_them_too(capsys, monkeypatch):
         reproduce.main(["table3", "--mini"])
 
 
-@pytest.mark.parametrize("first, second, apart, said", [
-    ([70.0], [60.0], True, "yes (10.0 points, one seed)"),
-    ([60.0], [70.0], True, "no, the other way round (10.0 points, one seed)"),
-    ([60.0, 64.0], [63.0, 65.0], True, "no difference beyond the seeds' (2.0 points, seeds 4.0 apart)"),
-    ([60.0, 61.0], [63.0, 65.0], False, "no: the second is better (3.5 points, seeds 2.0 apart)"),
-    ([60.0], [60.0], False, "no difference beyond the seeds' (0.0 points, one seed)"),
-    ([60.0], [], True, "not trained yet")])
-def test_what_a_page_says_of_a_claim(first, second, apart, said):
-    claim = miniature_page.Claim("c", ("x", "1conv"), ("y", "1conv"), "mean_iou", (2, 1), apart)
+@pytest.mark.parametrize("first, second, relation, said", [
+    ([70.0], [60.0], "better", "yes: the first is better by 10.0 points, one seed"),
+    ([60.0], [70.0], "better", "no: the second is better by 10.0 points, one seed"),
+    ([60.0, 64.0], [63.0, 65.0], "better", "no difference beyond the seeds' (2.0 points, seeds 4.0 apart)"),
+    ([60.0, 61.0], [63.0, 65.0], "no better", "yes: the second is better by 3.5 points, seeds 2.0 apart"),
+    ([65.0, 64.0], [63.0, 62.5], "no better", "no: the first is better by 1.8 points, seeds 1.0 apart"),
+    ([60.0], [60.0], "no worse", "yes: neither is better by 0.0 points, one seed"),
+    ([59.0], [60.0], "no worse", "no: the second is better by 1.0 points, one seed"),
+    ([60.0], [], "better", "not trained yet")])
+def test_what_a_page_says_of_a_claim(first, second, relation, said):
+    claim = miniature_page.Claim("c", ("x", "1conv"), ("y", "1conv"), "mean_iou", (2, 1), relation)
     networks = [Network(name, name, "1conv", {"mean_iou": seeds} if seeds else {})
                 for name, seeds in (("x", first), ("y", second))]
     assert miniature_page.verdict(claim, *networks) == said

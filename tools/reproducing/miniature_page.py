@@ -13,7 +13,7 @@ BUDGET = 20  # minutes of two cores for a row
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says of two networks: `first` scores better than `second`, or no better where `apart` is False.
+    """What the paper says of two networks: `first` is better than `second`, or no better, or no worse (`relation`).
 
     A network is (name, head), head None for classification; the paper's figures are in percent, of the score that
     `score` names.
@@ -24,7 +24,7 @@ class Claim:
     second: tuple
     score: str
     paper: tuple
-    apart: bool = True
+    relation: str = "better"
 
 
 CLAIMS = (
@@ -32,14 +32,14 @@ CLAIMS = (
           "top1_error", (19.2, 21.8)),
     Claim("Model B, of 20 layers, classifies better than ResNet-101", ("rna-b", None), ("rn-101", None), "top1_error",
           (21.0, 22.1)),
-    Claim("Model D, at half the crop, classifies no better than ResNet-152, at less cost", ("rn-152", None),
-          ("rna-d", None), "top1_error", (21.8, 22.1)),
+    Claim("Model D, at half the crop, classifies no better than ResNet-152, at less cost", ("rna-d", None),
+          ("rn-152", None), "top1_error", (22.1, 21.8), "no better"),
     Claim("ResNet-152 segments no better than ResNet-101", ("rn-152", "1conv"), ("rn-101", "1conv"), "mean_iou",
-          (75.37, 75.35), apart=False),
+          (75.37, 75.35), "no better"),
     Claim("Model A (strided) segments better than ResNet-152", ("rna-a1", "1conv"), ("rn-152", "1conv"), "mean_iou",
           (78.76, 75.37)),
     Claim("Model D segments no worse than ResNet-152", ("rna-d1", "1conv"), ("rn-152", "1conv"), "mean_iou",
-          (75.66, 75.37), apart=False),
+          (75.66, 75.37), "no worse"),
     Claim("Model B segments worse than ResNet-101, though it classifies better", ("rn-101", "1conv"),
           ("rna-b1", "1conv"), "mean_iou", (75.35, 73.37)),
     Claim("a second convolution in the top helps Model A", ("rna-a1", "2conv"), ("rna-a1", "1conv"), "mean_iou",
@@ -118,11 +118,11 @@ def verdict(claim, first, second):
     seeds = [len(network.scores[claim.score]) for network in (first, second)]
     spread = max(first.spread(claim.score), second.spread(claim.score))
     sure = f"{abs(ahead):.1f} points, " + (f"seeds {spread:.1f} apart" if max(seeds) > 1 else "one seed")
-    if abs(ahead) <= spread:
+    if claim.relation == "better" and abs(ahead) <= spread:
         return f"no difference beyond the seeds' ({sure})"
-    if claim.apart:
-        return f"{'yes' if ahead > 0 else 'no, the other way round'} ({sure})"
-    return f"no: the {'first' if ahead > 0 else 'second'} is better ({sure})"
+    holds = {"better": ahead > 0, "no better": ahead <= spread, "no worse": ahead >= -spread}[claim.relation]
+    better = "the first" if ahead > 0 else "the second"
+    return f"{'yes' if holds else 'no'}: {better if ahead else 'neither'} is better by {sure}"
 
 
 def draw_costs(networks, score, cost, unit, titles, path):
@@ -157,7 +157,8 @@ def draw_curves(rows, path):
     for place, title in enumerate(("classification: loss", "classification: accuracy on training crops",
                                    "segmentation: loss", "segmentation: accuracy on training crops")):
         axes[place].set(title=title, xlabel="epoch")
-        axes[place].legend(fontsize=7, ncol=2)
+        if axes[place].get_legend_handles_labels()[0]:
+            axes[place].legend(fontsize=7, ncol=2)
     _save(figure, path)
 
 
