@@ -12,7 +12,7 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.deploy.precision import Int8Network, in_bfloat16, slow_because
+from ademxapp.deploy.precision import Int8Network, can_compute, in_bfloat16, slow_because
 from ademxapp.driver.precision import LEAST_IMAGES
 from ademxapp.evaluation.calibration import RangeRecorder, ranges_path
 from ademxapp.evaluation.classification import read_predictions
@@ -21,7 +21,7 @@ from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, s
 from ademxapp.training.parameters import Parameters, parameter_shapes, save_parameters
 from iclass import ilsvrc
 from issegm import voc
-from tools import predict
+from tools import bench, predict
 from tools.precision_page import precision_table, score
 
 CLS, SEG = "tiny_rna-b1-w0.1_cls6", "demo_rna-b1-w0.1_cls6_s8"
@@ -81,7 +81,7 @@ def test_every_type_is_held_to_the_plain_network(label):
     if "-2s" in label:
         with pytest.raises(ValueError, match="cannot convert this network to bfloat16"):
             in_bfloat16(symbol, parameters)
-    else:
+    elif can_compute("bfloat16"):
         found = Predictor(*in_bfloat16(symbol, parameters), [mx.cpu()])(data)
         assert found.dtype == np.float32 and 1e-6 < error(found, wanted) < WITHIN["bfloat16"]
 
@@ -121,6 +121,14 @@ def test_processors_that_have_not_what_it_takes():
     assert "avx512_bf16" in slow_because("bfloat16", frozenset({"avx512_vnni"}))
     assert slow_because("bfloat16", frozenset({"avx512_bf16"})) is None
     assert "amx_bf16" in slow_because("bfloat16", frozenset({"avx512_bf16", "avx512_fp16"}))
+
+
+def test_bfloat16_needs_wide_registers(monkeypatch):
+    assert can_compute("bfloat16", frozenset({"avx512bw"})) and can_compute("int8", frozenset({"avx2"}))
+    monkeypatch.setattr("ademxapp.deploy.precision.processor_flags", lambda: frozenset({"avx2"}))
+    args = ilsvrc.build_parser().parse_args(["--weights", __file__, "--phase", "val", "--dtype", "bfloat16"])
+    with pytest.raises(UsageError, match="needs processors with AVX-512"):
+        driver.check_dtype(args)
 
 
 # The programs
@@ -216,6 +224,7 @@ def test_ranges_that_cannot_be_kept_are_used_all_the_same(world, monkeypatch):
     assert not os.path.exists(ranges_path(str(world / f"{CLS}_ep-0001.params")))
 
 
+@pytest.mark.skipif(not can_compute("bfloat16"), reason="bfloat16 needs AVX-512")
 def test_bfloat16_through_the_programs(world):
     plain = classify(world)[0]
     result, _, _ = classify(world, "--dtype", "bfloat16")
@@ -237,7 +246,7 @@ def test_float32_is_as_if_nothing_were_said(world):
     (["--dtype", "bfloat16", "--calibrate-list", "all.lst"], "--calibrate-list without --dtype int8"),
     (["--phase", "train", "--to-epoch", "1", "--dtype", "int8"], "training computes in float32"),
     (["--dtype", "int8", "--gpus", "0"], "--dtype int8 is for CPUs: give --cpus 1"),
-    (["--dtype", "bfloat16", "--gpus", "0"], "--dtype bfloat16 is for CPUs"),
+    (["--dtype", "bfloat16", "--gpus", "0"], "--dtype bfloat16 is for CPUs: give"),
     (["--dtype", "int8", "--calibrate-list", "none.lst"], "there is no list none.lst"),
     (["--dtype", "int8", "--calibrate-list", "world/few.lst"], "world/few.lst, which has 3: wanted at least 4"),
     (["--dtype", "int8"], "looked for the list data/tiny/train.lst and class folders"),
@@ -276,3 +285,16 @@ def test_a_table_of_types_needs_float32_first():
               "images_per_second": 1}
     with pytest.raises(ValueError, match="int8 does not follow one in float32"):
         list(precision_table([result]))
+
+
+@pytest.mark.skipif(not can_compute("bfloat16"), reason="bfloat16 needs AVX-512")
+def test_the_measurement_says_what_share_of_the_matrix_product_is_reached(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr("tools.benchmarks.testing.PRODUCTS", (32,))
+    out = tmp_path / "found.json"
+    bench.main(["dtypes", "--width", "0.02", "--crop", "32", "--seconds", "0", "--format", "json", "--output",
+                str(out)])
+    found = json.loads(out.read_text())
+    assert [item["what"].split()[2].rstrip(",") for item in found] == list(cli.DTYPES)
+    for item in found:
+        assert "PyTorch, float32" in item["against"] and "% of the" in item["remark"] and item["ratio"] > 0

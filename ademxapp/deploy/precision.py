@@ -30,6 +30,12 @@ def slow_because(dtype, flags=None):
     return None
 
 
+def can_compute(dtype, flags=None):
+    """Whether oneDNN computes in a type on this machine at all: bfloat16 needs AVX-512, at whatever speed."""
+    flags = processor_flags() if flags is None else flags
+    return dtype != "bfloat16" or not flags or "avx512bw" in flags
+
+
 def in_bfloat16(symbol, parameters):
     """A network in bfloat16: convolutions, sums and BN; the softmax is float32. (Symbol, Parameters)
 

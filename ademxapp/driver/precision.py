@@ -9,7 +9,7 @@ import ademxapp
 from ademxapp.backend import mx
 from ademxapp.cli import DTYPES
 from ademxapp.data.images import read_bytes
-from ademxapp.deploy.precision import Int8Network, in_bfloat16, slow_because
+from ademxapp.deploy.precision import Int8Network, can_compute, in_bfloat16, slow_because
 from ademxapp.driver.samples import find_samples
 from ademxapp.errors import UsageError, one_line
 from ademxapp.evaluation.calibration import RangeRecorder, keep_ranges, kept_ranges, ranges_path
@@ -30,6 +30,9 @@ def check_dtype(args):
         raise UsageError(f"--dtype {args.dtype} is for testing, --phase val or test: training computes in float32")
     if args.dtype and args.gpus is not None:
         raise UsageError(_no_cards(args.dtype))
+    if not can_compute(args.dtype):
+        raise UsageError(f"--dtype {args.dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and "
+                         "int8")
 
 
 def calibration_samples(args, label, read_list, count, tree=False):

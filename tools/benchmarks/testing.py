@@ -5,7 +5,7 @@ import numpy as np
 
 from ademxapp.backend import mx
 from ademxapp.cli import DTYPES, UsageError, number
-from ademxapp.deploy.precision import Int8Network, in_bfloat16
+from ademxapp.deploy.precision import Int8Network, can_compute, in_bfloat16
 from ademxapp.deploy.torch_layout import to_torch
 from ademxapp.evaluation.calibration import RangeRecorder
 from ademxapp.evaluation.predictor import Predictor
@@ -28,7 +28,7 @@ def add_arguments(command):
     command.add_argument("--width", type=number(float, 0.001), default=1, help="of Model A1")
     command.add_argument("--crop", type=number(int, 32), default=224, metavar="PIXELS", help="side of the images")
     command.add_argument("--batch", type=number(int, 1), default=2, help="images in a batch")
-    command.add_argument("--seconds", type=number(float, 0), default=90, help="to measure")
+    command.add_argument("--seconds", type=number(float, 0), default=60, help="to measure")
 
 
 def measure(args):
@@ -47,7 +47,7 @@ def measure(args):
     ways = [lambda _, predict=predict: len(predict(data)) for predict in predictors.values()]
     *rates, other_rates = in_turns([*ways, lambda _: other()], args.seconds, time.monotonic)
     operations = 2 * sum(layer.multiply_adds for layer in layers(symbol, shape))
-    peaks = {dtype: matrix_peak(torch, dtype) for dtype in DTYPES}
+    peaks = {dtype: matrix_peak(torch, dtype) for dtype in predictors}
     show([compared(dtype, args, one, other_rates, operations, peaks, other) for dtype, one in zip(predictors, rates)],
          args)
 
@@ -80,14 +80,15 @@ def random_parameters(symbol, shape, rng):
 
 
 def make_predictors(symbol, parameters, data):
-    """{type: Predictor}."""
+    """{type: Predictor}, of the types that this machine computes in."""
     contexts = [mx.cpu()]
     int8 = Int8Network(symbol, parameters)
     recorder = RangeRecorder(int8.symbol, int8.parameters, contexts, int8.measured)
     recorder(data)
-    return {"float32": Predictor(symbol, parameters, contexts),
-            "bfloat16": Predictor(*in_bfloat16(symbol, parameters), contexts),
-            "int8": Predictor(*int8.quantised(recorder.ranges), contexts)}
+    found = {"float32": (symbol, parameters), "int8": int8.quantised(recorder.ranges)}
+    if can_compute("bfloat16"):
+        found["bfloat16"] = in_bfloat16(symbol, parameters)
+    return {dtype: Predictor(*found[dtype], contexts) for dtype in DTYPES if dtype in found}
 
 
 class TorchNetwork:
