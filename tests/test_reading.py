@@ -148,17 +148,25 @@ def test_a_corner_of_many_bytes():
         np.testing.assert_array_equal(corner, pixels[:, :width, ::-1])
 
 
-def test_corners_of_damaged_pngs():
-    """They are told or not; whether it is the right colours only checksums behind the part know."""
-    whole, rng, found = encoded(photograph(60, 80), **PNG), np.random.default_rng(0), []
+def test_corners_of_damaged_pngs_are_those_of_the_whole_or_not_told():
+    whole, rng, found = filtered(photograph(60, 80), [4] * 60, [500] * 12), np.random.default_rng(0), []
+    wanted = upper_left(whole, 30, 20)
     for _ in range(300):
         data = bytearray(whole)
-        for place in rng.integers(0, len(data), 2):
-            data[place] = rng.integers(256)
-        pixels = upper_left(bytes(data[:rng.integers(len(data) + 1)]), 30, 20)
-        assert pixels is None or pixels.shape == (20, 30, 3)
+        data[rng.integers(33, len(data))] ^= 1 << rng.integers(8)  # behind the header
+        pixels = upper_left(bytes(data[:rng.integers(len(data) // 2, 3 * len(data))]), 30, 20)
+        assert pixels is None or np.array_equal(pixels, wanted)
         found.append(pixels is None)
-    assert 30 < sum(found) < 270
+    assert 50 < sum(found) < 250
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6])
+def test_a_wrong_bit_above_the_parts_end_is_an_error(place):
+    data = bytearray(filtered(photograph(48, 64), [4] * 48, [1000] * 20))
+    data[int(place * len(data))] ^= 16
+    with pytest.raises(ValueError, match="some/image cannot be decoded"):
+        ImageFile(bytes(data), "some/image").part((5, 5, 60, 40))
+    assert ImageFile(bytes(data), "some/image").part((0, 0, 30, 8)).shape == (8, 30, 3)  # not reached
 
 
 # Resizing
@@ -221,6 +229,19 @@ def test_what_has_one_colour_keeps_it():
         pixels = np.full((400, 400, 3), (0, 131, 255), np.uint8)
         found = shrink(pixels, (7, 9, 7 + round(40 * scale), 9 + round(30 * scale)), (30, 40))
         assert (found == (0, 131, 255)).all()
+
+
+def test_opencvs_threads_change_no_bits():
+    pixels, threads, found = photograph(700, 900), cv2.getNumThreads(), []
+    try:
+        for count in (1, 2, 7):
+            cv2.setNumThreads(count)
+            found.append([shrink(pixels, (10, 9, 800, 690), (400, 399)), grow(pixels, (10, 9, 300, 290), (401, 399))])
+    finally:
+        cv2.setNumThreads(threads)
+    for others in found[1:]:
+        np.testing.assert_array_equal(others[0], found[0][0])
+        np.testing.assert_array_equal(others[1], found[0][1])
 
 
 # The straightforward way

@@ -42,17 +42,19 @@ def upper_left(data, width, height):
 
 
 def _inflate(data, size):
-    """The first `size` bytes of what the image's chunks hold, as an array; None if there are fewer."""
+    """The first `size` bytes of what the image's chunks hold, as an array; None if there are fewer, or damaged ones."""
     data, place, inflater = memoryview(data), len(_SIGNATURE), isal_zlib.decompressobj()
     found, count = np.empty(size, np.uint8), 0
     while count < size and place < len(data) and not inflater.eof:
         length, kind = _START.unpack_from(data, place)
         place += _START.size
         if kind == b"IDAT":
+            if _NUMBER.unpack_from(data, place + length)[0] != isal_zlib.crc32(data[place - len(kind):place + length]):
+                return None
             part = inflater.decompress(data[place:place + length], size - count)
             found[count:count + len(part)] = np.frombuffer(part, np.uint8)
             count += len(part)
-        place += length + _NUMBER.size  # a checksum follows
+        place += length + _NUMBER.size  # behind the checksum
     return found if count == size else None
 
 
