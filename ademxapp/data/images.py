@@ -172,7 +172,7 @@ def write_png(path, array, palette=None):
     if palette is not None:
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
     with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", compress_level=3)  # half the time of the default, a quarter larger
 
 
 def stem(path):

@@ -129,7 +129,10 @@ def scaled_pixels(image, scale, settings):
     size = scaled_size(image.shape[:2], scale, longer=True)
     scaled = np.asarray(resize(Image.fromarray(image), size, interpolation=settings.interpolation))
     tables = _normalised_levels(tuple(settings.mean), tuple(settings.std))
-    return np.stack([cv2.LUT(plane, table) for plane, table in zip(cv2.split(scaled), tables)])
+    planes = np.empty((3, *size), np.float32)
+    for source, table, plane in zip(cv2.split(scaled), tables, planes):
+        cv2.LUT(source, table, plane)
+    return planes
 
 
 @functools.lru_cache(maxsize=1)

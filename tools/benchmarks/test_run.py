@@ -43,8 +43,8 @@ TASKS = {
 def add_arguments(command):
     """The arguments of `test-run`."""
     command.add_argument("--task", choices=sorted(TASKS), help="which driver (both)")
-    command.add_argument("--images", type=number(int, 1), default=40, help="in a test of segmentation; classification "
-                         "has 25 times as many")
+    command.add_argument("--images", type=number(int, 1), help="in a test of segmentation; classification has 25 times "
+                         "as many (default: all of val)")
     command.add_argument("--turns", type=number(int, 1), default=3, help="tests, each with its start-up and forward "
                          "passes alone, after one that does not count")
     command.add_argument("--weights", type=existing_file, metavar="FILE", help="of the task's network (those of "
@@ -61,8 +61,8 @@ def measure(args):
 
 def compare(name, args):
     """Two `Comparison`s of a task: of the whole run, and of its start."""
-    task, images = TASKS[name], args.images * (1 if name == "segmentation" else 25)
-    images = len(samples_of(name)[:images])
+    task, most = TASKS[name], args.images and args.images * (1 if name == "segmentation" else 25)
+    images = len(samples_of(name)[:most])
     with tempfile.TemporaryDirectory() as folder:
         command = command_of(name, images, args.weights, folder)
         turns = [(whole_seconds(command), *parts_seconds(command, -(-images // task.batch)))
