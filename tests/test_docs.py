@@ -1,12 +1,14 @@
 """The figures in the pages are those of the files that the runs wrote."""
 import json
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import yaml
 
 from ademxapp.inspection.costs import costs, default_setting, read_label
 from ademxapp.inspection.memory import MIB
+from tools.reproducing.miniature_tables import as_table, classifiers, segmenters
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -49,6 +51,30 @@ def test_the_earlier_first_runs_figures():
 def test_testing_figure():
     path, = (RESULTS / "testing").glob("*_crf.json")
     assert f"mean IoU {json.loads(path.read_text())['mean_iou']:.2f} %" in (ROOT / "README.md").read_text()
+
+
+def test_miniature_figures():
+    rows = json.loads((RESULTS / "miniature" / "rows.json").read_text())
+    tests = [test for name in ("b-0", "rn-101-0") for test in rows[name]["tests"]]
+    correct = [f"{100 - test['top1_error']:.2f}" for test in tests if re.search("rna-b-|rn-101", test["label"])
+               and "top1_error" in test]
+    ious = [f"{test['mean_iou']:.2f}" for test in tests if "mean_iou" in test]
+    assert f"top-1 {' and '.join(correct)} %, mean IoU {' and '.join(ious)} %" in (ROOT / "README.md").read_text()
+
+
+def test_the_miniatures_page_has_the_kept_rows():
+    page = (RESULTS / "miniature.md").read_text()
+    args = Namespace(recipe=str(ROOT / "recipes" / "miniature.yaml"),
+                     results=str(RESULTS / "miniature" / "rows.json"))
+    assert as_table(classifiers(args), True) in page and as_table(segmenters(args), True) in page
+
+
+def test_speed_figures():
+    ratio = {item["what"]: item["ratio"] for name in ("dtypes", "reading")
+             for item in json.loads((RESULTS / "speed" / f"{name}.json").read_text())["found"]}
+    int8, = (value for name, value in ratio.items() if "int8" in name)
+    reading, = (value for name, value in ratio.items() if "reading for classification" in name)
+    assert f"{int8:.2f} times, {reading:.2f} times as fast" in (ROOT / "README.md").read_text()
 
 
 def test_no_page_has_the_place_of_a_machine():

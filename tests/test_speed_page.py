@@ -37,13 +37,16 @@ def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, monkeypatch, capfd):
     program = tmp_path / "bench.py"
     program.write_text(f"import sys\nprint({json.dumps(json.dumps([found()]))})\nsys.exit(sys.argv[1] == 'bad')\n")
     monkeypatch.setattr(speed_page, "PROGRAM", str(program))
-    args = argparse.Namespace(output=str(tmp_path / "speed.md"), only=None)
+    args = argparse.Namespace(output=str(tmp_path / "speed.md"), only=None, page=False)
     assert measure(args, ["good", "bad"]) == 1
     assert "bad failed with exit status 1" in capfd.readouterr().err
     assert sorted(path.name for path in (tmp_path / "speed").iterdir()) == ["good.json"]
     assert "Failed, or not measured: bad." in (tmp_path / "speed.md").read_text()
     program.write_text(program.read_text().replace("fast way", "other way"))
     args.only = "good"
+    assert measure(args, ["good", "bad"]) == 0 and "| other way |" in (tmp_path / "speed.md").read_text()
+    args.page = True
+    program.unlink()
     assert measure(args, ["good", "bad"]) == 0 and "| other way |" in (tmp_path / "speed.md").read_text()
     args.only = "best"
     with pytest.raises(UsageError, match="--only best: there are good, bad"):
