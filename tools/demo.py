@@ -26,7 +26,7 @@ from ademxapp.training.progress import clock
 
 NETWORK = "rna-a1-w0.125"
 CLASSIFY, SEGMENT = f"demo-cls_{NETWORK}_cls5", f"demo_{NETWORK}_cls6_s8"
-CLASSIFY_EPOCHS, SEGMENT_EPOCHS = 10, 16
+CLASSIFY_EPOCHS, SEGMENT_EPOCHS = 10, 22
 SCENE_SIDE = "128"  # longer side of a scene: its objects are then about as large as those in the patches
 
 
