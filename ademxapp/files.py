@@ -1,5 +1,6 @@
 """Files appear whole under their final name, or not at all."""
 import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -39,3 +40,12 @@ def write_text(path, text):
 def write_json(path, value):
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
+
+
+def digest(path, kind="sha256"):
+    """The digest of a file in hexadecimal digits; `kind` is one of hashlib's, such as "md5"."""
+    found = hashlib.new(kind)
+    with open(path, "rb") as source:
+        for block in iter(lambda: source.read(1 << 20), b""):
+            found.update(block)
+    return found.hexdigest()

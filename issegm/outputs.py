@@ -1,5 +1,4 @@
 """The files of a test: label images, pictures of what is right, score maps."""
-import hashlib
 import json
 import os
 from collections import Counter
@@ -9,7 +8,7 @@ from ademxapp.data.images import decode_label, read_bytes, stem, write_png
 from ademxapp.driver.results import RESULT, UNFINISHED
 from ademxapp.evaluation.pictures import correct_picture
 from ademxapp.evaluation.score_files import write_scores
-from ademxapp.files import write_json
+from ademxapp.files import digest, write_json
 
 
 class Outputs:
@@ -125,7 +124,7 @@ def require_distinct_names(samples, scores, labels):
 
 def made_from(args, weights):
     """What a test's files stem from: its arguments, and the contents of its weights (paths)."""
-    return {"arguments": driver.what_matters(args), "weights_sha256": [_digest(path) for path in weights]}
+    return {"arguments": driver.what_matters(args), "weights_sha256": [digest(path) for path in weights]}
 
 
 def _made_from(folder):
@@ -136,11 +135,3 @@ def _made_from(folder):
             result = driver.read_result(path)
             return {key: result.get(key) for key in ("arguments", "weights_sha256")}
     return None
-
-
-def _digest(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as source:
-        for block in iter(lambda: source.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,9 +1,8 @@
 """The weights that the authors released in 2016 and 2017, and the scores that belong to them."""
-import hashlib
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-_BLOCK = 2 ** 20
+from ademxapp.files import digest
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,4 @@ BY_FILE = {released.file: released for released in RELEASED}
 
 def md5_of(path):
     """MD5 of a file, in hexadecimal digits."""
-    digest = hashlib.md5()
-    with open(path, "rb") as source:
-        for block in iter(lambda: source.read(_BLOCK), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    return digest(path, "md5")

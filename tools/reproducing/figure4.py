@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ademxapp import driver
 from ademxapp.cli import LOG, UsageError, number
 from ademxapp.data.lists import read_classification_list
-from ademxapp.files import write_json
+from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
 from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
@@ -122,7 +122,7 @@ def measured(args, asked):
     batches = read_batches(args, asked)
     how = {"name": asked.name, "label": str(asked.label), "network": asked.label.network,
            "weights": asked.weights and os.path.basename(asked.weights),
-           "weights_sha256": asked.weights and _digest(asked.weights), "epochs": asked.epochs,
+           "weights_sha256": asked.weights and digest(asked.weights), "epochs": asked.epochs,
            "top1_error": tested_error(asked.weights), "split": args.split, "crop": asked.crop,
            "most_lengths": args.lengths, "paths": args.paths, "batch_images": args.batch_images,
            "statistics": asked.statistics, "seed": args.seed,
@@ -173,11 +173,6 @@ def read_batches(args, asked):
 def tested_error(weights):
     """The top-1 error, in percent, that a test of these weights left beside them; else None."""
     return _read(os.path.join(os.path.splitext(weights)[0], "result.json")).get("top1_error") if weights else None
-
-
-def _digest(path):
-    with open(path, "rb") as source:
-        return hashlib.sha256(source.read()).hexdigest()
 
 
 def _read(path):

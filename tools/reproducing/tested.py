@@ -10,12 +10,13 @@ from typing import Dict, Tuple
 from ademxapp.deploy.registry import BY_FILE
 from ademxapp.driver import read_result, what_matters
 from ademxapp.driver.arguments import PLACES
+from ademxapp.files import digest
 from ademxapp.symbol import parse_label
 from issegm.datasets import dataset_record
 from tools.reproducing.cells import Need
 from tools.reproducing.measurements import Measurement
 from tools.reproducing.recipes import in_output, read_recipe, without
-from tools.reproducing.state import recall, remember, sha256_of
+from tools.reproducing.state import recall, remember
 from tools.reproducing.tables import class_column
 from tools.submit import ENTRIES
 
@@ -133,8 +134,8 @@ def inputs_of(command):
     """What a command's result depends on, or None where some of it is not there: the images are taken on trust."""
     if not all(map(os.path.exists, (*command.weights, command.list))):
         return None
-    return {"command": without(command.words, ELSEWHERE), "weights": [sha256_of(path) for path in command.weights],
-            "list": sha256_of(command.list)}
+    return {"command": without(command.words, ELSEWHERE), "weights": [digest(path) for path in command.weights],
+            "list": digest(command.list)}
 
 
 def missing_of(command):
@@ -172,7 +173,7 @@ def kept_scores(command, inputs, just_made=False):
     if not os.path.isfile(command.result):
         return None
     record = os.path.join(os.path.dirname(command.result), RECORD)
-    inputs = {**inputs, "result": sha256_of(command.result)}
+    inputs = {**inputs, "result": digest(command.result)}
     kept = recall(record, inputs)
     if kept is not None:
         return kept
