@@ -51,6 +51,8 @@ def prepare():
     if sys.version_info >= (3, 13):
         raise BackendError("MXNet 1.9.1 needs numpy below 2, which Python {}.{} does not have: use Python 3.8 to 3.12"
                            .format(*sys.version_info))
+    if "numpy" not in sys.modules:  # its threads spin after each product, and keep MXNet's from the processors
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         import numpy
     except ImportError as error:

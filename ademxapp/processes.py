@@ -6,6 +6,8 @@ import queue
 import signal
 import sys
 
+import cv2
+
 NICENESS = 10  # what the main process does goes first: the others wait for it sooner or later
 
 
@@ -18,17 +20,20 @@ class Processes:
     Parameters
     ----------
     function : callable
-        Picklable; its module must not import MXNet.
+        Picklable for a process that is being started; its module must not import MXNet.
     count : int
+    option : str
+        The option by which users choose `count`, for messages.
+    niceness : int
     """
 
-    def __init__(self, function, count):
+    def __init__(self, function, count, option, niceness=NICENESS):
         context = multiprocessing.get_context("spawn")
-        self._all, self._free = [], queue.Queue()
+        self._option, self._all, self._free = option, [], queue.SimpleQueue()
         with without_main_module():
             for _ in range(count):
                 connection, remote = context.Pipe()
-                process = context.Process(target=_serve, args=(remote, function), daemon=True)
+                process = context.Process(target=_serve, args=(remote, function, niceness), daemon=True)
                 process.start()
                 remote.close()
                 self._all.append((process, connection))
@@ -39,6 +44,10 @@ class Processes:
         return self
 
     def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """End the processes, whatever they are at."""
         for process, _ in self._all:
             process.kill()
         for process, _ in self._all:
@@ -56,7 +65,7 @@ class Processes:
         except (EOFError, OSError):
             process.join(1)
             raise ChildProcessError(f"a process died (exit status {process.exitcode}) during {what}: was it killed, "
-                                    "or short of memory?") from None
+                                    f"or short of memory? Fewer {self._option} need less memory") from None
         finally:
             self._free.put(worker)
         if error is not None:
@@ -64,10 +73,11 @@ class Processes:
         return result
 
 
-def _serve(connection, function):
+def _serve(connection, function, niceness):
     """Answer the arguments that come with (exception or None, result or None), until the connection ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process alone answers Ctrl-C
-    os.nice(NICENESS)
+    os.nice(niceness)
+    cv2.setNumThreads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
             arguments = connection.recv()

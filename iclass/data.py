@@ -79,12 +79,13 @@ class TestImages:
     def load(self, index, rng):
         """Crops (views, 3, crop, crop) float32 and the class id, float32; nothing is random."""
         sample = self.samples[index]
-        image = Image.fromarray(_open(sample).rgb())
-        size = testing_size((image.height, image.width), self.scale, sample.image_path)
-        image = resize(image, size, interpolation=self.interpolation)
-        views = [transforms.apply_colour_map(np.asarray(image.crop(box)), *self.colours)
-                 for box in self._boxes(size, self.crop)]
-        return np.stack(views), np.float32(sample.class_id)
+        pixels, views = _open(sample).rgb(), np.empty(self.data_shape, np.float32)
+        size = testing_size(pixels.shape[:2], self.scale, sample.image_path)
+        if size != pixels.shape[:2]:
+            pixels = np.asarray(resize(Image.fromarray(pixels), size, interpolation=self.interpolation))
+        for view, (left, top, right, bottom) in zip(views, self._boxes(size, self.crop)):
+            transforms.apply_colour_map(pixels[top:bottom, left:right], *self.colours, view)
+        return views, np.float32(sample.class_id)
 
 
 def testing_size(size, scale, name):

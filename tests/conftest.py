@@ -1,4 +1,5 @@
 """What all tests share."""
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -16,3 +17,8 @@ def data_root():
     if not os.environ.get("ADEMXAPP_DATA"):
         pytest.skip("ADEMXAPP_DATA is not set: real images are needed")
     return Path(os.environ["ADEMXAPP_DATA"])
+
+
+def pytest_sessionstart(session):
+    """Let Matplotlib index the fonts, once on a machine: it says so, among the messages that tests compare."""
+    importlib.import_module("matplotlib.font_manager")

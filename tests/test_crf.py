@@ -118,7 +118,7 @@ def test_best_classes_need_no_process():
 
 
 def test_processes_import_neither_mxnet_nor_the_program():
-    with Processes(eval, 2) as processes:
+    with Processes(eval, 2, "--crf-workers") as processes:
         for _ in range(2):  # both of them, in turn
             processes("what the CRF needs", "__import__('ademxapp.evaluation.labelling') and None")
         modules = processes("a question", "sorted(__import__('sys').modules)")
@@ -129,16 +129,16 @@ def test_processes_import_neither_mxnet_nor_the_program():
 
 
 def test_errors_in_processes_are_raised_here_and_their_death_is_named():
-    with Processes(eval, 1) as processes:
+    with Processes(eval, 1, "--crf-workers") as processes:
         with pytest.raises(ZeroDivisionError):
             processes("a division", "1 / 0")
         assert processes("a sum", "1 + 1") == 2
-        with pytest.raises(ChildProcessError, match=r"exit status 3\) during the end.*short of memory"):
+        with pytest.raises(ChildProcessError, match=r"exit status 3\) during the end.*memory.*--crf-workers"):
             processes("the end", "__import__('os')._exit(3)")
 
 
 def test_processes_end_with_the_block():
-    with Processes(eval, 1) as processes:
+    with Processes(eval, 1, "--crf-workers") as processes:
         number = processes("a number", "__import__('os').getpid()")
         assert number != os.getpid()
     assert not os.path.exists(f"/proc/{number}") or not sys.platform.startswith("linux")

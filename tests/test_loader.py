@@ -181,7 +181,7 @@ def test_a_killed_process_is_an_error_that_names_what_it_read(tmp_path):
         pids = [int(path.name) for path in tmp_path.iterdir()]
         os.kill(int(victim.name), signal.SIGKILL)
         read, began = victim.read_text(), time.monotonic()
-        with pytest.raises(ChildProcessError, match="died .exit status -9. while it read image-") as caught:
+        with pytest.raises(ChildProcessError, match="died .exit status -9. during the reading of image-") as caught:
             for _ in range(40):
                 next(loader)
         assert time.monotonic() - began < 10
@@ -224,15 +224,16 @@ def test_an_image_of_another_shape_is_an_error_that_names_it(tmp_path, kind):
 
 
 PROGRAM = """
-import os, signal, sys
+import functools, os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
-from ademxapp.data.worker import BatchMemory, ReadingProcess
+from ademxapp.data.worker import BatchMemory, load_sample
+from ademxapp.processes import Processes
 from slow_images import SlowImages
 images = SlowImages({folder!r}, 0)
 memory = BatchMemory(1, 1, images.data_shape, images.label_shape)
-processes = [ReadingProcess(images, memory) for _ in range(2)]
-for process in processes:
-    process.load(0, 0, 0, 0, 7)
+processes = Processes(functools.partial(load_sample, images, memory), 2, "--prefetch-threads")
+for _ in range(2):  # both of them, in turn
+    processes("a reading", 0, 0, 0, 0, 7)
     assert (memory.data == 7).all() and memory.labels.tolist() == [[7]]
     memory.data[:] = memory.labels[:] = 0
 {end}

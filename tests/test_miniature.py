@@ -90,6 +90,24 @@ def test_a_row_whose_commands_have_changed_is_to_be_done_again(mini, capsys):
     assert "to do: b-0, a-0, a1-0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("loss, different", [(1.5, 0), (1.25, 1)])
+def test_a_row_is_trained_again_and_compared(mini, capsys, loss, different):
+    assert mini("mini", "--data", "d") == 0
+    (mini.folder / "train.py").write_text(PROGRAM.replace('"loss": 1.5', f'"loss": {loss}'))
+    assert mini("mini-again", "a1-0", "--data", "d") == different
+    assert f"a1-0: {different} of 4 numbers are others" in capsys.readouterr().out
+    assert not (mini.folder / "out" / "again").exists()
+    assert read_rows(str(mini.results), str(mini.recipe))["a1-0"]["trainings"][0]["losses"] == [1.5]
+    mini("mini-page", "--out", str(mini.folder / "page.md"))
+    said = "1 are others" if different else "all are the same"
+    assert f"of its 4 scores, losses and accuracies {said}." in (mini.folder / "page.md").read_text()
+
+
+def test_only_rows_that_are_done_are_trained_again(mini):
+    with pytest.raises(UsageError, match="row b-0 is not done; done are none"):
+        mini("mini-again", "b-0", "--data", "d")
+
+
 def test_tables_and_page_tell_what_there_is(mini, capsys):
     assert mini("mini", "--data", "d", "--only", "b-0,a-0") == 0
     assert mini("mini-table1", "--format", "markdown") == 0

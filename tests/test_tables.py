@@ -273,7 +273,9 @@ def test_every_row_of_released_weights(stand_ins, data_root, monkeypatch):
 # Test sets, trainings, full scale
 
 
-def test_an_entry_is_made_for_a_test_set_and_its_server_is_needed(clone, monkeypatch):
+@pytest.fixture
+def entered(clone, monkeypatch):
+    """The programs that an entry for VOC has run, and its path without .tgz."""
     folder = "output/voc/voc_rna-a1_cls21_s8_2conv-x1-39_ep-0018"
     for path in (f"{folder}.params", "data/VOCdevkit/x", "data/voc/test.lst"):
         write(path, "x")
@@ -285,11 +287,41 @@ def test_an_entry_is_made_for_a_test_set_and_its_server_is_needed(clone, monkeyp
               json.dumps({"arguments": {}}))
 
     monkeypatch.setattr(tested, "run", run)
+    return runs, f"{folder}_test"
+
+
+def test_an_entry_is_made_for_a_test_set_and_its_server_is_needed(entered):
+    runs, entry = entered
     for _ in range(2):
         cell = cells_of("table3")["Ours"]["mean_iou"]
         assert cell["state"] == NEEDS and cell["paper"] == 82.5
-        assert [(need["what"], need["place"]) for need in cell["needs"]] == [("server", f"{folder}_test.tgz")]
+        assert [(need["what"], need["place"]) for need in cell["needs"]] == [("server", f"{entry}.tgz")]
     assert runs == ["issegm/voc.py", "tools/submit.py"]
+
+
+def test_what_a_server_answers_fills_the_table(entered):
+    runs, entry = entered
+    cells_of("table3")
+    write(f"{entry}_answer.json", json.dumps({"mean_iou": 81.25, "IoU of boat": 70}))
+    row = cells_of("table3")["Ours"]
+    assert [(row[name]["state"], row[name]["value"]) for name in ("mean_iou", "IoU of boat")] == [
+        ("measured", 81.25), ("measured", 70)]
+    assert f"scored by the benchmark's server (`{entry}_answer.json`)" in row["mean_iou"]["how"]
+    assert row["IoU of bus"]["state"] == "paper only"  # it was not among the answers
+    os.utime(f"{entry}_answer.json", (1, 1))  # of an entry before this one
+    assert cells_of("table3")["Ours"]["mean_iou"]["state"] == NEEDS
+    assert runs == ["issegm/voc.py", "tools/submit.py"]
+
+
+@pytest.mark.parametrize("answer, message", [
+    ('{"mean_iou": 812}', "'mean_iou': 812: wanted percentages of top1_error"),
+    ('{"mean iou": 81}', "'mean iou': 81: wanted percentages"), ('{"mean_iou": "81"}', "'mean_iou': '81': wanted"),
+    ("[81]", "_answer.json is no answer: wanted percentages"), ("81,", "_answer.json is no answer")])
+def test_a_wrong_answer_is_told(entered, answer, message):
+    cells_of("table3")
+    write(f"{entered[1]}_answer.json", answer)
+    with pytest.raises(ValueError, match=message):
+        cells_of("table3")
 
 
 def test_training_is_for_rows_whose_needs_are_there(clone, capfd):

@@ -168,10 +168,11 @@ def segment(args, network, samples, log):
     colours = class_colours(record.palette, record.label_ids)
 
     def read(sample):
-        return sample, decode_rgb(sample.read()[0], sample.image_path)
+        image = decode_rgb(sample.read()[0], sample.image_path)
+        return sample, image, source.prepare(sample, image)
 
     def forward(item):
-        return (*item, source.score_maps(*item))
+        return (*item[:2], source.score_maps(*item))
 
     def finish(item):
         sample, image, score_maps = item

@@ -41,6 +41,7 @@ COMMANDS = {
     "figures5-11": ("tools.reproducing.figures", "sheets of image, truth, prediction and difference"),
     "full-scale": ("tools.reproducing.full_scale", "what the paper's trainings need: cards, memory, hours (estimate)"),
     "mini": ("tools.reproducing.miniature", "train and test the paper in miniature, row by row"),
+    "mini-again": ("tools.reproducing.miniature_again", "train a row of it once more, and compare all numbers"),
     **{f"mini-table{n}": ("tools.reproducing.miniature_tables", f"Table {n} in miniature") for n in (1, 2)},
     "mini-page": ("tools.reproducing.miniature_page", "write the page of the miniature"),
     "figure4": ("tools.reproducing.figure4", "measure gradients along paths of every length, and draw them"),

@@ -4,13 +4,14 @@ What a batch holds is a function of (dataset, seed, epoch, batch number) alone; 
 they are threads or processes, changes nothing.
 """
 import collections
-import queue
+import functools
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.data.worker import BatchMemory, ReadingProcess, load_sample
+from ademxapp.data.worker import BatchMemory, load_sample
+from ademxapp.processes import Processes
 
 KINDS = ("thread", "process")
 
@@ -51,7 +52,7 @@ class Loader(mx.io.DataIter):
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
         self.epoch, self.late, self._pending, self._pool = 0, 0, collections.deque(), None
-        self._processes, self._idle, self._memory = [], queue.SimpleQueue(), None
+        self._processes, self._memory = None, None
         self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
         self.provide_data = [mx.io.DataDesc("data", (batch_size,) + tuple(dataset.data_shape))]
         self.provide_label = [mx.io.DataDesc("softmax_label", (batch_size,) + tuple(dataset.label_shape))]
@@ -101,10 +102,10 @@ class Loader(mx.io.DataIter):
         """End the workers."""
         if self._pool is not None:
             self._cancel()
-            for process in self._processes:
-                process.close()
+            if self._processes is not None:
+                self._processes.close()
             self._pool.shutdown()
-            self._processes, self._idle, self._pool, self._memory = [], queue.SimpleQueue(), None, None
+            self._processes, self._pool, self._memory = None, None, None
             self.start(self.epoch)
 
     def __enter__(self):
@@ -133,16 +134,11 @@ class Loader(mx.io.DataIter):
         """Start the threads, each of which reads itself or waits for a process."""
         self._memory = BatchMemory(self._ahead, self.batch_size, self.dataset.data_shape, self.dataset.label_shape)
         if self.kind == "process":
-            self._processes = [ReadingProcess(self.dataset, self._memory) for _ in range(self.workers)]
-            for process in self._processes:
-                self._idle.put(process)
+            self._processes = Processes(functools.partial(load_sample, self.dataset, self._memory), self.workers,
+                                        "--prefetch-threads", niceness=0)
         self._pool = ThreadPoolExecutor(self.workers)
 
     def _load(self, *request):
-        if self.kind == "thread":
+        if self._processes is None:
             return load_sample(self.dataset, self._memory, *request)
-        process = self._idle.get()
-        try:
-            return process.load(*request)
-        finally:
-            self._idle.put(process)
+        return self._processes(f"the reading of {self.dataset.describe(request[-1])}", *request)

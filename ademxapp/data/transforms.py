@@ -88,10 +88,11 @@ def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
     return matrix / (scale * std)[:, None], (offset / scale - np.asarray(mean, float)) / std
 
 
-def apply_colour_map(pixels, matrix, offset):
-    """(H, W, 3) pixels through an affine map of colours, as (3, H, W) float32."""
+def apply_colour_map(pixels, matrix, offset, planes=None):
+    """(H, W, 3) pixels through an affine map of colours, as (3, H, W) float32; in `planes`, if given."""
     colours = cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset]))
-    planes = np.empty((3,) + colours.shape[:2], np.float32)
+    if planes is None:
+        planes = np.empty((3,) + colours.shape[:2], np.float32)
     for i, plane in enumerate(planes):
         cv2.extractChannel(colours, i, plane)
     return planes

@@ -1,19 +1,10 @@
-"""Reading samples, here or in processes of their own, into memory that all of them see.
-
-It imports neither MXNet nor the program that started it.
-"""
-import contextlib
+"""Reading samples, here or in processes of their own, into memory that all of them see. No MXNet here."""
 import math
 import mmap
-import multiprocessing
 import os
-import signal
 from multiprocessing.reduction import DupFd
 
-import cv2
 import numpy as np
-
-from ademxapp.processes import without_main_module
 
 
 class BatchMemory:
@@ -58,51 +49,3 @@ def load_sample(dataset, memory, batch, place, seed, epoch, index):
         raise
     except Exception as error:
         raise RuntimeError(f"{dataset.describe(index)} could not be read: {error!r}") from error
-
-
-class ReadingProcess:
-    """A process that loads samples of a dataset, which must be picklable, into a `BatchMemory`.
-
-    It is spawned, not forked: MXNet's threads and locks do not survive a fork. It has a pipe to itself, so that its
-    death, at whatever moment, ends the pipe; and it ends where the pipe does.
-    """
-
-    def __init__(self, dataset, memory):
-        context = multiprocessing.get_context("spawn")
-        self._dataset, (self._connection, remote) = dataset, context.Pipe()
-        self._process = context.Process(target=_serve, args=(remote, dataset, memory), daemon=True)
-        with without_main_module():
-            self._process.start()
-        remote.close()
-
-    def load(self, batch, place, seed, epoch, index):
-        """As `load_sample`; ChildProcessError, which names the sample, if the process died."""
-        try:
-            self._connection.send((batch, place, seed, epoch, index))
-            error = self._connection.recv()
-        except (EOFError, OSError):
-            self._process.join(1)
-            raise ChildProcessError(f"a reading process died (exit status {self._process.exitcode}) while it read "
-                                    f"{self._dataset.describe(index)}: was it killed, or short of memory? Fewer "
-                                    "--prefetch-threads need less memory") from None
-        if error is not None:
-            raise error
-
-    def close(self):
-        """End the process."""
-        self._process.kill()
-        self._process.join()
-
-
-def _serve(connection, dataset, memory):
-    """Answer each (batch, place, seed, epoch, index) with an exception or None, until the connection ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process alone answers Ctrl-C
-    cv2.setNumThreads(1)
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            request = connection.recv()
-            try:
-                answer = load_sample(dataset, memory, *request)
-            except Exception as error:
-                answer = error
-            connection.send(answer)

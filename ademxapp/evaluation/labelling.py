@@ -37,13 +37,13 @@ class CrfLabels:
     def __init__(self, settings, processes, weights=None):
         self._settings, self._weights = tuple(settings), weights
         self.count, self.threads = len(self._settings), processes
-        self._processes = Processes(crf_label_maps, processes)
+        self._processes = Processes(crf_label_maps, processes, "--crf-workers")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self._processes.__exit__(*exception)
+        self._processes.close()
 
     def __call__(self, name, score_maps, image):
         """Label maps of an image, a list of (H, W) uint8; messages call it `name`."""

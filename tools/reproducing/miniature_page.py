@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ademxapp.files import replacing, write_text
 from ademxapp.inspection.memory import MIB
 from tools.reproducing.miniature import add_results_arguments, read_rows, row_names
+from tools.reproducing.miniature_again import read_again
 from tools.reproducing.miniature_tables import as_table, classifiers, segmenters
 from tools.reproducing.recipes import read_recipe
 
@@ -74,7 +75,7 @@ def run(args):
     write_text(args.out, "\n\n".join(part for part in [
         f"# {recipe['title']}", " ".join(recipe["about"].split()),
         f"Rows that are done: {len(rows)} of {len(names)}." + (f" Not yet: {', '.join(waiting)}." if waiting else ""),
-        *budget(rows),
+        *budget(rows), *repeated(read_again(args.results)),
         "## Table 1", as_table(first, True), f"![error against multiply-adds]({place}/table1.png)",
         "## Table 2", as_table(second, True), f"![mean IoU against memory]({place}/table2.png)",
         "## What shows of the paper's claims", claims_table(first + second),
@@ -93,6 +94,14 @@ def budget(rows):
         longest = max(minutes, key=minutes.get)
         yield (f"The trainings of a row took {min(minutes.values()):.1f} to {minutes[longest]:.1f} minutes of two "
                f"cores (the longest is {longest}; at most {BUDGET} are allowed), {sum(minutes.values()):.0f} in all.")
+
+
+def repeated(again):
+    """Sentences about the rows that were trained once more."""
+    for name, found in again.items():
+        same = "all are the same" if not found["different"] else f"{found['different']} are others"
+        yield (f"`python tools/reproduce.py mini-again {name}` trained and tested row {name} a second time: of its "
+               f"{found['numbers']} scores, losses and accuracies {same}.")
 
 
 def claims_table(networks):

@@ -16,6 +16,7 @@ from issegm.datasets import dataset_record
 from tools.reproducing.cells import Need
 from tools.reproducing.measurements import Measurement
 from tools.reproducing.recipes import in_output, read_recipe, without
+from tools.reproducing.servers import answer_path, read_answer, server_need
 from tools.reproducing.state import recall, remember
 from tools.reproducing.tables import class_column
 from tools.submit import ENTRIES
@@ -116,18 +117,29 @@ def tested(command):
     line = f"python {shlex.join(command.words)}"
     found = Measurement("scores", line, how=f"`{line}`", folder=os.path.dirname(command.result))
     missing = tuple(missing_of(command))
-    server = (server_need(command),) if command.is_entry else ()
     inputs, scores = inputs_of(command), None
     if inputs:
         found.how += f", SHA-256 of the weights {inputs['weights'][0][:12]}…"
         scores = kept_scores(command, inputs)
-    if scores is not None and (not server or os.path.exists(archive(command))):
-        found.values, found.needs = ({}, server) if server else (scores, ())
+    if scores is not None and (not command.is_entry or os.path.exists(archive(command))):
+        fill(found, command, scores)
     elif missing:
-        found.needs = missing + server
+        found.needs = missing + ((server_need(archive(command)),) if command.is_entry else ())
     else:
-        found.make = lambda: make(command, inputs, found, server)
+        found.make = lambda: make(command, inputs, found)
     return found
+
+
+def fill(found, command, scores):
+    """Put the scores of a command's test into its `Measurement`; of an entry, those that the server answers."""
+    if command.is_entry:
+        entry, label = archive(command), parse_label(command.weights[0])
+        scores = read_answer(entry, dataset_record(label.dataset, label.classes).class_names)
+        if scores is None:
+            found.values, found.needs = {}, (server_need(entry),)
+            return
+        found.how += f", scored by the benchmark's server (`{answer_path(entry)}`)"
+    found.values, found.needs = scores, ()
 
 
 def inputs_of(command):
@@ -148,13 +160,13 @@ def missing_of(command):
     return [Need(what, path, how) for path, (what, how) in wanted.items() if not os.path.exists(path)]
 
 
-def make(command, inputs, found, server):
+def make(command, inputs, found):
     """Run a test; its values go into `found`. ValueError if it fails."""
     run(command.words)
     scores = kept_scores(command, inputs, just_made=True)
-    if server:
+    if command.is_entry:
         run(("tools/submit.py", os.path.dirname(command.result)))
-    found.values, found.needs = ({}, server) if server else (scores, ())
+    fill(found, command, scores)
 
 
 def run(words):
@@ -203,12 +215,6 @@ def scores_in(result):
         record = dataset_record(arguments["dataset"], len(result["class_iou"]), arguments.get("dataset_file"))
         scores.update(zip(map(class_column, record.class_names), result["class_iou"]))
     return scores
-
-
-def server_need(command):
-    """The `Need` of a server's answer to an entry."""
-    return Need("server", archive(command), "the labels are with the benchmark's server alone: the same command makes "
-                "this entry for it, once the rest is there")
 
 
 def archive(command):

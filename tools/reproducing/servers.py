@@ -1,0 +1,43 @@
+"""What a benchmark's server alone can say of an entry: its answer, which the user writes down beside the entry.
+
+The answer to `<folder>.tgz` is `<folder>_answer.json`, for instance {"mean_iou": 82.5, "IoU of aeroplane": 94.4}, in
+percent: columns of the tables (`tools.reproducing.tables`).
+"""
+import json
+import os
+
+from tools.reproducing.cells import Need
+from tools.reproducing.tables import COLUMNS, class_column
+
+
+def answer_path(entry):
+    """Where the answer to an entry is looked for."""
+    return f"{os.path.splitext(entry)[0]}_answer.json"
+
+
+def server_need(entry):
+    """The `Need` of a server's answer to an entry."""
+    return Need("server", entry, "the labels are with the benchmark's server alone: the same command makes this entry "
+                f"for it, once the rest is there; what it answers goes into `{answer_path(entry)}`, such as "
+                '{"mean_iou": 80.1}')
+
+
+def read_answer(entry, class_names):
+    """The answer to an entry, {column: percent}, or None where there is none, or only that to an older entry.
+
+    ValueError where it has other columns, or values that are no percentages.
+    """
+    path = answer_path(entry)
+    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(entry):
+        return None
+    known = [name for name, column in COLUMNS.items() if column.kind == "test"] + [*map(class_column, class_names)]
+    try:
+        with open(path, encoding="utf-8") as source:
+            answer = json.load(source)
+        wrong = [name for name, value in answer.items() if name not in known or isinstance(value, bool)
+                 or not isinstance(value, (int, float)) or not 0 <= value <= 100]
+    except (ValueError, AttributeError):
+        raise ValueError(f"{path} is no answer: wanted percentages, such as {{\"mean_iou\": 80.1}}") from None
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]!r}: {answer[wrong[0]]!r}: wanted percentages of {', '.join(known[:7])}, …")
+    return answer
