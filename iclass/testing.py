@@ -128,6 +128,5 @@ def scale_probabilities(predictor, samples, settings, views, scale):
         return lambda: (plain() + mirrored()) / 2
 
     with Loader(dataset, views.batch, workers=views.readers, kind=views.kind) as loader:
-        batches = tqdm(loader, total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
-        arrays = (batch.data[0].asnumpy()[:loader.batch_size - batch.pad] for batch in batches)
-        return average_views(begin, arrays, views.batch)
+        batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
+        return average_views(begin, (data for data, _ in batches), views.batch)

@@ -105,6 +105,25 @@ def test_the_last_batch_wraps_around_and_tells_how_much(dataset):
     assert labels == [8, 9, 10, 0] and pad == 1
 
 
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_arrays_are_those_of_the_batches_without_padding(dataset, reference, kind):
+    with Loader(dataset, 4, shuffle=True, seed=5, workers=2, kind=kind) as loader:
+        next(loader)
+        found = [(data.copy(), labels.tolist()) for data, labels in loader.arrays()]
+        assert [len(labels) for _, labels in found] == [4, 3]
+        same([found], [[(data[:4 - pad], labels[:4 - pad]) for data, labels, pad in reference[0][1:]]])
+        loader.reset()
+        same(batches(loader), reference[1:2])
+
+
+def test_arrays_that_are_given_up_leave_the_loader_as_it_is(dataset, reference):
+    with Loader(dataset, 4, shuffle=True, seed=5) as loader:
+        for _ in loader.arrays():
+            break
+        loader.reset()
+        same(batches(loader, 2), reference[1:])
+
+
 def test_the_last_batch_can_be_left_out(dataset):
     with Loader(dataset, 4, drop_last=True) as loader:
         assert loader.batches == 2

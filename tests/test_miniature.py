@@ -117,6 +117,7 @@ def test_tables_and_page_tell_what_there_is(mini, capsys):
     page = (mini.folder / "page.md").read_text()
     assert "Rows that are done: 2 of 3. Not yet: a1-0." in page
     assert "took 3.2 to 3.2 minutes of two cores" in page
+    assert "Rows that are not done leave this open: Model A classifies better than the much deeper ResNet-152; " in page
     assert re.search(r"than the much deeper ResNet-152 \| 19.2 / 21.8 \| – \| not trained yet", page)
     assert all((mini.folder / "page" / name).stat().st_size > 1000 for name in ("table1.png", "table2.png",
                                                                                "curves.png"))

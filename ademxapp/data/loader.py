@@ -4,6 +4,7 @@ What a batch holds is a function of (dataset, seed, epoch, batch number) alone; 
 they are threads or processes, changes nothing.
 """
 import collections
+import contextlib
 import functools
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -82,7 +83,25 @@ class Loader(mx.io.DataIter):
 
     def next(self):
         """The next batch; StopIteration at the end of the epoch."""
-        while len(self._pending) < self._ahead and self._next < self.batches:
+        room, futures = self._take()
+        data, label = (mx.nd.array(arrays[room]) for arrays in (self._memory.data, self._memory.labels))
+        self._free.append(room)
+        return mx.io.DataBatch([data], [label], pad=sum(future.padding for future in futures),
+                               index=np.array([future.index for future in futures]),
+                               provide_data=self.provide_data, provide_label=self.provide_label)
+
+    def arrays(self):
+        """The rest of the epoch without padding: NumPy arrays (data, label), which are overwritten after the next."""
+        with contextlib.suppress(StopIteration):
+            while True:
+                room, futures = self._take()
+                count = sum(not future.padding for future in futures)
+                yield self._memory.data[room][:count], self._memory.labels[room][:count]
+                self._free.append(room)
+
+    def _take(self):
+        """The place of the next batch in the memory, which has it now, and its futures; StopIteration in the end."""
+        while len(self._pending) < self._ahead and self._next < self.batches and self._free:
             self._submit(self._next)
             self._next += 1
         if not self._pending:
@@ -91,12 +110,8 @@ class Loader(mx.io.DataIter):
         self.late += not all(future.done() for future in futures)
         for future in futures:
             future.result()
-        data, label = (mx.nd.array(arrays[room]) for arrays in (self._memory.data, self._memory.labels))
         self._pending.popleft()
-        self._free.append(room)
-        return mx.io.DataBatch([data], [label], pad=sum(future.padding for future in futures),
-                               index=np.array([future.index for future in futures]),
-                               provide_data=self.provide_data, provide_label=self.provide_label)
+        return room, futures
 
     def close(self):
         """End the workers."""
