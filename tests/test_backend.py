@@ -27,7 +27,8 @@ def run(folder, code, modules=(), **environment):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
-    kept = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "PYTHONPATH")}
+    own = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if name not in own}
     return subprocess.run(  # -S: no site-packages
         [sys.executable, "-S", "-W", "error", "-c", code], capture_output=True, text=True,
         env={**kept, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", **environment}, cwd=folder)
@@ -111,6 +112,17 @@ def test_threads(tmp_path, code, environment, wanted):
     pin = "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); "
     done = run(tmp_path, pin + code + "; print(os.environ.get('OMP_NUM_THREADS'))",
                {"numpy.py": NUMPY.format("1.19.5") + "bool = bool", "mxnet.py": MXNET}, **environment)
+    assert done.stdout.strip() == wanted, done.stderr
+
+
+@pytest.mark.parametrize("code, environment, wanted", [
+    ("import ademxapp", {}, "1"),
+    ("import ademxapp", {"OPENBLAS_NUM_THREADS": "3"}, "3"),
+    ("import numpy, ademxapp", {}, "None"),
+], ids=["one", "set by the user", "too late"])
+def test_threads_of_numpys_products(tmp_path, code, environment, wanted):
+    done = run(tmp_path, code + "; import os; print(os.environ.get('OPENBLAS_NUM_THREADS'))",
+               {"numpy.py": NUMPY.format("1.26.4")}, **environment)
     assert done.stdout.strip() == wanted, done.stderr
 
 

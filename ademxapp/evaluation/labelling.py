@@ -1,16 +1,17 @@
 """From an image's score maps to its labels: the best classes, or what a CRF makes of the scores."""
 from ademxapp.evaluation.crf import crf_label_maps
 from ademxapp.evaluation.dense import label_map
+from ademxapp.machine import processors
 from ademxapp.processes import Processes
 
 
 class BestClasses:
     """Labels are the best classes of the weighted mean scores, in whichever thread asks for them."""
 
-    count = threads = 1
+    count = 1
 
     def __init__(self, weights=None):
-        self._weights = weights
+        self._weights, self.threads = weights, processors()
 
     def __enter__(self):
         return self

@@ -22,8 +22,8 @@ LIMITS = {  # what was tried where a figure is not met, and what stands in its w
     "dtypes": "bfloat16: processors without the matrix unit (amx_bf16 above) may multiply bfloat16 slower than "
               "float32, as the rates of the two products say; the network runs at the rate of the product.",
     "test-run": "Whole tests: reading, scaling, labels, files and scores run in threads beside the network, whose own "
-                "threads hold all processors, so that what is left is their processor time. Other ways for the "
-                "network's threads to wait (OMP_WAIT_POLICY, GOMP_SPINCOUNT) changed nothing.",
+                "threads hold all processors, so that what is left is their processor time. NumPy's OpenBLAS has "
+                "one thread, as its others spin after every product (OPENBLAS_NUM_THREADS says otherwise).",
 }
 
 
