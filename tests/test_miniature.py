@@ -15,6 +15,7 @@ RECIPE = """
 title: A miniature
 about: Two networks.
 threads: 1
+minutes: 5
 output: "{output}"
 for:
   - {{row: b-0, network: rna-b, seed: 0, crop: 112, test: 160, dense: rna-b, epoch: 6}}
@@ -45,7 +46,7 @@ pathlib.Path(f"{folder}/{label}.jsonl").write_text(json.dumps(report) + "\\n")
 pathlib.Path(f"{folder}/{label}.log").write_text("trained in 0:09:00, 0:06:30 of it on the processors\\n")
 (folder / label / "result.json").write_text(json.dumps({
     "label": label, "top1_error": 40.0 + len(label) + int(os.environ["OMP_NUM_THREADS"]), "top5_error": 9.0,
-    "images": 4, "versions": {"mxnet": "1.9.1"}}))
+    "images": 4, "images_per_second": 1 / 30, "versions": {"mxnet": "1.9.1"}}))
 """
 
 
@@ -96,7 +97,7 @@ def test_a_row_is_trained_again_and_compared(mini, capsys, loss, different):
     (mini.folder / "train.py").write_text(PROGRAM.replace('"loss": 1.5', f'"loss": {loss}'))
     assert mini("mini-again", "a1-0", "--data", "d") == different
     assert f"a1-0: {different} of 4 numbers are others" in capsys.readouterr().out
-    assert not (mini.folder / "out" / "again").exists()
+    assert not (mini.folder / "out" / "again" / "a1-0").exists()
     assert read_rows(str(mini.results), str(mini.recipe))["a1-0"]["trainings"][0]["losses"] == [1.5]
     mini("mini-page", "--out", str(mini.folder / "page.md"))
     said = "1 are others" if different else "all are the same"
@@ -116,7 +117,9 @@ def test_tables_and_page_tell_what_there_is(mini, capsys):
     assert mini("mini-page", "--out", str(mini.folder / "page.md")) == 0
     page = (mini.folder / "page.md").read_text()
     assert "Rows that are done: 2 of 3. Not yet: a1-0." in page
-    assert "took 3.2 to 3.2 minutes of two cores" in page
+    assert "trainings took 6.5 to 6.5 minutes of processor time (the longest is b-0), 13 in all; its tests at most " \
+        "2.0 minutes by the clock." in page
+    assert "Allowed are 5 minutes of two cores for a row; longer took b-0, a-0." in page
     assert "Rows that are not done leave this open: Model A classifies better than the much deeper ResNet-152; " in page
     assert re.search(r"than the much deeper ResNet-152 \| 19.2 / 21.8 \| – \| not trained yet", page)
     assert all((mini.folder / "page" / name).stat().st_size > 1000 for name in ("table1.png", "table2.png",

@@ -27,7 +27,7 @@ from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, l
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
 from tools.reproducing.figure4_page import summary_table, write_page
-from tools.reproducing.stages import add_data_argument
+from tools.reproducing.stages import add_data_argument, require_data
 
 STATISTICS = ("moving", "batch")
 BESIDE = ("epochs", "top1_error")  # of a record: what the norms do not depend on
@@ -69,8 +69,7 @@ def run(args):
     """Measure the networks that are there, and write the page and the figure."""
     if not args.weights and not args.untrained:
         raise UsageError("no network is named: give --weights FILE, or --untrained LABEL")
-    if not args.data:
-        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
+    require_data(args)
     missing = [path for path in args.weights if not os.path.isfile(path)]
     asked = [Asked(args, path, path) for path in args.weights if path not in missing]
     crops = {item.stem: item.crop for item in asked}

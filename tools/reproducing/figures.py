@@ -40,7 +40,11 @@ def run(args):
     folder, images = args.out_dir or os.path.join(args.output, "tables"), args.images or described["images"]
     if args.run:
         for name, pick in SHEETS_OF_RUN:
-            sheet(args.run, os.path.join(folder, name), pick, images)
+            out = os.path.join(folder, name)
+            if args.dry_run:
+                print(f"{out} can be made now")
+            else:
+                sheet(args.run, out, pick, images)
         return
     for figure in described["figures"]:
         name, found = f"Figure {figure['figure']} ({figure['about']})", scores_of(figure["test"], args)

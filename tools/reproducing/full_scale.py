@@ -17,11 +17,12 @@ from ademxapp.symbol import parse_label
 from ademxapp.yaml_files import read_yaml
 from iclass.datasets import DATASETS as CLASSIFICATION
 from issegm.datasets import DATASETS as SEGMENTATION
-from tools.reproducing.recipes import read_recipe
+from tools.reproducing.recipes import item_name, read_recipe
 from tools.summary import FORMATS, emit, table
 
 RECIPES = ("ilsvrc", "ilsvrc-strided", "places", "voc", "voc-train", "voc-coco", "cityscapes", "cityscapes-coarse",
            "ade20k", "ade20k-pooling", "pascal-context")
+DEFAULTS = {"card": "NVIDIA V100", "peak": 15.7, "utilisation": 0.4}
 PASSES = 3  # of the cost of testing: forward, and backward to the maps and to the weights
 OPERATIONS = 2  # of a multiply-add
 COLUMNS = ("python tools/reproduce.py run …", "trainings", "multiply-adds of a crop (G)", "cards", "MiB of a card",
@@ -60,9 +61,10 @@ class Training:
 def add_arguments(parser):
     """Add the arguments of `reproduce.py full-scale`."""
     parser.description = __doc__
-    parser.add_argument("--card", default="NVIDIA V100", help="what the peak is of")
-    parser.add_argument("--peak", type=number(float, 0.001), default=15.7, metavar="TFLOPS", help="of a card, float32")
-    parser.add_argument("--utilisation", type=number(float, 0.001, 1), default=0.4, help="share of the peak, assumed")
+    parser.set_defaults(**DEFAULTS)
+    parser.add_argument("--card", help="what the peak is of")
+    parser.add_argument("--peak", type=number(float, 0.001), metavar="TFLOPS", help="of a card, float32")
+    parser.add_argument("--utilisation", type=number(float, 0.001, 1), help="share of the peak, assumed")
     parser.add_argument("--format", choices=FORMATS, default="markdown", help="of what is written")
     parser.add_argument("--out", metavar="FILE", help="write there instead of printing")
 
@@ -72,10 +74,12 @@ def run(args):
     rows, known = [], {}
     for name in RECIPES:
         path = f"recipes/{name}.yaml"
-        for item in [next(iter(one.values())) for one in read_yaml(path).get("for", [])] or [None]:
+        for item in [item_name(one) for one in read_yaml(path).get("for", [])] or [None]:
             trainings = trainings_of(read_recipe(path, [item] if item else None))
             rows.append(row_of(f"{path}{f' --only {item}' if item else ''}", trainings, args, known))
-    command = f"python tools/reproduce.py full-scale{f' --out {args.out}' if args.out else ''}"
+    given = [word for name, value in {**DEFAULTS, "out": None}.items() if getattr(args, name) != value
+             for word in (f"--{name}", str(getattr(args, name)))]
+    command = shlex.join(["python", "tools/reproduce.py", "full-scale", *given])
     about = ABOUT.format(operations=OPERATIONS, passes=PASSES, **{**vars(args), "command": command})
     emit("\n\n".join(["# The paper's trainings at full scale", about, table(COLUMNS, rows, args.format == "markdown")])
          + "\n", args.out)

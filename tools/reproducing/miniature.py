@@ -12,12 +12,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ademxapp.cli import UsageError, existing_file, number
+from ademxapp.cli import existing_file, number
 from ademxapp.files import write_json
 from ademxapp.machine import processors
 from ademxapp.training.progress import clock, read_reports
-from tools.reproducing.recipes import read_recipe
-from tools.reproducing.stages import add_data_argument
+from tools.reproducing.recipes import item_name, read_recipe
+from tools.reproducing.stages import add_data_argument, require_data
 
 RECIPE, RESULTS = "recipes/miniature.yaml", "docs/results/miniature/rows.json"
 KEPT = ("top1_error", "top5_error", "pixel_acc", "mean_acc", "mean_iou", "images")
@@ -44,16 +44,16 @@ def add_results_arguments(parser):
 
 def run(args):
     """Run rows, and keep what came of each; 1 if one failed, else 0."""
-    recipe = read_recipe(args.recipe, args.only.split(",") if args.only else None)
-    names = args.only.split(",") if args.only else row_names(recipe)
+    asked = args.only and args.only.split(",")
+    recipe = read_recipe(args.recipe, asked)
+    names = [name for name in row_names(recipe) if name in (asked or row_names(recipe))]
     output = args.output or recipe["output"]
     done = read_rows(args.results, args.recipe)
     rows = [name for name in names if name not in done]
     print(f"{len(names) - len(rows)} of {len(names)} rows are done; to do: {', '.join(rows) or 'none'}", flush=True)
     if args.dry_run or not rows:
         return 0
-    if not args.data:
-        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
+    require_data(args)
     jobs = args.jobs or max(1, processors() // recipe.get("threads", 1))
     return run_rows(rows, jobs, after(recipe), args, output)
 
@@ -98,22 +98,27 @@ def run_rows(rows, jobs, afters, args, output):
 
 def row_names(recipe):
     """The names of a recipe's rows."""
-    return [str(next(iter(item.values()))) for item in recipe["for"]]
+    return [item_name(item) for item in recipe["for"]]
 
 
 def after(recipe):
     """{row: the row whose weights it starts from}."""
-    return {str(next(iter(item.values()))): item["after"] for item in recipe["for"] if "after" in item}
+    return {item_name(item): item["after"] for item in recipe["for"] if "after" in item}
 
 
 def read_rows(results, recipe):
     """{row: what came of it}, of the rows that were made by the recipe's commands as they are now."""
-    if not os.path.exists(results):
+    rows = read_kept(results)
+    return {name: rows[name] for name in row_names(read_recipe(recipe))
+            if name in rows and rows[name]["commands"] == fingerprint(recipe, name)}
+
+
+def read_kept(path):
+    """What a JSON file has, {} where there is none."""
+    if not os.path.exists(path):
         return {}
-    with open(results, encoding="utf-8") as source:
-        rows = json.load(source)
-    known = row_names(read_recipe(recipe))
-    return {name: rows[name] for name in known if name in rows and rows[name]["commands"] == fingerprint(recipe, name)}
+    with open(path, encoding="utf-8") as source:
+        return json.load(source)
 
 
 def fingerprint(recipe, name):
@@ -126,11 +131,7 @@ def fingerprint(recipe, name):
 def keep_row(name, recipe, results, output):
     """Add to the results what the row's runs have left; its scores in words."""
     row = collect_row(name, recipe, output)
-    rows = {}
-    if os.path.exists(results):
-        with open(results, encoding="utf-8") as source:
-            rows = json.load(source)
-    rows[name] = row
+    rows = {**read_kept(results), name: row}
     os.makedirs(os.path.dirname(results) or ".", exist_ok=True)
     write_json(results, {name: rows[name] for name in sorted(rows)})
     return ", ".join(f"{test['label']} " + (f"top-1 error {test['top1_error']:.2f} %" if "top1_error" in test else
@@ -139,19 +140,19 @@ def keep_row(name, recipe, results, output):
 
 def collect_row(name, recipe, output):
     """What the runs of a row have left: tests with their scores, trainings with processor time and curves."""
-    tests, trainings = [], []
+    tests, trainings, seconds = [], [], 0
     for stage in read_recipe(recipe, [name])["stages"]:
         made = stage["makes"].format(output=output, data="")
         if os.path.basename(made) == "result.json":
             with open(made, encoding="utf-8") as source:
                 result = json.load(source)
             tests.append({"label": result["label"], **{key: result[key] for key in KEPT if key in result}})
-            versions = result["versions"]
+            versions, seconds = result["versions"], seconds + result["images"] / result["images_per_second"]
         if "log" in stage:
             trainings.append(training_record(stage["log"].format(output=output, data="")))
     minutes = sum(training["processor_minutes"] for training in trainings)
     return {"commands": fingerprint(recipe, name), "tests": tests, "trainings": trainings,
-            "processor_minutes": round(minutes, 2), "versions": versions}
+            "processor_minutes": round(minutes, 2), "test_minutes": round(seconds / 60, 2), "versions": versions}
 
 
 def training_record(path):

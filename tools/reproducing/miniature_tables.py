@@ -5,6 +5,7 @@ networks as they were trained and tested here. Speeds, of testing, are measured 
 """
 import json
 import os
+import shlex
 import statistics
 import sys
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from ademxapp.inspection.memory import MIB, training_bytes
 from ademxapp.inspection.speed import Runner, race
 from ademxapp.symbol import parse_label
 from tools.reproducing.measurements import machine
-from tools.reproducing.miniature import add_results_arguments, read_rows
+from tools.reproducing.miniature import add_results_arguments, read_kept, read_rows
 from tools.reproducing.recipes import read_recipe
 from tools.reproducing.tables import read_table
 from tools.summary import FORMATS, emit, table
@@ -24,7 +25,6 @@ from tools.summary import FORMATS, emit, table
 REFERENCE = "rn-101"
 STRIDED = {"rna-a1": "Model A1 (strided)"}  # not in the paper's Table 1
 SPEED_IMAGES, SPEED_ROUNDS = 10, 10
-IMAGES, CROP = 4, 160  # of a training batch for segmentation, as in the recipe
 SCORES = {"top1_error": "top-1 error (%)", "top5_error": "top-5 error (%)", "pixel_acc": "pixel acc. (%)",
           "mean_acc": "mean acc. (%)", "mean_iou": "mean IoU (%)"}
 
@@ -101,11 +101,11 @@ def classifiers(args):
     """The networks of Table 1, with the scores of the rows that have run."""
     width, tests = width_of(args.recipe), scores_of(args, "top1_error")
     crops = {item[key]: item["test"] for item in read_recipe(args.recipe)["for"] for key in ("network", "tuned")
-             if key in item}
+             if key in item and (key == "network" or item[key] in STRIDED)}
     kept = os.path.join(os.path.dirname(args.results), "speed.json")
     if getattr(args, "speed", False):
         measure_speeds(crops, width, kept)
-    speeds = json.loads(open(kept, encoding="utf-8").read())["ratios"] if os.path.exists(kept) else {}
+    speeds = read_kept(kept).get("ratios", {})
     rows = {row.network: row for row in reversed(read_table("table1").rows) if row.network in crops}
     found = []
     for name in [*reversed(list(rows)), *(name for name in STRIDED if name in crops)]:
@@ -131,14 +131,14 @@ def segmenters(args):
     width, tests = width_of(args.recipe), scores_of(args, "mean_iou")
     published = {(row.network, row.head): row for row in reversed(read_table("table2").rows)}
     names = {row.network: row for row in reversed(read_table("table1").rows)}
-    items = read_recipe(args.recipe)["for"]
+    items, (images, crop) = read_recipe(args.recipe)["for"], batch_of(args.recipe)
     wanted = dict.fromkeys([(item["dense"], "1conv") for item in items] +
                            [(item["two"], "2conv") for item in items if "two" in item])
     order = [key for key in reversed(list(published)) if key in wanted]
     order += [key for key in wanted if key not in published]
     found = []
     for name, head in order:
-        cost = costs(parse_label(f"camvid_{name}{width}_cls11_s8"), Setting("segmentation", IMAGES, CROP, head, "ohem"))
+        cost = costs(parse_label(f"camvid_{name}{width}_cls11_s8"), Setting("segmentation", images, crop, head, "ohem"))
         pooling = ", pooling" if name == "rna-a" else ""
         found.append(Network(
             name, f"{method_of(name, names)}, {head[0]} conv.{pooling}", head, tests.get((name, head), {}),
@@ -160,6 +160,14 @@ def scores_of(args, score):
                     if name in test:
                         scores.setdefault(name, []).append(test[name])
     return found
+
+
+def batch_of(recipe):
+    """(images, crop's side) of a batch in the recipe's training for segmentation."""
+    commands = [shlex.split(stage["command"]) for stage in read_recipe(recipe)["stages"] if "log" in stage]
+    words = next(words for words in reversed(commands) if "--model" in words)
+    given = dict(zip(words, words[1:]))
+    return int(given["--batch-images"]), int(given["--crop-size"])
 
 
 def width_of(recipe):

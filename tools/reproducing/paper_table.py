@@ -80,6 +80,7 @@ def command_line(args):
     """The command that makes the same page, where the data are in their place."""
     given = [word for name, value in {**DEFAULTS, "out": None}.items() if getattr(args, name) != value
              for word in (f"--{name}", str(getattr(args, name)))]
+    given += ["--measure", ",".join(args.measure)] * (args.measure != KINDS) + ["--dry-run"] * args.dry_run
     return shlex.join(["python", "tools/reproduce.py", args.command, *given, *args.devices])
 
 
@@ -94,6 +95,10 @@ def run_mini(args):
     """The table in miniature, after the training of the rows that are not done where --train asks for it."""
     if args.command not in ("table1", "table2"):
         raise UsageError(f"--mini: {args.command} has no miniature; table1 and table2 have")
+    other = [name for name, value in {**DEFAULTS, "measure": KINDS, "gpus": None, "cpus": None}.items()
+             if name != "output" and getattr(args, name) != value]
+    if other:
+        raise UsageError(f"--{other[0]} is not for --mini, whose recipe says what is measured, and how")
     common = {"recipe": miniature.RECIPE, "results": miniature.RESULTS}
     if args.train:
         output = in_output(read_recipe(miniature.RECIPE)["output"], args.output)
@@ -133,16 +138,17 @@ def measurements(row, table, args):
 def train(table, args):
     """Run the recipes of the rows that have no scores and lack nothing but training; the status of one that fails."""
     for row in table.rows:
-        if not row.test or scores_of(row.test, args).values is not None:
+        found = row.test and scores_of(row.test, args)
+        if not found or found.values is not None or found.make:
             continue
-        recipe = recipe_of(row.test)
+        recipe = relocated(recipe_of(row.test), args.output, args.devices)
         output = in_output(recipe["output"], args.output)
         missing = [path for path in recipe["needs"] if not os.path.exists(path.format(data=args.data, output=output))]
         if missing:
             print(f"{row.method}: cannot be trained without {missing[0].format(data=args.data, output=output)}",
                   file=sys.stderr)
             continue
-        status = run_stages(relocated(recipe, args.output, args.devices), args.data, output, args.dry_run)
+        status = run_stages(recipe, args.data, output, args.dry_run)
         if status:
             return status
     return 0

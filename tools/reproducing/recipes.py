@@ -10,7 +10,7 @@ from ademxapp.yaml_files import read_yaml
 LARGEST = 10 ** 9
 STAGE_FIELDS = {"name", "command", "makes"}
 RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "page": str, "for": list,
-                "needs": dict, "threads": int}
+                "needs": dict, "threads": int, "minutes": int}
 STAGE_TYPES = {"name": str, "command": str, "makes": str, "log": str, "expect": dict, "paper": dict,
                "minutes": (int, float), "picture": str}
 
@@ -44,7 +44,7 @@ def read_recipe(path, only=None):
         raise ValueError(f"{path}: for: wanted a list of mappings")
     if not 0 < recipe.get("threads", 1) < LARGEST:
         raise ValueError(f"{path}: threads: wanted at least 1, got {recipe['threads']}")
-    items = {str(next(iter(item.values()))): item for item in recipe.get("for", [])}
+    items = {item_name(item): item for item in recipe.get("for", [])}
     keys = set().union(*items.values())
     for stage in stages:
         require_types(stage, {"when": str}, f"{path}: {reprlib.repr(stage['name'])}")
@@ -70,6 +70,11 @@ def read_recipe(path, only=None):
         require_places([name], f"{path}: needs")
     return {**recipe, "stages": [stage for place, stage in enumerate(stages) if stage not in stages[:place]],
             "needs": needs}
+
+
+def item_name(item):
+    """What an item of `for` is called: its first value."""
+    return str(next(iter(item.values())))
 
 
 def require_types(found, types, where):

@@ -23,12 +23,18 @@ def add_data_argument(parser):
                         help="folder of the datasets (default: $ADEMXAPP_DATA)")
 
 
+def require_data(args):
+    """UsageError unless there is --data."""
+    if not args.data:
+        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
+
+
 def run(args):
     """Run the stages that are not done; the exit status."""
     recipe, output = chosen_recipe(args)
-    if not args.data:
-        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
+    require_data(args)
     return run_stages(recipe, args.data, output, args.dry_run)
+
 
 def run_stages(recipe, data, output, dry_run):
     """Run every stage whose file is not there; the exit status of the first that fails, else 0.
@@ -84,6 +90,8 @@ def print_scores(stage, made):
     with open(made, encoding="utf-8") as source:
         result = json.load(source)
     for name, value in stage.get("expect", {}).items():
+        if name not in result:
+            raise ValueError(f"{made} has no {name}, which the recipe expects of the stage {stage['name']!r}")
         print(f"  {name} {result[name]:.2f}, expected {value:.2f}", flush=True)
     for name, value in stage.get("paper", {}).items():
         if name in result:
