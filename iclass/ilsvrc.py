@@ -38,6 +38,7 @@ from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.parameters import parameter_shapes
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, dataset_record
 from iclass.devkit import DEVKIT, kit_numbers
@@ -110,6 +111,11 @@ def validation(args, label, settings, contexts):
     testing = driver.validation_arguments(args, 10 * len(contexts))
     samples = find_samples(testing, label)
     symbol, scales = classification_symbol(label, options(args, training=False)), args.test_scales or (args.crop_size,)
+    trained = parameter_shapes(symbol, data=(1, 3, args.crop_size, args.crop_size))
+    for side in view_sides(test_views(testing, scales)):
+        if parameter_shapes(symbol, data=(1, 3, side, side)) != trained:
+            raise UsageError(f"{label.network} takes one size of crops: a validation with crops of {side} pixels does "
+                             f"not go with a training with {args.crop_size}")
 
     def validate(parameters):
         top1, top5 = errors(testing, Predictor(symbol, parameters, contexts), samples, scales, settings)
@@ -124,10 +130,7 @@ def val(args, label, settings, record):
     args.batch_images = args.batch_images or 10
     args.also = [os.path.normpath(path) for path in args.also] if args.also else None
     views = test_views(args)
-    try:
-        sides = [views.side(scale) for scale in args.test_scales]
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    sides = view_sides(views)
     numbers = server_numbers(args, record)
     samples = find_samples(args, label)
     networks = load_networks([args.weights, *(args.also or ())], label, args.pool_top_infer_style, sides)
@@ -179,6 +182,14 @@ def test_views(args, scales=None):
     return Views(scales or args.test_scales, crops, args.test_crop_size, bool(args.test_flipping or args.test_10crops),
                  "bicubic" if args.no_choose_interp_method else None, args.batch_images, args.prefetch_threads,
                  args.prefetcher)
+
+
+def view_sides(views):
+    """Sides of the crops at all scales, in pixels; UsageError where they are larger than the images."""
+    try:
+        return [views.side(scale) for scale in views.scales]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def errors(args, predictor, samples, scales, settings):

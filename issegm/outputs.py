@@ -128,10 +128,13 @@ def made_from(args, weights):
 
 
 def _made_from(folder):
-    """What the files in a folder stem from, or None."""
+    """What the files in a folder stem from; None where nothing there tells."""
     for name in (UNFINISHED, RESULT):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            result = driver.read_result(path)
+            try:
+                result = driver.read_result(path)
+            except ValueError:
+                return None
             return {key: result.get(key) for key in ("arguments", "weights_sha256")}
     return None

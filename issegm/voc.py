@@ -30,6 +30,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 from ademxapp import driver
 from ademxapp.cli import UsageError, make_parser, number, numbers
 from ademxapp.data.lists import read_segmentation_list
+from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
@@ -117,7 +118,7 @@ def train(args, label, record, settings, stride):
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if args.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
     driver.train(args, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
-                 lambda contexts: validation(args, label, record, settings, stride, contexts))
+                 lambda contexts: validation(args, label, record, settings, stride, contexts, log))
 
 
 def warn_of_poor_starts(args, label, stride, log):
@@ -131,17 +132,23 @@ def warn_of_poor_starts(args, label, stride, log):
                     label.dataset, label.network, label.classes)
 
 
-def validation(args, label, record, settings, stride, contexts):
+def validation(args, label, record, settings, stride, contexts, log):
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
+    if args.crf:
+        raise UsageError("--crf is for --phase val: a training's validations go without")
     samples = labelled(find_samples(driver.validation_arguments(args, len(contexts)), label))
     symbol, scales = test_symbol(label, args.head), args.test_scales or (args.origin_size,)
     dense = dense_settings(args, record, settings, stride, len(contexts))
+    window = WindowChoice(symbol, contexts, len(contexts), stride, args.window, log.info)
 
     def validate(parameters):
         scores = Scores(record)
-        network = Network(Predictor(symbol, parameters, contexts), scales, dense)
+        network = Network(Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), args.prefetch_threads)
-        return {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
+        found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
+        if None in found.values():
+            raise ValueError("the validation has no scores: every pixel of its labels is one that does not count")
+        return found
 
     return validate
 

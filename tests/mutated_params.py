@@ -12,7 +12,7 @@ from mutated_bytes import LIMIT, MUTATIONS, limit_time
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ademxapp.deploy.params import read_params  # noqa: E402
+from ademxapp.params_files import read_params  # noqa: E402
 
 
 def main(folder, count, seed):

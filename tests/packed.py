@@ -48,7 +48,7 @@ def serial(function, items, description, chunk):
 
 def packed(prefix, samples, encoding=None, **options):
     """Pack samples; what `pack` returns."""
-    task = "segmentation" if samples[0].class_id < 0 else "classification"
+    task = "segmentation" if samples[0].label_image else "classification"
     options.setdefault("run", serial)
     return pack(str(prefix), samples, task, encoding or Encoding(), name="x.lst", **options)
 

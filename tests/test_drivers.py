@@ -248,6 +248,27 @@ def test_a_result_with_other_arguments_is_kept(world, drive):
     assert all(result["arguments"]["test_flipping"] for result in results)
 
 
+@pytest.mark.parametrize("damaged", [b"5", b"\xff", b"[1, 2"])
+def test_a_damaged_result_is_told_and_can_be_replaced(world, drive, damaged):
+    result = world / "output" / f"{SEG}_ep-0002" / "result.json"
+    result.parent.mkdir(exist_ok=True)
+    result.write_bytes(damaged)
+    status, (line,) = drive("voc", VAL["voc"])
+    assert status == 1 and "result.json is no result of a test: remove it, or give --overwrite" in line
+    assert result.read_bytes() == damaged
+    assert drive("voc", f"{VAL['voc']} --overwrite") == (0, [])
+    assert json.loads(result.read_text())["images"] == 4
+
+
+@pytest.mark.parametrize("program, more, words", [
+    ("ilsvrc", "--test-scales 24 --test-crop-size 32", "crops of 32 pixels are larger than the images' shorter side"),
+    ("voc", "--crf", "--crf is for --phase val")])
+def test_validations_that_cannot_be_are_told_before_the_training(world, drive, program, more, words):
+    status, (line,) = drive(program, f"{TRAIN[program]} --output never --val-every 1 {more}")
+    assert status == 2 and words in line
+    assert not list((world / "never").glob("*.params"))
+
+
 @pytest.mark.parametrize("program, more", [
     ("ilsvrc", ""), ("voc", ""), ("voc", "--cpus 1 --prefetch-threads 2 --prefetcher process")])
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(world, drive, program, more):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,16 @@ def test_batches_are_those_of_the_files(root, task, classes, kind, workers):
                 right.reset()
 
 
+def test_classes_that_are_not_known_are_allowed_where_that_is_asked_for(root, tmp_path):
+    unknown = [replace(sample, class_id=-1) for sample in samples_of(root, "cls")]
+    packed(tmp_path / "x", unknown)
+    assert {sample.class_id for sample in read_records(tmp_path / "x", CLASSES, unknown=True)} == {-1}
+    with pytest.raises(ValueError, match="has class -1, which is not among 0 … 2"):
+        read_records(tmp_path / "x", CLASSES)
+    args = Namespace(dataset="x", data_root="x", split="test", list=None, records=str(tmp_path / "x"), phase="test")
+    assert len(driver.find_samples(args, parse_label("x_rna-a1_cls3"), None, tree=True)) == IMAGES
+
+
 def test_threads_share_a_file_and_processes_open_it_anew(root):
     samples = read_records(root / "seg")
     wanted = [sample.read() for sample in samples]
@@ -228,7 +239,8 @@ def test_damage_behind_the_opening_is_told_with_the_name(copy):
 def test_drivers_find_samples_in_records(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     label = parse_label("three_rna-a1_cls3")
-    args = Namespace(dataset="three", split="val", data_root="data/three", list=None, records=str(root / "cls"))
+    args = Namespace(dataset="three", split="val", phase="val", data_root="data/three", list=None,
+                     records=str(root / "cls"))
     found = driver.find_samples(args, label, None, tree=True)
     assert [sample.image for sample in found] == [sample.image for sample in samples_of(root, "cls")]
     args.records = str(root / "cls.rec")

@@ -8,8 +8,8 @@ import pytest
 from ademxapp.backend import mx
 from ademxapp.data.images import decode_rgb
 from ademxapp.deploy.formats import read_weights, write_weights
-from ademxapp.deploy.params import write_params
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.params_files import write_params
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.rna import LEVELS, NOTATIONS
 from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact

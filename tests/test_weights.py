@@ -18,9 +18,9 @@ from ademxapp.cli import UsageError
 from ademxapp.deploy.checking import by_kind, network_shapes
 from ademxapp.deploy.fetching import fetch
 from ademxapp.deploy.formats import FORMATS, read_weights, same_weights, write_weights
-from ademxapp.deploy.params import read_params, write_params
 from ademxapp.deploy.registry import BY_FILE, RELEASED, md5_of
 from ademxapp.deploy.torch_layout import from_torch, to_torch
+from ademxapp.params_files import read_params, write_params
 from ademxapp.symbol import known_networks
 from ademxapp.symbol.heads import TOP
 from ademxapp.training.initialise import initial_parameters

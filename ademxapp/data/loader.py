@@ -91,7 +91,7 @@ class Loader(mx.io.DataIter):
                                provide_data=self.provide_data, provide_label=self.provide_label)
 
     def arrays(self):
-        """The rest of the epoch without padding: NumPy arrays (data, label), which are overwritten after the next."""
+        """The rest of the epoch without padding: NumPy arrays (data, label), each until the next is asked for."""
         with contextlib.suppress(StopIteration):
             while True:
                 room, futures = self._take()

@@ -145,10 +145,11 @@ def index_text(places):
     return "".join(f"{number}\t{place}\n" for number, place in enumerate(places))
 
 
-def read_records(prefix, classes=None):
+def read_records(prefix, classes=None, unknown=False):
     """Samples (list of `RecordSample`) of PREFIX.rec, in the order of the list that was packed.
 
-    With `classes`, of a classification: class ids are in 0 … classes - 1; else of a segmentation.
+    With `classes`, of a classification: class ids are in 0 … classes - 1, or -1 where `unknown` ones are allowed; else
+    of a segmentation.
     """
     path, index = f"{prefix}.rec", f"{prefix}.idx"
     file, places = RecordFile(path), _read_index(index)
@@ -164,7 +165,7 @@ def read_records(prefix, classes=None):
     if not samples:
         raise ValueError(f"{index} names no image")
     for sample in samples:
-        if classes is not None and not 0 <= sample.class_id < classes:
+        if classes is not None and not (0 <= sample.class_id < classes or unknown and sample.class_id == -1):
             raise ValueError(f"{path}: {sample.image} has class {sample.class_id}, which is not among "
                              f"0 … {classes - 1}")
     return samples

@@ -18,9 +18,9 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ademxapp.deploy.params import read_params, write_params
 from ademxapp.deploy.torch_layout import from_torch, to_torch
 from ademxapp.files import replacing
+from ademxapp.params_files import read_params, write_params
 
 _NAMES = "parameters"  # key in the metadata of .safetensors
 

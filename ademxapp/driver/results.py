@@ -6,7 +6,6 @@ from ademxapp.driver.arguments import PLACES, what_matters
 from ademxapp.driver.environment import versions
 from ademxapp.errors import UsageError
 from ademxapp.files import write_json
-from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
 
 RESULT = "result.json"
 UNFINISHED = "unfinished.json"  # what the files of a test that has no result yet stem from
@@ -46,9 +45,9 @@ def read_result(path):
     try:
         with open(path, encoding="utf-8") as source:
             result = json.load(source)
-        if "arguments" in result:
+        if isinstance(result, dict) and "arguments" in result:
             return result
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or no UTF-8
         pass
     raise ValueError(f"{path} is no result of a test: remove it, or give --overwrite")
 
@@ -59,10 +58,3 @@ def write_result(folder, args, images, seconds, paper, scores):
         "label": args.model, "weights": args.weights, "split": args.split, "arguments": what_matters(args),
         "versions": versions(), "images": images, "images_per_second": round(images / seconds, 3), "paper": paper,
         **scores})
-
-
-def exact_parameters(args, symbol, shape):
-    """The parameters of `--weights`; ValueError unless they are those of `symbol` for inputs of `shape`."""
-    parameters = load_parameters(args.weights)
-    require_exact(parameters, parameter_shapes(symbol, data=shape), args.weights)
-    return parameters

@@ -22,7 +22,7 @@ def find_samples(args, label, read_list, tree=False):
         missing = [name for name in (f"{args.records}.rec", f"{args.records}.idx") if not os.path.isfile(name)]
         if missing:
             raise UsageError(f"there is no file {missing[0]}: --records wants what stands before .rec and .idx")
-        return read_records(args.records, label.classes if tree else None)
+        return read_records(args.records, label.classes if tree else None, unknown=args.phase == "test")
     if os.path.isfile(default_list):
         return read_list(default_list)
     if tree and os.path.isdir(folder):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Tuple
 
 from ademxapp.backend import mx
-from ademxapp.deploy.params import read_params
 from ademxapp.files import replacing, write_text
+from ademxapp.params_files import read_params
 from ademxapp.training.initialise import initial_parameters
 
 INPUTS = ("data", "softmax_label")

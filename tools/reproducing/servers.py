@@ -17,9 +17,17 @@ def answer_path(entry):
 
 def server_need(entry):
     """The `Need` of a server's answer to an entry."""
+    path = answer_path(entry)
+    older = " (which is older than the entry now)" if os.path.exists(path) and not is_current(entry) else ""
     return Need("server", entry, "the labels are with the benchmark's server alone: the same command makes this entry "
-                f"for it, once the rest is there; what it answers goes into `{answer_path(entry)}`, such as "
+                f"for it, once the rest is there; what it answers goes into `{path}`{older}, such as "
                 '{"mean_iou": 80.1}')
+
+
+def is_current(entry):
+    """Whether there is an answer, and it was written down after the entry."""
+    path = answer_path(entry)
+    return os.path.exists(path) and os.path.exists(entry) and os.path.getmtime(path) >= os.path.getmtime(entry)
 
 
 def read_answer(entry, class_names):
@@ -28,7 +36,7 @@ def read_answer(entry, class_names):
     ValueError where it has other columns, or values that are no percentages.
     """
     path = answer_path(entry)
-    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(entry):
+    if not is_current(entry):
         return None
     known = [name for name, column in COLUMNS.items() if column.kind == "test"] + [*map(class_column, class_names)]
     try:

@@ -16,11 +16,11 @@ from ademxapp.driver.arguments import PLACES
 from ademxapp.files import digest
 from ademxapp.symbol import parse_label
 from issegm.datasets import dataset_record
+from tools.reproducing import state
 from tools.reproducing.cells import Need
 from tools.reproducing.measurements import Measurement
 from tools.reproducing.recipes import in_output, read_recipe, without
 from tools.reproducing.servers import answer_path, read_answer, server_need
-from tools.reproducing.state import recall, remember
 from tools.reproducing.tables import class_column
 from tools.submit import ENTRIES
 
@@ -148,10 +148,11 @@ def fill(found, command, scores):
 def inputs_of(command):
     """What a command's result depends on, or None where some of it is not there."""
     root, = command.values("--data-root")
-    if not all(map(os.path.exists, (*command.weights, command.list, root))):
+    if not all(map(os.path.exists, (*command.weights, command.list))):
         return None
+    images = sizes_digest(command.list, root, os.path.getmtime(command.list)) if os.path.exists(root) else None
     return {"command": without(command.words, ELSEWHERE), "weights": [digest(path) for path in command.weights],
-            "list": digest(command.list), "images": sizes_digest(command.list, root, os.path.getmtime(command.list))}
+            "list": digest(command.list), "images": images}
 
 
 @functools.lru_cache(maxsize=None)
@@ -205,12 +206,13 @@ def kept_scores(command, inputs, just_made=False):
         return None
     record = os.path.join(os.path.dirname(command.result), RECORD)
     inputs = {**inputs, "result": digest(command.result)}
-    kept = recall(record, inputs)
+    kept = state.recall(record, inputs)
     if kept is not None:
         return kept
     result = read_result(command.result)
-    if just_made or is_of(command, result, inputs["weights"]):
-        return remember(record, inputs, scores_in(result))
+    known = state.is_of(record, "result", inputs["result"])  # and it was of something else
+    if just_made or not known and is_of(command, result, inputs["weights"]):
+        return state.remember(record, inputs, scores_in(result))
     return None
 
 
