@@ -371,13 +371,13 @@ def test_hours_are_the_formula(monkeypatch):
 
 
 def test_hours_of_the_readme_are_those_of_the_page():
-    found = re.findall(r"\| `python tools/reproduce.py run (recipes/[^`]+)` \| (\d+) \| (\d+) \|",
+    found = re.findall(r"\| `python tools/reproduce.py run (recipes/[^`]+)` \| (\d+) \| (\d+) \| ([\d,]+) \|",
                        (ROOT / "README.md").read_text())
     page = (ROOT / "docs" / "results" / "tables" / "full-scale.md").read_text().splitlines()
-    assert len(found) == 5
-    for command, cards, hours in found:
+    assert len(found) == 6
+    for command, cards, hours, memory in found:
         line, = [line for line in page if line.startswith(f"| `{command}` |")]
-        assert line.split(" | ")[3::2] == [cards, f"{hours} |"], command
+        assert line.split(" | ")[3:] == [cards, memory, f"{hours} |"], command
 
 
 def test_pages_have_the_figures_of_the_tables(monkeypatch):

@@ -61,7 +61,8 @@ def costs_of(row):
     return Measurement("costs", row.network, {
         "depth": net.depth, "input": net.input.train_crop, "parameters": graph.parameter_counts(symbol, shape)[0],
         "multiply_adds": sum(layer.multiply_adds for layer in graph.layers(symbol, shape)),
-    }, how="counted in the network's graph, for one image of the training input's size")
+    }, how="parameters and multiply-adds are counted in the network's graph, for one image of the training input's "
+           "size; depths are those in the networks' records, layers as the paper counts them")
 
 
 def memory_of(row, folder):
@@ -70,7 +71,7 @@ def memory_of(row, folder):
     inputs = {"network": row.network, "head": row.head, "images": SEGMENTATION_IMAGES, "crop": MEMORY_CROP,
               "classes": MEMORY_CLASSES, "mxnet": mx.__version__}
     found = Measurement("planned memory", f"{row.network}, {row.head}", how="MXNet's plan and three times the "
-                        "parameters; nothing is allocated")
+                        "parameters, in GiB; nothing is allocated")
 
     def make():
         symbol = build(Label("voc", row.network, MEMORY_CLASSES, 8),
