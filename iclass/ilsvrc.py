@@ -200,9 +200,9 @@ def errors(args, predictor, samples, scales, settings):
 
 def find_samples(args, label):
     """The samples of the split; in phase test, their classes need not be known."""
-    classes = None if args.phase == "test" else label.classes
-    return driver.find_samples(args, label, tree=True, read_list=lambda path: read_classification_list(
-        path, args.data_root, classes))
+    unknown = args.phase == "test"
+    return driver.find_samples(args, label, lambda path: read_classification_list(
+        path, args.data_root, None if unknown else label.classes), tree=True, unknown=unknown)
 
 
 def interpolation(args, settings):

@@ -134,8 +134,8 @@ def test_classes_that_are_not_known_are_allowed_where_that_is_asked_for(root, tm
     assert {sample.class_id for sample in read_records(tmp_path / "x", CLASSES, unknown=True)} == {-1}
     with pytest.raises(ValueError, match="has class -1, which is not among 0 … 2"):
         read_records(tmp_path / "x", CLASSES)
-    args = Namespace(dataset="x", data_root="x", split="test", list=None, records=str(tmp_path / "x"), phase="test")
-    assert len(driver.find_samples(args, parse_label("x_rna-a1_cls3"), None, tree=True)) == IMAGES
+    args = Namespace(dataset="x", data_root="x", split="test", list=None, records=str(tmp_path / "x"))
+    assert len(driver.find_samples(args, parse_label("x_rna-a1_cls3"), None, tree=True, unknown=True)) == IMAGES
 
 
 def test_threads_share_a_file_and_processes_open_it_anew(root):
@@ -239,8 +239,7 @@ def test_damage_behind_the_opening_is_told_with_the_name(copy):
 def test_drivers_find_samples_in_records(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     label = parse_label("three_rna-a1_cls3")
-    args = Namespace(dataset="three", split="val", phase="val", data_root="data/three", list=None,
-                     records=str(root / "cls"))
+    args = Namespace(dataset="three", split="val", data_root="data/three", list=None, records=str(root / "cls"))
     found = driver.find_samples(args, label, None, tree=True)
     assert [sample.image for sample in found] == [sample.image for sample in samples_of(root, "cls")]
     args.records = str(root / "cls.rec")

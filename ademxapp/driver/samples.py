@@ -7,10 +7,11 @@ from ademxapp.data.records import read_records
 from ademxapp.errors import UsageError
 
 
-def find_samples(args, label, read_list, tree=False):
+def find_samples(args, label, read_list, tree=False, unknown=False):
     """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, with `tree`, class folders.
 
-    `read_list(path)` reads a list; `tree` says that the task is classification.
+    `read_list(path)` reads a list; `tree` says that the task is classification; with `unknown`, the classes of records
+    need not be known, as those of a list that is read so.
     """
     default_list = os.path.join("data", args.dataset, f"{args.split}.lst")
     folder = os.path.join(args.data_root, args.split)
@@ -22,7 +23,7 @@ def find_samples(args, label, read_list, tree=False):
         missing = [name for name in (f"{args.records}.rec", f"{args.records}.idx") if not os.path.isfile(name)]
         if missing:
             raise UsageError(f"there is no file {missing[0]}: --records wants what stands before .rec and .idx")
-        return read_records(args.records, label.classes if tree else None, unknown=args.phase == "test")
+        return read_records(args.records, label.classes if tree else None, unknown)
     if os.path.isfile(default_list):
         return read_list(default_list)
     if tree and os.path.isdir(folder):

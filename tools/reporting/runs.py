@@ -61,5 +61,6 @@ def read_run(folder, data_root=None):
     record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
                          arguments.dataset_file)
     read_list = read_segmentation_list if segmentation else read_classification_list
-    samples = find_samples(arguments, label, lambda path: read_list(path, arguments.data_root), not segmentation)
+    samples = find_samples(arguments, label, lambda path: read_list(path, arguments.data_root), not segmentation,
+                           unknown=True)
     return Run(folder, result, arguments, segmentation, record, samples)

@@ -5,7 +5,7 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Tuple
 
-from ademxapp.backend import mx
+from ademxapp.backend import mx, read_capabilities
 from ademxapp.inspection import graph
 from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, build
 from ademxapp.inspection.memory import planned_bytes, training_bytes
@@ -135,6 +135,7 @@ def with_cache(found, path, inputs, make, read):
 def machine(card=None):
     """What speeds are of: the processors' kind and number, or the card; and MXNet's version."""
     if card is not None:
-        return {"card": f"card {card}", "mxnet": f"MXNet {mx.__version__}"}
+        kind = "".join(", compute capability {}.{}".format(*one) for one in read_capabilities()[card:card + 1])
+        return {"card": f"card {card}{kind}", "mxnet": f"MXNet {mx.__version__}"}
     return {"processor": processor_name() or "processors", "processors": f"{processors()} processors",
             "mxnet": f"MXNet {mx.__version__}"}
