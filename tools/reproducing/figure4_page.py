@@ -87,7 +87,9 @@ COLUMNS_TEXT = (
     "of the longest quarter of the lengths over that of the shortest quarter. *Per mapping*: what one more mapping "
     "multiplies the norm by, fitted to the logarithms of all norms. *95 % of contributions*: path lengths that hold "
     "the middle 95 % of the lower panels' shares; between the measured lengths these are interpolated. A name "
-    "that ends in -w and a number is that of a network of so many times the width.")
+    "that ends in -w and a number is that of a network of so many times the width. Epochs are those of a training's "
+    "own schedule: `recipes/figure4.yaml` tells how the networks of this project's page were trained, and ResNet-110 "
+    "on how many of the images.")
 
 
 def _sentence(record, found):
