@@ -1,6 +1,12 @@
 """The page of the miniature, of the rows done so far: both tables, what shows of the paper's claims, plots, curves."""
+import itertools
 import os
 from dataclasses import dataclass
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from ademxapp.files import replacing, write_text
 from ademxapp.inspection.memory import MIB
@@ -48,6 +54,8 @@ CLAIMS = (
     Claim("strides serve segmentation better than poolings do (the paper's figures are of ADE20K)",
           ("rna-a1", "1conv"), ("rna-a", "1conv"), "mean_iou", (43.09, 41.24)),
 )
+PLACES = ((1, 0), (-1, 0), (0, 10), (0, -10), (1, 10), (1, -10), (-1, 10), (-1, -10))  # of names beside their dots
+DOT = 4  # pixels, half of a dot
 COLOURS = [*(f"C{number}" for number in range(10)), "black"]
 ANSWERS = {"yes": "Of what the paper says, this shows here", "no:": "This does not", "no difference": "The seeds leave "
            "this open", "not trained": "Rows that are not done leave this open"}  # by how verdicts begin
@@ -161,17 +169,40 @@ def verdict(claim, first, second):
 
 def draw_costs(networks, score, cost, unit, titles, path):
     """Draw scores over costs: ResNets and the paper's networks in two colours, a dot for each seed, joined."""
-    figure, (axes,) = _figure(1, (7, 4.5))
-    for network in networks:
-        if score in network.scores:
-            colour = "tab:red" if network.name.startswith("rn-") else "tab:blue"
-            x = network.costs[cost] / unit
-            axes.plot([x] * len(network.scores[score]), network.scores[score], color=colour, marker="o", linewidth=1)
-            axes.annotate(network.method, (x, network.mean(score)), textcoords="offset points", xytext=(6, -3),
-                          fontsize=8)
+    figure, (axes,) = _figure(1, (8, 5))
+    drawn = [network for network in networks if score in network.scores]
+    for network in drawn:
+        colour = "tab:red" if network.name.startswith("rn-") else "tab:blue"
+        axes.plot([network.costs[cost] / unit] * len(network.scores[score]), network.scores[score], color=colour,
+                  marker="o", linewidth=1)
     axes.set(xlabel=titles[0], ylabel=titles[1], xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.15)
+    _name_dots(figure, axes, [(network.costs[cost] / unit, network.scores[score], network.method.replace(
+        ", 1 conv.", "")) for network in drawn])
     _save(figure, path)
+
+
+def _name_dots(figure, axes, named):
+    """Write the names of (x, list of y, name) beside the dots, where they cover neither dots nor each other."""
+    figure.canvas.draw()  # from now on places are known
+    renderer = figure.canvas.get_renderer()
+    taken = [Bbox.from_extents(x - DOT, y - DOT, x + DOT, y + DOT)
+             for x, y in axes.transData.transform([(x, y) for x, scores, _ in named for y in scores])]
+    for x, scores, name in named:
+        for y, (right, up) in itertools.product((scores[0], scores[-1]), PLACES):
+            text = axes.annotate(name, (x, y), (7 * right, up), textcoords="offset points", fontsize=8, va="center",
+                                 ha={1: "left", 0: "center", -1: "right"}[right], in_layout=False)
+            box = text.get_window_extent(renderer)
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+            if inside and not any(map(box.overlaps, taken)):
+                break
+            text.remove()
+        else:
+            text = axes.annotate(name, (x, scores[0]), (7, 0), textcoords="offset points", fontsize=8, in_layout=False)
+        taken.append(text.get_window_extent(renderer))
 
 
 def draw_curves(rows, path):
@@ -199,9 +230,6 @@ def draw_curves(rows, path):
 
 def _figure(grid, size):
     """A figure without a screen, and its axes in a list."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     rows, columns = grid if isinstance(grid, tuple) else (1, grid)
