@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 
 import numpy as np
 from tqdm import tqdm
@@ -100,6 +101,9 @@ class Asked:
         self.epochs = [label_epoch(weights), training.get("to_epoch")] if weights else None
         self.crop = args.crop_size or crop or training.get("crop_size") or self.settings.train_crop
         self.statistics = args.statistics or STATISTICS[weights is None]
+        if weights and not (args.crop_size or training.get("crop_size")):
+            print(f"{weights}: no snapshot beside it tells the crops of its training: its images have {self.crop} "
+                  "pixels here, unless --crop-size says otherwise", file=sys.stderr)
 
     @property
     def name(self):
