@@ -18,8 +18,9 @@ in percent). {data} and {output} stand for the folders. Where a recipe is for se
 for each, and {key} in a stage stands for the item's value; the item's first value is its name for --only. `needs` tells
 where files come from that no stage makes, and `time` how long the original took. A stage with `when: key` is for the
 items that have that key. `threads` is for how many threads every stage computes, whatever the machine has: sums on one
-thread and on two differ in their last bits. `page: comparison` asks for a page that puts the tests side by side,
-`page: precision` for one that puts the types side by side that networks were tested in.
+thread and on two differ in their last bits. `minutes` of two cores is what a row of the miniature may take.
+`page: comparison` asks for a page that puts the tests side by side, `page: precision` for one that puts the types side
+by side that networks were tested in.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib

@@ -86,7 +86,7 @@ def run(args):
     write_text(args.out, "\n\n".join(part for part in [
         f"# {recipe['title']}", " ".join(recipe["about"].split()),
         f"Rows that are done: {len(rows)} of {len(names)}." + (f" Not yet: {', '.join(waiting)}." if waiting else ""),
-        *budget(rows, recipe["minutes"]), *repeated(read_again(args.results, rows)),
+        *budget(rows, recipe.get("minutes")), *repeated(read_again(args.results, rows)),
         "## Table 1", as_table(first, True), f"![error against multiply-adds]({place}/table1.png)",
         "## Table 2", as_table(second, True), f"![mean IoU against memory]({place}/table2.png)",
         "## What shows of the paper's claims", summary(first + second), claims_table(first + second),
@@ -99,13 +99,14 @@ def run(args):
 
 
 def budget(rows, allowed):
-    """Sentences about the time that the rows took, of which so many minutes of two cores are `allowed` for each."""
+    """Sentences about the time that the rows took; `allowed` are so many minutes of two cores for each, or None."""
     if rows:
         minutes = {name: row["processor_minutes"] for name, row in rows.items()}
         longest, tests = max(minutes, key=minutes.get), max(row["test_minutes"] for row in rows.values())
         yield (f"Each row computes in one thread, and two go side by side on two cores. A row's trainings took "
                f"{min(minutes.values()):.1f} to {minutes[longest]:.1f} minutes of processor time (the longest is "
                f"{longest}), {sum(minutes.values()):.0f} in all; its tests at most {tests:.1f} minutes by the clock.")
+    if rows and allowed:
         over = [name for name, row in rows.items() if row["processor_minutes"] / 2 + row["test_minutes"] > allowed]
         yield f"Allowed are {allowed} minutes of two cores for a row; longer took {', '.join(over) or 'none'}."
 
