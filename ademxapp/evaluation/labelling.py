@@ -8,12 +8,7 @@ from ademxapp.processes import Processes
 class BestClasses:
     """Labels are the best classes of the weighted mean scores, in whichever thread asks for them.
 
-    Attributes
-    ----------
-    count : int
-        Label maps of an image.
-    threads : int
-        How many may ask at the same time.
+    `count` and `threads` are as of `CrfLabels`.
     """
 
     count = 1
