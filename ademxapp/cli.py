@@ -9,7 +9,7 @@ import traceback
 
 from ademxapp import backend
 from ademxapp.errors import UsageError, mxnet_errors, one_line
-from ademxapp.training.stopping import Stopped
+from ademxapp.stopping import Stopped
 
 LOG = "ademxapp"  # the logger of the programs
 DTYPES = ("float32", "bfloat16", "int8")  # that CPUs test in

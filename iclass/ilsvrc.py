@@ -38,7 +38,7 @@ from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.parameters import parameter_shapes
+from ademxapp.weights.parameters import parameter_shapes
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, dataset_record
 from iclass.devkit import DEVKIT, kit_numbers

@@ -12,7 +12,7 @@ from ademxapp.data.lists import read_classification_list
 from ademxapp.data.loader import Loader
 from ademxapp.evaluation.classification import average_views
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
-from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
+from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
 from iclass.data import TestImages
 
 CALIBRATION_IMAGES = 64

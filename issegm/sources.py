@@ -11,7 +11,7 @@ from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.score_files import read_scores
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
-from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact
+from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
 from issegm.outputs import score_name
 
 CALIBRATION_IMAGES = 16

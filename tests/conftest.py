@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+for folder in (ROOT, ROOT / "tests" / "helpers"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 @pytest.fixture(scope="session")
 def data_root():
     """Folder of real images, one sub-folder per dataset."""
-    if not os.environ.get("ADEMXAPP_DATA"):
-        pytest.skip("ADEMXAPP_DATA is not set: real images are needed")
-    return Path(os.environ["ADEMXAPP_DATA"])
+    folder = os.environ.get("ADEMXAPP_DATA")
+    if not folder or not os.path.isdir(folder):
+        pytest.skip(f"ADEMXAPP_DATA is {folder or 'not set'}: a folder of real images is needed")
+    return Path(folder)
 
 
 def pytest_sessionstart(session):

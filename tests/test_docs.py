@@ -10,7 +10,7 @@ from ademxapp.inspection.costs import costs, default_setting, read_label
 from ademxapp.inspection.memory import MIB
 from tools.reproducing.miniature_tables import as_table, classifiers, segmenters
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_drivers import site_without
+from worlds import site_without
 
 from ademxapp.backend import CUDA_LIBRARIES
 from tools.commands import PROGRAMS

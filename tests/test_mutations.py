@@ -25,7 +25,7 @@ MANY = {"rec": 2000, "idx": 2000, "lst": 2000, "packed-lst": 500, "dataset": 200
 
 def mutate(kind, folder, first, last):
     """(read, refused) of the mutants of a kind from `first` to before `last`, by a process of its own."""
-    done = subprocess.run([sys.executable, "tests/mutated_files.py", kind, str(folder), str(first), str(last)],
+    done = subprocess.run([sys.executable, "tests/helpers/mutated_files.py", kind, str(folder), str(first), str(last)],
                           cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
     number = (folder / "number").read_text() if (folder / "number").exists() else "none"

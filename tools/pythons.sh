@@ -8,10 +8,10 @@ work=$project/build/pythons
 versions=${PYTHONS:-3.8 3.9 3.10 3.11 3.12 3.13}
 packages="ademxapp iclass issegm tools"
 # Every network's parameters; the original's numbers; a training and a test by either driver; weights there and back.
-few="tests/test_zoo.py::test_parameters_are_the_stored tests/test_symbol.py::test_forward_numbers_are_the_originals
-    tests/test_drivers.py::test_training_leaves_checkpoint_log_reports_curves_and_snapshot
-    tests/test_weights.py::test_params_are_written_as_mxnet_writes_them
-    tests/test_weights.py::test_round_trips_are_exact_for_the_released_networks[voc_rna-a1-w0.02_cls21_s8-2conv-.npz]
+few="tests/symbol/test_zoo.py::test_parameters_are_the_stored tests/symbol/test_symbol.py::test_forward_numbers_are_the_originals
+    tests/drivers/test_drivers.py::test_training_leaves_checkpoint_log_reports_curves_and_snapshot
+    tests/weights/test_weights.py::test_params_are_written_as_mxnet_writes_them
+    tests/weights/test_weights.py::test_round_trips_are_exact_for_the_released_networks[voc_rna-a1-w0.02_cls21_s8-2conv-.npz]
     tests/test_install.py::test_every_command_is_a_program"
 
 # An interpreter of a version such as 3.8 that can make environments.

@@ -15,7 +15,7 @@ from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, OnnxModel
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.files import replacing
-from ademxapp.training.parameters import parameter_shapes, require_exact
+from ademxapp.weights.parameters import parameter_shapes, require_exact
 
 OPSET, IR_VERSION = 13, 7  # of ONNX 1.8: every operator is as MXNet writes it
 TOLERANCE = 1e-5  # of probabilities

@@ -9,11 +9,11 @@ import ademxapp
 from ademxapp.backend import mx
 from ademxapp.cli import DTYPES
 from ademxapp.data.images import read_bytes
-from ademxapp.deploy.precision import Int8Network, can_compute, in_bfloat16, slow_because
 from ademxapp.driver.samples import find_samples
 from ademxapp.errors import UsageError, one_line
-from ademxapp.evaluation.calibration import RangeRecorder, keep_ranges, kept_ranges, ranges_path
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16, slow_because
+from ademxapp.evaluation.ranges import RangeRecorder, keep_ranges, kept_ranges, ranges_path
 
 LEAST_IMAGES = 4
 # The arguments that say what a network is given of an image.

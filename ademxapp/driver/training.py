@@ -12,9 +12,9 @@ from ademxapp.symbol import label_stem
 from ademxapp.symbol.heads import TOP
 from ademxapp.training import optimizers, schedules
 from ademxapp.training.fit import Plan, fit
-from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact, start_afresh, start_from
 from ademxapp.training.progress import clock
 from ademxapp.training.snapshots import load_snapshot, only_run
+from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh, start_from
 
 
 @dataclass(frozen=True)

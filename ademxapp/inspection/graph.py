@@ -7,7 +7,7 @@ from typing import Tuple
 
 import numpy as np
 
-from ademxapp.training.parameters import parameter_shapes
+from ademxapp.weights.parameters import parameter_shapes
 
 WEIGHTED = ("Convolution", "FullyConnected")
 _BRANCH = re.compile(r"(?P<scale>half_)?(?:res|conv_|pool_)(?P<unit>.+?)_(?:branch.+|up)")

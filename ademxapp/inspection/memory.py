@@ -2,7 +2,7 @@
 import re
 
 from ademxapp.backend import mx
-from ademxapp.training.parameters import INPUTS
+from ademxapp.weights.parameters import INPUTS
 
 MIB = 2 ** 20
 TRAINING_COPIES = 3  # of the parameters: values, gradients, momentum

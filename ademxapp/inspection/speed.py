@@ -6,7 +6,7 @@ import numpy as np
 from ademxapp.backend import mx
 from ademxapp.inspection.graph import parameter_counts
 from ademxapp.inspection.memory import planned_bytes
-from ademxapp.training.parameters import INPUTS
+from ademxapp.weights.parameters import INPUTS
 
 MEMORY_SHARE = 0.8  # of the free memory, at most, for parameters and maps
 

@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.training.stopping import SIGNALS
+from ademxapp.stopping import SIGNALS
 
 RANK = "DMLC_WORKER_ID"  # set by tools/launch.py; without it, MXNet's scheduler numbers the workers as they come
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ademxapp.backend import mx
+from ademxapp.stopping import SIGNALS, Stopped, StopRequests
 from ademxapp.training import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.training.background import Background
 from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.module import Module
-from ademxapp.training.parameters import Parameters, save_checkpoint
 from ademxapp.training.progress import NoProgress, Progress, reports_after
 from ademxapp.training.snapshots import Snapshot, save_snapshot
-from ademxapp.training.stopping import SIGNALS, Stopped, StopRequests
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
+from ademxapp.weights.parameters import Parameters, save_checkpoint
 
 
 @dataclass(frozen=True)

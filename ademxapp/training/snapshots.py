@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 from ademxapp.files import write_json
-from ademxapp.training.parameters import Parameters, load_arrays, load_parameters, save_arrays, save_parameters
+from ademxapp.weights.parameters import Parameters, load_arrays, load_parameters, save_arrays, save_parameters
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
 _PART = ".part-"

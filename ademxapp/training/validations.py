@@ -3,8 +3,8 @@ import json
 import time
 
 from ademxapp.files import write_json, write_text
-from ademxapp.training.parameters import save_parameters
 from ademxapp.training.progress import clock, read_reports
+from ademxapp.weights.parameters import save_parameters
 
 
 class Validations:

@@ -15,7 +15,7 @@ sys.path[0] = str(HERE.parents[1])
 def parameters(name):
     """{parameter: shape} of a network's classifier, moving statistics included, in the order of the symbol."""
     from ademxapp.symbol import classification_symbol, network
-    from ademxapp.training.parameters import parameter_shapes
+    from ademxapp.weights.parameters import parameter_shapes
     crop = network(name).input.train_crop
     arguments, statistics = parameter_shapes(classification_symbol(f"x_{name}_cls{10 if crop == 32 else 1000}"),
                                              data=(1, 3, crop, crop))

@@ -6,11 +6,11 @@ import numpy as np
 
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError, number
-from ademxapp.deploy.torch_layout import to_torch
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.training.optimizers import TorchNesterov
-from ademxapp.training.parameters import parameter_shapes, start_afresh
+from ademxapp.weights.parameters import parameter_shapes, start_afresh
+from ademxapp.weights.torch_layout import to_torch
 from tools.benchmarks.comparison import Comparison, in_turns, show
 
 TORCH_ASKED, OHEM_ASKED = 0.9, 0.91  # OHEM: at most 1.1 times as long

@@ -12,7 +12,7 @@ from pathlib import Path
 from ademxapp.cli import UsageError, existing_file, number
 from ademxapp.data.lists import Sample, scan_tree, write_classification_list, write_segmentation_list
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
-from ademxapp.training.parameters import parameter_shapes, save_parameters, start_afresh
+from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from tools.benchmarks.comparison import Comparison, show
 from tools.benchmarks.reading import data_folder
 

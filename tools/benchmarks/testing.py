@@ -5,14 +5,14 @@ import numpy as np
 
 from ademxapp.backend import mx
 from ademxapp.cli import DTYPES, UsageError, number
-from ademxapp.deploy.precision import Int8Network, can_compute, in_bfloat16
-from ademxapp.deploy.torch_layout import to_torch
-from ademxapp.evaluation.calibration import RangeRecorder
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16
+from ademxapp.evaluation.ranges import RangeRecorder
 from ademxapp.inspection.graph import layers
 from ademxapp.machine import processor_flags
 from ademxapp.symbol import SymbolOptions, classification_symbol
-from ademxapp.training.parameters import Parameters, parameter_shapes
+from ademxapp.weights.parameters import Parameters, parameter_shapes
+from ademxapp.weights.torch_layout import to_torch
 from tools.benchmarks.comparison import Comparison, in_turns, show
 
 ASKED = {"float32": 1.1, "bfloat16": 1.7, "int8": 4.0}

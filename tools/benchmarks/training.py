@@ -12,7 +12,7 @@ from ademxapp.symbol import classification_symbol
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.optimizers import TorchNesterov
-from ademxapp.training.parameters import parameter_shapes, start_afresh
+from ademxapp.weights.parameters import parameter_shapes, start_afresh
 from tools.benchmarks.comparison import Comparison, show
 
 ASKED = 0.97

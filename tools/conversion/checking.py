@@ -8,10 +8,10 @@ if a file is wrong.
 import os
 
 from ademxapp.cli import UsageError, one_line
-from ademxapp.deploy.checking import problems
-from ademxapp.deploy.fetching import fetch
-from ademxapp.deploy.formats import is_format
-from ademxapp.deploy.registry import BY_FILE, RELEASED
+from ademxapp.weights.checking import problems
+from ademxapp.weights.fetching import fetch
+from ademxapp.weights.formats import is_format
+from ademxapp.weights.released import BY_FILE, RELEASED
 
 
 def add_arguments(parser):

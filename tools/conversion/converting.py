@@ -7,7 +7,7 @@ which may be copied anywhere. What was written is read back and compared, bit by
 import os
 
 from ademxapp.cli import UsageError, existing_file
-from ademxapp.deploy.formats import FORMATS, is_format, read_weights, write_weights
+from ademxapp.weights.formats import FORMATS, is_format, read_weights, write_weights
 
 
 def add_arguments(parser):

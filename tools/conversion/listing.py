@@ -2,8 +2,8 @@
 import json
 from dataclasses import asdict
 
-from ademxapp.deploy.registry import RELEASED
 from ademxapp.symbol import network, parse_label
+from ademxapp.weights.released import RELEASED
 from tools.summary import FORMATS, table
 
 COLUMNS = ("file", "MD5", "classes", "stride", "head", "score on the validation set (%)")

@@ -8,7 +8,7 @@ from ademxapp.deploy.onnx_export import export_onnx
 from ademxapp.deploy.onnx_model import PIXEL_TYPES, Description
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.options import POOL_STYLES
-from ademxapp.training.parameters import load_parameters
+from ademxapp.weights.parameters import load_parameters
 from iclass import datasets as classification
 from issegm import datasets as segmentation
 from issegm.sources import test_symbol

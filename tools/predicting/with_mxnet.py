@@ -5,7 +5,7 @@ import re
 from ademxapp import driver
 from ademxapp.cli import UsageError
 from ademxapp.symbol import network, parse_label
-from ademxapp.training.parameters import load_parameters
+from ademxapp.weights.parameters import load_parameters
 from iclass.datasets import dataset_record as classification_record
 from iclass.testing import Views, load_network, make_predictor
 from issegm.datasets import dataset_record as segmentation_record

@@ -25,7 +25,7 @@ from ademxapp.data.lists import read_classification_list
 from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
 from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
-from ademxapp.training.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
+from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
 from tools.reproducing.figure4_page import summary_table, write_page
 from tools.reproducing.stages import add_data_argument, require_data

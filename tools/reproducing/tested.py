@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Dict, Tuple
 
 from ademxapp.data.lists import list_task, read_classification_list, read_segmentation_list
-from ademxapp.deploy.registry import BY_FILE
 from ademxapp.driver import read_result, what_matters
 from ademxapp.driver.arguments import PLACES
 from ademxapp.files import digest
 from ademxapp.symbol import parse_label
+from ademxapp.weights.released import BY_FILE
 from issegm.datasets import dataset_record
 from tools.reproducing import state
 from tools.reproducing.cells import Need

@@ -1,0 +1,1 @@
+"""Weights: files of parameters, initial values, what fits what, other formats, the released ones."""

@@ -1,0 +1,179 @@
+"""Weights in files of several formats; the extension tells which.
+
+    .params        MXNet's own
+    .npz           NumPy's, not compressed; names as in .params, `arg:…` and `aux:…`
+    .safetensors   names without `arg:` and `aux:`; the metadata has the list of the full ones, in order
+    .pth           a PyTorch state dict, in the layout of `ademxapp.weights.torch_layout`
+
+Weights are {`arg:<name>` or `aux:<name>`: ndarray} everywhere here. No code in a file is run: PyTorch's are read with
+`weights_only`.
+"""
+import importlib
+import json
+import math
+import os
+import warnings
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+from ademxapp.files import replacing
+from ademxapp.weights.params_files import read_params, write_params
+from ademxapp.weights.torch_layout import from_torch, to_torch
+
+_NAMES = "parameters"  # key in the metadata of .safetensors
+
+
+def read_weights(path):
+    """Read weights in the format that the extension tells.
+
+    Returns
+    -------
+    dict
+        {`arg:<name>` or `aux:<name>`: ndarray}, in the file's order.
+
+    Raises
+    ------
+    ValueError
+        If the file is not whole, or holds anything else.
+    ImportError
+        If the format's library is not installed.
+    """
+    weights = _format(path)[0](path)
+    for key in weights:
+        if not key.startswith(("arg:", "aux:")):
+            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
+    if not weights:
+        raise ValueError(f"{path} names no parameter")
+    return weights
+
+
+def write_weights(path, weights):
+    """Write weights in the format that the extension tells, read them back, and compare: whole and the same, or none.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold them.
+    ImportError
+        If the format's library is not installed.
+    """
+    write = _format(path)[1]
+    with replacing(path) as temporary:
+        write(temporary, weights)
+        if not same_weights(read_weights(temporary), weights):
+            raise ValueError(f"{path}: what was written reads back as something else")
+
+
+def same_weights(one, other):
+    """Whether names, their order, types, shapes and every bit agree."""
+    return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+
+
+def is_format(path):
+    """Whether the extension is that of a format."""
+    return os.path.splitext(path)[1] in FORMATS
+
+
+def _format(path):
+    if not is_format(path):
+        raise ValueError(f"{path}: the extension must be one of {', '.join(FORMATS)}")
+    return FORMATS[os.path.splitext(path)[1]]
+
+
+def _same(one, other):
+    return (one.dtype == other.dtype and one.shape == other.shape and
+            np.array_equal(np.ascontiguousarray(one).view(np.uint8), np.ascontiguousarray(other).view(np.uint8)))
+
+
+def _read_npz(path):
+    """An .npz, member by member; unlike `numpy.load` it allocates no more than the file holds."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {member.filename[:-len(".npy")]: _read_member(archive, member, os.path.getsize(path))
+                    for member in archive.infolist()}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is no whole .npz file as numpy.savez writes it ({error})") from None
+
+
+def _read_member(archive, member, limit):
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
+        raise ValueError(f"{member.filename} is compressed, or its size wrong")
+    with archive.open(member) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{member.filename} is not in version 1.0 of NumPy's format")
+        shape, columns_first, dtype = np.lib.format.read_array_header_1_0(stream)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or size != member.file_size - stream.tell():
+            raise ValueError(f"{member.filename} announces {size:,} bytes of {dtype}, which it has not")
+        array = np.empty(shape[::-1] if columns_first else shape, dtype)
+        read = stream.readinto(array.reshape(-1).view(np.uint8)) if size else 0
+        if read != size or stream.read(1):  # reading to the end has the checksum compared
+            raise ValueError(f"{member.filename} is cut short")
+    return array.T if columns_first else array
+
+
+def _write_npz(path, weights):
+    np.savez(path, **weights)
+
+
+def _read_safetensors(path):
+    library = _library("safetensors")
+    try:
+        with library.safe_open(path, framework="np") as source:
+            arrays = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
+            metadata = source.metadata() or {}
+        if _NAMES not in metadata:
+            return from_torch(arrays)
+        keys = json.loads(metadata[_NAMES])
+        if sorted(key.partition(":")[2] for key in keys) != sorted(arrays):
+            raise ValueError("its metadata names other parameters")
+    except (library.SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no whole .safetensors file of weights ({error})") from None
+    return {key: arrays[key.partition(":")[2]] for key in keys}
+
+
+def _write_safetensors(path, weights):
+    _library("safetensors")
+    arrays = {key.partition(":")[2]: np.ascontiguousarray(array) for key, array in weights.items()}
+    if len(arrays) < len(weights):
+        raise ValueError(f"{path} cannot hold an arg: and an aux: of the same name")
+    mode = os.stat(path).st_mode
+    importlib.import_module("safetensors.numpy").save_file(arrays, path, {_NAMES: json.dumps(list(weights))})
+    os.chmod(path, mode)  # the library's is for the owner alone
+
+
+def _read_torch(path):
+    torch = _library("torch")
+    with open(path, "rb"):
+        pass
+    try:
+        with warnings.catch_warnings():  # of old and odd files, where the error says enough
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        return from_torch({name: value.detach().numpy() for name, value in state.items()})
+    except Exception as error:  # of many kinds, for a damaged or hostile file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is no whole PyTorch state dict of these networks ({reason})") from None
+
+
+def _write_torch(path, weights):
+    torch = _library("torch")
+    tensors = ((name, torch.from_numpy(np.array(array))) for name, array in to_torch(weights).items())
+    torch.save(OrderedDict(tensors), path)
+
+
+def _library(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{name} cannot be imported ({error}): pip install {name}") from None
+
+
+FORMATS = {
+    ".params": (read_params, write_params),
+    ".npz": (_read_npz, _write_npz),
+    ".safetensors": (_read_safetensors, _write_safetensors),
+    ".pth": (_read_torch, _write_torch),
+}

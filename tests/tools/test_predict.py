@@ -1,0 +1,157 @@
+"""`tools/predict.py`: photographs of any kind, segmented or classified as the drivers do it."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_weights import make_weights
+
+from ademxapp.cli import UsageError
+from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
+from ademxapp.data.palettes import voc_palette
+from ademxapp.evaluation.classification import read_predictions
+from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol
+from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
+from iclass import ilsvrc
+from issegm import voc
+from tools import predict
+
+SEG, CLS = "demo_rna-b1-w0.02_cls6_s8", "demo-cls_rna-b1-w0.02_cls5"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights of a segmentation network and of a classifier, random."""
+    folder = tmp_path_factory.mktemp("weights")
+    symbol = segmentation_symbol(parse_label(SEG), SymbolOptions(bn_use_global_stats=True), "2conv", "softmax")
+    save_parameters(str(folder / f"{SEG}_ep-0001.params"),
+                    start_afresh(parameter_shapes(symbol, data=(1, 3, 32, 32)), 0))
+    return {"seg": str(folder / f"{SEG}_ep-0001.params"),
+            "cls": make_weights(folder / f"{CLS}_ep-0001.params", CLS)}
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of photographs: of common and odd shapes, grey, CMYK, with colours in a palette, with transparency."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)).resize((80, 60))
+    image.save(folder / "plain.jpg")
+    image.convert("L").save(folder / "grey.png")
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    image.convert("P").save(folder / "palette.png")
+    image.convert("RGBA").save(folder / "alpha.png")
+    image.resize((1, 40)).save(folder / "narrow.png")
+    image.resize((3000, 20)).save(folder / "wide.jpg")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def segmented(folder):
+    return {path.name: np.asarray(Image.open(path)) for path in folder.glob("*.png")}
+
+
+def test_segmentation_of_a_folder_is_the_drivers(weights, photographs, tmp_path, capsys):
+    out = tmp_path / "out"
+    predict.main([str(photographs), "--weights", weights["seg"], "--test-scales", "64", "--test-flipping", "--out",
+                  str(out), "--cpus", "1"])
+    names = sorted(path.name for path in photographs.iterdir() if path.suffix != ".txt")
+    write_segmentation_list(str(tmp_path / "odd.lst"), [Sample(str(photographs), name) for name in names])
+    voc.main(["--phase", "test", "--weights", weights["seg"], "--list", str(tmp_path / "odd.lst"), "--data-root",
+              str(photographs), "--test-scales", "64", "--test-flipping", "--output", str(tmp_path), "--cpus", "1",
+              "--split", "test"])
+    found, wanted = segmented(out), segmented(tmp_path / f"{SEG}_ep-0001_test")
+    assert found.keys() == wanted.keys() == {f"{Path(name).stem}.png" for name in names}
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
+    assert found["wide.png"].shape == (20, 3000) and found["narrow.png"].shape == (40, 1)
+    labels = Image.open(out / "plain.png")
+    assert labels.mode == "P" and labels.getpalette()[:768] == voc_palette().ravel().tolist()
+    overlay = Image.open(out / "plain_overlay.jpg")
+    assert overlay.width > 80 and overlay.height > 60
+    lines = [line for line in capsys.readouterr().out.splitlines() if "plain.jpg" in line]
+    assert len(lines) == 1 and "%" in lines[0]
+
+
+def test_classification_is_the_drivers(weights, photographs, tmp_path, capsys):
+    out = tmp_path / "out"
+    predict.main([str(photographs / "*.jpg"), "--weights", weights["cls"], "--test-scales", "32,48", "--out", str(out),
+                  "--top", "2", "--cpus", "1"])
+    names = ["cmyk.jpg", "plain.jpg", "wide.jpg"]
+    write_classification_list(str(tmp_path / "odd.lst"), [Sample(str(photographs), name) for name in names])
+    ilsvrc.main(["--phase", "test", "--weights", weights["cls"], "--list", str(tmp_path / "odd.lst"), "--data-root",
+                 str(photographs), "--test-scales", "32,48", "--output", str(tmp_path), "--cpus", "1"])
+    found = read_predictions(str(out / "predictions.tsv"))
+    wanted = read_predictions(str(tmp_path / f"{CLS}_ep-0001_train" / "predictions.tsv"))
+    assert [row[0] for row in found] == [str(photographs / name) for name in names]
+    for mine, theirs in zip(found, wanted):
+        assert [index for index, _ in mine[3]] == [index for index, _ in theirs[3]]
+        assert [value for _, value in mine[3]] == pytest.approx([value for _, value in theirs[3]], abs=2e-6)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == str(photographs / "cmyk.jpg") and len(printed) == 9
+    best = ("ball", "crate", "house", "star", "tree")[found[0][3][0][0]]
+    assert printed[1].split() == [f"{100 * found[0][3][0][1]:.1f}", "%", best]
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_is_done(weights, photographs, tmp_path, capsys):
+    whole = (photographs / "plain.jpg").read_bytes()
+    (photographs / "broken.jpg").write_bytes(whole[:len(whole) // 2])
+    (photographs / "empty.png").write_bytes(b"")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="2 of 3 images could not be used"):
+        predict.main([*(str(photographs / name) for name in ("broken.jpg", "empty.png", "plain.jpg")), "--weights",
+                      weights["seg"], "--test-scales", "40", "--out", str(out), "--cpus", "1"])
+    assert sorted(path.name for path in out.iterdir()) == ["plain.png", "plain_overlay.jpg", "predict.log"]
+    told = (out / "predict.log").read_text()
+    assert "left out: " in told and "broken.jpg cannot be decoded" in told and "the file is empty" in told
+
+
+def test_images_that_would_grow_too_large_are_refused_in_words(weights, tmp_path):
+    Image.new("L", (30000, 2)).save(tmp_path / "thread.png")
+    with pytest.raises(ValueError, match="1 of 1 images could not be used"):
+        predict.main([str(tmp_path / "thread.png"), "--weights", weights["cls"], "--out", str(tmp_path / "out"),
+                      "--cpus", "1"])
+    assert "30000x2 pixels, and would have 4800000x320 with its shorter side at 320: cut it first" in (
+        tmp_path / "out" / "predict.log").read_text()
+    Image.new("L", (66000, 2)).save(tmp_path / "rope.png")
+    with pytest.raises(ValueError, match="1 of 1 images could not be used"):
+        predict.main([str(tmp_path / "rope.png"), "--weights", weights["seg"], "--out", str(tmp_path / "out"),
+                      "--cpus", "1"])
+    assert "66000x2 pixels, wanted sides of at most 65000" in (tmp_path / "out" / "predict.log").read_text()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["{root}/none.jpg"], "there is no image .*none.jpg"),
+    (["{root}/empty"], "there is no image .*empty"),
+    (["{root}/a.png", "--out", "{root}"], "would replace the image .*a.png: --out DIR"),
+    (["{root}/a.png", "{root}/a.jpg"], "the results of .*a.png and .*a.jpg would be one file"),
+    (["{root}/a.png", "--dataset", "atlantis"], "dataset 'atlantis' is not known"),
+    (["{root}/a.png", "--test-scales", "0"], "--test-scales"),
+])
+def test_wrong_use_leaves_nothing(weights, tmp_path, arguments, words):
+    root = tmp_path / "root"
+    (root / "empty").mkdir(parents=True)
+    for name in ("a.png", "a.jpg"):
+        Image.new("RGB", (20, 10)).save(root / name)
+    arguments = [argument.format(root=root) for argument in arguments]
+    with pytest.raises(UsageError, match=words):
+        predict.main([*arguments, "--weights", weights["seg"], "--cpus", "1",
+                      *([] if "--out" in arguments else ["--out", str(tmp_path / "out")])])
+    assert Image.open(root / "a.png").size == (20, 10) and not list(tmp_path.glob("out/*.png"))
+
+
+def test_the_same_image_named_twice_is_predicted_once(weights, tmp_path, capsys):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    predict.main([str(tmp_path / "a.png"), str(tmp_path), "--weights", weights["seg"], "--test-scales", "24", "--out",
+                  str(tmp_path / "out"), "--cpus", "1"])
+    assert capsys.readouterr().out.count("a.png:") == 1
+
+
+def test_weights_without_a_classifier_are_an_error(weights, tmp_path):
+    from ademxapp.weights.parameters import Parameters, load_parameters
+    whole = load_parameters(weights["cls"])
+    path = str(tmp_path / f"{CLS}_ep-0001.params")
+    save_parameters(path, Parameters({name: value for name, value in whole.args.items() if "linear" not in name},
+                                     whole.auxs))
+    with pytest.raises(ValueError, match="has no classifier, linear<classes>_weight"):
+        predict.main([str(tmp_path), "--weights", path])

@@ -1,0 +1,147 @@
+"""A test run: what goes on beside the network gives what it gives one after another, and the bench that times it."""
+import json
+import os
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ademxapp.backend import mx
+from ademxapp.cli import UsageError
+from ademxapp.data.images import decode_label, read_bytes
+from ademxapp.data.lists import Sample
+from ademxapp.evaluation.dense import DenseSettings, label_map
+from ademxapp.evaluation.labelling import BestClasses
+from ademxapp.evaluation.multiscale import Network
+from ademxapp.evaluation.predictor import Predictor
+from ademxapp.weights.parameters import Parameters
+from issegm.datasets import DATASETS
+from issegm.scoring import Scores
+from issegm.testing import score_samples
+from tools.benchmarks import test_run, test_run_parts
+
+CAMVID = DATASETS["camvid"]
+
+
+def predictor(devices=1):
+    """A network of one convolution and softmax, of three classes."""
+    top = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=3, kernel=(3, 3), stride=(2, 2), name="top")
+    weight = np.random.default_rng(0).normal(size=(3, 3, 3, 3))
+    return Predictor(mx.sym.SoftmaxOutput(top, multi_output=True, name="softmax"), Parameters(
+        {"top_weight": mx.nd.array(weight), "top_bias": mx.nd.zeros(3)}, {}), [mx.cpu(i) for i in range(devices)])
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_passes_that_are_begun_together_give_each_its_own_outputs(devices):
+    """The same bits as one after another, though they share a module, or its parameters, and their inputs change."""
+    inputs = [np.random.default_rng(i).normal(size=(count, 3, side, 16)).astype(np.float32)
+              for i, (count, side) in enumerate([(2, 16), (2, 16), (1, 16), (2, 24), (2, 16)])]
+    network = predictor(devices)
+    wanted = [network(data) for data in inputs]
+    together, waits = predictor(devices), []
+    for data in inputs:
+        data = data.copy()
+        waits.append(together.begin(data))
+        data[:] = 0
+    for wait, outputs in zip(waits, wanted):
+        np.testing.assert_array_equal(wait(), outputs)
+    assert len({outputs.tobytes() for outputs in wanted}) == len(inputs)
+
+
+class WatchedNetwork(Network):
+    """Keeps which threads prepare images and predict them."""
+
+    threads = {"prepare": set(), "score_maps": set()}
+
+    def prepare(self, *args):
+        self.threads["prepare"].add(threading.get_ident())
+        return super().prepare(*args)
+
+    def score_maps(self, *args):
+        self.threads["score_maps"].add(threading.get_ident())
+        return super().score_maps(*args)
+
+
+def test_only_the_network_runs_in_the_main_thread(tmp_path):
+    rng, samples = np.random.default_rng(0), []
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)).save(tmp_path / f"{i}.png")
+        Image.fromarray(rng.integers(0, 12, (30, 40)).astype(np.uint8)).save(tmp_path / f"truth{i}.png")
+        samples.append(Sample(str(tmp_path), f"{i}.png", label_image=f"truth{i}.png"))
+
+    def predict(data):
+        scores = np.exp(4 * np.tile(data[:, :, 4::8, 4::8], (1, 4, 1, 1))[:, :11])
+        return scores / scores.sum(1, keepdims=True)
+
+    class Labels(BestClasses):
+        threads_seen = set()
+
+        def __call__(self, name, score_maps, image):
+            self.threads_seen.add(threading.get_ident())
+            return super().__call__(name, score_maps, image)
+
+    network = WatchedNetwork(predict, (48, 64), DenseSettings((0.5,) * 3, (0.2,) * 3, 8, flipping=True))
+    scores = Scores(CAMVID, samples)
+    score_samples([scores], samples, CAMVID, [network], Labels(), readers=2)
+    wanted = Scores(CAMVID, samples)
+    for sample in samples:
+        truth = CAMVID.to_classes(decode_label(read_bytes(sample.label_path), "truth"), "truth")
+        wanted.add(sample, truth, label_map(network.score_maps(sample, np.asarray(Image.open(sample.image_path)))))
+    np.testing.assert_array_equal(scores.confusion.counts, wanted.confusion.counts)
+    assert scores.confusion.counts.sum() > 0.8 * 5 * 30 * 40
+    main = {threading.get_ident()}
+    assert network.threads["score_maps"] == main and not main & Labels.threads_seen
+    assert network.threads["prepare"] - main
+
+
+def test_forward_passes_alone_are_those_of_the_first_batch(monkeypatch, capsys):
+    """A driver goes as far as its first batch, which then passes as often as asked; nothing comes behind it."""
+    batches, behind = [], []
+
+    def driver(arguments):
+        network = predictor()
+        network.begin(np.zeros((2, 3, 16, 16), np.float32))
+        behind.append(arguments)
+
+    def leave(status):
+        raise SystemExit(status)
+
+    monkeypatch.setitem(sys.modules, "a_driver", SimpleNamespace(main=driver))
+    monkeypatch.setattr(test_run_parts, "REST", 0)
+    monkeypatch.setattr(os, "_exit", leave)
+    begin = Predictor.begin
+    monkeypatch.setattr(Predictor, "begin", lambda self, data: batches.append(data.shape) or begin(self, data))
+    with pytest.raises(SystemExit) as end:
+        test_run_parts.main("7", "a_driver", "--phase", "val")
+    found = json.loads(capsys.readouterr().out)
+    assert end.value.code == 0 and not behind and batches == [(2, 3, 16, 16)] * 7
+    assert found["first_batch"] > 0 and found["forward"] > 0
+
+
+@pytest.mark.parametrize("task", test_run.TASKS)
+def test_commands_to_time_are_drivers_with_weights_of_their_own(data_root, tmp_path, monkeypatch, task):
+    from iclass import ilsvrc
+    from issegm import voc
+    monkeypatch.setattr(test_run, "ROOT", tmp_path)  # where no network was trained
+    module, *arguments = test_run.command_of(task, 20, None, str(tmp_path))
+    driver = {"issegm.voc": voc, "iclass.ilsvrc": ilsvrc}[module]
+    args = driver.build_parser().parse_args(arguments)
+    args.dataset = None
+    label = driver.driver.run_label(args)
+    samples = driver.find_samples(args, label)
+    assert len(samples) == 20 and all(os.path.isfile(sample.image_path) for sample in samples)
+    if task == "classification":
+        assert len({sample.class_id for sample in samples}) > 5
+        assert driver.load_networks([args.weights], label, None, (128,))
+    else:
+        from issegm.sources import load_weights
+        assert load_weights(args.weights, label).head == "2conv"
+
+
+def test_weights_without_a_task_are_wrong_use(tmp_path):
+    args = SimpleNamespace(task=None, weights=str(tmp_path), images=1, turns=1)
+    with pytest.raises(UsageError, match="--task"):
+        test_run.measure(args)

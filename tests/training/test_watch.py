@@ -1,0 +1,155 @@
+"""Training that one can watch: warnings, validation, the best checkpoint, and what stops a run."""
+import json
+import logging
+import time
+
+import numpy as np
+import pytest
+from small_runs import batches, run, same_bits, two_layers
+
+from ademxapp.data.loader import Loader
+from ademxapp.training.progress import read_reports
+from ademxapp.training.snapshots import load_snapshot, only_run
+from ademxapp.training.watch import Watch
+from ademxapp.weights.parameters import load_parameters, parameter_shapes, start_afresh
+
+LOG = logging.getLogger("test")
+
+
+def warnings(caplog):
+    return [record.message for record in caplog.records if record.message.startswith("warning: ")]
+
+
+# Warnings
+
+
+def test_a_collapse_to_one_class_is_told_once(tmp_path, caplog):
+    start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
+    start.args["linear3_bias"][1] = 100
+    run(tmp_path, batches(), lr=0, epochs=4, start=start)
+    (text,) = warnings(caplog)
+    assert "100 % are class 1, as are 31 % of the labels" in text and "--base-lr" in text
+
+
+@pytest.mark.parametrize("lr", [0, 0.01])
+def test_other_runs_are_not_warned_of(tmp_path, caplog, lr):
+    start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
+    run(tmp_path, batches(), lr, epochs=4, start=start)
+    assert not warnings(caplog)
+
+
+def test_labels_of_one_class_are_no_collapse(tmp_path, caplog):
+    loader = batches()
+    loader.label[:] = 1
+    start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
+    start.args["linear3_bias"][1] = 100
+    run(tmp_path, loader, lr=0, epochs=4, start=start)
+    assert not warnings(caplog)
+
+
+def test_a_trouble_that_comes_again_is_told_again(caplog):
+    watch = Watch(LOG)
+    for share in (1.0, 1.0, 1.0, 0.5, 1.0, 1.0):
+        watch.report({"batches": 30, "late": 0.0, "top_class": 0, "top_class_share": share,
+                      "top_class_true_share": 0.3})
+    assert len(warnings(caplog)) == 2
+
+
+class Slow:
+    """A dataset that takes its time."""
+
+    data_shape, label_shape = (5,), ()
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def __len__(self):
+        return 64
+
+    def describe(self, index):
+        return f"image {index}"
+
+    def load(self, index, rng):
+        time.sleep(self._seconds)
+        return rng.normal(size=5).astype(np.float32), np.float32(index % 3)
+
+
+def test_a_loader_that_starves_the_network_is_told(tmp_path, caplog):
+    with Loader(Slow(0.02), 4) as loader:
+        run(tmp_path, loader)
+    text, *_ = warnings(caplog)  # told again where a quick stretch came between, as on a busy machine
+    assert "of the batches were late" in text and "--prefetch-threads" in text and "tools/pack.py" in text
+
+
+# What stops a run
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_snapshot(tmp_path):
+    loader = batches()
+    loader.data[50:] = np.inf
+    with pytest.raises(ValueError, match=r"the loss is nan at epoch 1, batch 13 .*--base-lr.*--resume"):
+        run(tmp_path, loader, snapshot_seconds=0, keep=1)
+    snapshot = load_snapshot(str(tmp_path / "x_snapshot"))
+    assert (snapshot.state["epoch"], snapshot.state["batch"]) == (0, 12)
+    assert all(np.isfinite(value.asnumpy()).all() for value in snapshot.parameters.all.values())
+
+
+def test_the_batch_with_a_loss_that_is_not_finite_is_named_with_its_images(tmp_path):
+    class Broken(Slow):
+        def load(self, index, rng):
+            return np.full(5, np.nan if index == 9 else 0, np.float32), np.float32(0)
+    with Loader(Broken(0), 4) as loader, pytest.raises(ValueError, match=r"batch 3 \(images image 8, image 9, …\)"):
+        run(tmp_path, loader)
+
+
+def test_parameters_that_are_not_finite_are_never_kept(tmp_path):
+    """The last update of an epoch may spoil them, after the last loss that is seen."""
+    loader = batches(4, 4)
+    loader.data *= 1e4
+    with pytest.raises(ValueError, match=r"_(weight|bias) is not finite after epoch 1"):
+        run(tmp_path, loader, lr=3e38)
+    assert not list(tmp_path.glob("*.params")) and not list(tmp_path.glob("x_snapshot/0*"))
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    with only_run(str(tmp_path)):
+        with pytest.raises(ValueError, match="another process is training into"), only_run(str(tmp_path)):
+            pass
+    with only_run(str(tmp_path)):
+        pass
+
+
+# Validation
+
+
+def test_the_best_checkpoint_is_kept(tmp_path):
+    seen, scores = [], iter([10.0, 30.0, 20.0])
+
+    def validate(parameters):
+        seen.append(parameters)
+        return {"score": next(scores), "other": -len(seen)}
+
+    run(tmp_path, batches(), epochs=6, val_every=2, validate=validate, check_start=1)
+    rows = read_reports(str(tmp_path / "x_val"))
+    assert [(row["epoch"], row["score"], row["other"]) for row in rows] == [(2, 10, -1), (4, 30, -2), (6, 20, -3)]
+    assert json.loads((tmp_path / "x_best.json").read_text())["epoch"] == 4
+    same_bits(load_parameters(str(tmp_path / "x_best.params")), load_parameters(str(tmp_path / "x_ep-0004.params")))
+
+
+def test_the_last_epoch_is_validated_and_validation_changes_nothing(tmp_path):
+    plain = run(tmp_path / "plain", batches(), epochs=3)
+    validated = run(tmp_path / "validated", batches(), epochs=3, val_every=2, validate=lambda _: {"score": 1.0})
+    same_bits(validated, plain)
+    assert [row["epoch"] for row in read_reports(str(tmp_path / "validated" / "x_val"))] == [2, 3]
+
+
+def test_a_validation_that_was_missed_is_made_up_for(tmp_path):
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, batches(), epochs=2, val_every=1, validate=killed)
+    snapshot = load_snapshot(str(tmp_path / "x_snapshot"))
+    run(tmp_path, batches(), epochs=2, from_epoch=1, start=snapshot.parameters, snapshot=snapshot, val_every=1,
+        validate=lambda _: {"score": 1.0})
+    assert [row["epoch"] for row in read_reports(str(tmp_path / "x_val"))] == [1, 2]
