@@ -30,11 +30,10 @@ import os
 
 import numpy as np
 
-from ademxapp import driver
+from ademxapp import driver, engine
 from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers
 from ademxapp.data.lists import read_classification_list
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.training.metrics import TrainingMetric
@@ -118,7 +117,7 @@ def validation(args, label, settings, contexts):
                              f"not go with a training with {args.crop_size}")
 
     def validate(parameters):
-        top1, top5 = errors(testing, Predictor(symbol, parameters, contexts), samples, scales, settings)
+        top1, top5 = errors(testing, engine.load().Predictor(symbol, parameters, contexts), samples, scales, settings)
         return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
 
     return validate

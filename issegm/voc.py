@@ -27,12 +27,11 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("issegm.voc")
 
-from ademxapp import driver
+from ademxapp import driver, engine
 from ademxapp.cli import UsageError, make_parser, number, numbers
 from ademxapp.data.lists import read_segmentation_list
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
@@ -143,7 +142,7 @@ def validation(args, label, record, settings, stride, contexts, log):
 
     def validate(parameters):
         scores = Scores(record)
-        network = Network(Predictor(symbol, parameters, contexts), scales, dense, window=window)
+        network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), args.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ademxapp import engine
 from ademxapp.backend import mx
 from ademxapp.data import transforms
 from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, OnnxModel
-from ademxapp.evaluation.predictor import Predictor
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.files import replacing
 from ademxapp.weights.parameters import parameter_shapes, require_exact
 
@@ -84,7 +85,8 @@ def compare(model, symbol, parameters, images=None):
     Raises ValueError if probabilities differ by more than `TOLERANCE`, or the best class where the second best is
     not as close.
     """
-    predictor, largest, decisions = Predictor(symbol, parameters, [mx.cpu()]), 0.0, 0
+    runs, largest, decisions = engine.load(), 0.0, 0
+    predictor = runs.Predictor(symbol, parameters, runs.devices(cpus=1))
     colours = transforms.normalisation(model.description.mean, model.description.std)
     for batch in images or check_images(model):
         data = np.stack([transforms.apply_colour_map(image, *colours) for image in batch])
@@ -143,7 +145,7 @@ def _write_graph(path, symbol, parameters, size, dynamic):
     scores = symbol.get_children()[0]
     try:
         with _two_scales():
-            mx.onnx.export_model(scores, parameters.all, [(1, 3, *size)], np.float32, path, dynamic=dynamic,
+            mx.onnx.export_model(scores, as_mxnet(parameters.all), [(1, 3, *size)], np.float32, path, dynamic=dynamic,
                                  dynamic_input_shapes=[("batch", 3, "height", "width")] if dynamic else None)
     except (AttributeError, NotImplementedError) as error:
         raise ValueError(f"MXNet cannot write this network as ONNX: {error}") from None

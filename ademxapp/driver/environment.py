@@ -3,26 +3,17 @@ import os
 import resource
 import time
 
-from ademxapp.backend import check_card, mx
+from ademxapp import engine
 from ademxapp.errors import UsageError
 from ademxapp.logs import library_versions, start_log
-from ademxapp.training.distributed import Alone, Watchdog, Workers
+from ademxapp.training.distributed import Alone, Watchdog
 
 
 def devices(args, log):
-    """The devices (list of mx.Context) that the arguments ask for, logged."""
-    gpus = args.gpus
-    if gpus is None:
-        gpus = (0,) if args.cpus is None and mx.context.num_gpus() else ()
-    for index in gpus:
-        try:
-            check_card(index)
-        except (ValueError, ImportError) as error:
-            hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
-            raise UsageError(f"--gpus {','.join(map(str, gpus))}: {error}{hint}") from None
-    contexts = [mx.gpu(index) for index in gpus] or [mx.cpu(index) for index in range(args.cpus or 1)]
-    log.info("devices: %s", ", ".join(map(str, contexts)))
-    return contexts
+    """The devices that the arguments ask for, logged."""
+    found = engine.load().devices(args.gpus, args.cpus)
+    log.info("devices: %s", ", ".join(map(str, found)))
+    return found
 
 
 def join(args):
@@ -36,7 +27,7 @@ def join(args):
     if not distributed:
         return Alone()
     with Watchdog(args.stall_minutes, "the other workers, the servers and the scheduler"):
-        return Workers()
+        return engine.load().workers()
 
 
 def open_log(args, rank=0):
@@ -49,7 +40,7 @@ def open_log(args, rank=0):
 
 def versions():
     """Versions of what a result depends on: {name: version}."""
-    return library_versions(mxnet=mx.__version__)
+    return library_versions(**engine.load().versions())
 
 
 class Stopwatch:

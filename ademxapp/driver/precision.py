@@ -6,14 +6,13 @@ import numpy as np
 from tqdm import tqdm
 
 import ademxapp
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.cli import DTYPES
 from ademxapp.data.images import read_bytes
 from ademxapp.driver.samples import find_samples
 from ademxapp.errors import UsageError, one_line
-from ademxapp.evaluation.predictor import Predictor
-from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16, slow_because
-from ademxapp.evaluation.ranges import RangeRecorder, keep_ranges, kept_ranges, ranges_path
+from ademxapp.evaluation.ranges import keep_ranges, kept_ranges, ranges_path
+from ademxapp.machine import can_compute, slow_because
 
 LEAST_IMAGES = 4
 # The arguments that say what a network is given of an image.
@@ -66,23 +65,24 @@ def make_predictor(args, network, contexts, log, find_images, run):
         Takes a `Predictor` and samples, and gives it what it would be given of them in the test.
     """
     if not getattr(args, "dtype", None):
-        return Predictor(network.symbol, network.parameters, contexts)
+        return engine.load().Predictor(network.symbol, network.parameters, contexts)
     if contexts[0].device_type == "gpu":
         raise UsageError(_no_cards(args.dtype))
     slow = slow_because(args.dtype)
     if slow:
         log.warning("%s: %s: it will not be faster than float32", args.dtype, slow)
     if args.dtype == "bfloat16":
-        return Predictor(*in_bfloat16(network.symbol, network.parameters), contexts)
-    int8 = Int8Network(network.symbol, network.parameters)
+        return engine.load().Predictor(network.symbol, network.parameters, contexts, "bfloat16")
+    int8 = engine.load().Int8Network(network.symbol, network.parameters)
     log.info("int8: %s remain in float32", ", ".join(int8.left) or "no layers")
     ranges = find_ranges(args, network.path, int8, contexts, log, find_images, run)
-    return Predictor(*int8.quantised(ranges), contexts)
+    return engine.load().Predictor(*int8.quantised(ranges), contexts)
 
 
 def find_ranges(args, path, int8, contexts, log, find_images, run):
     """The ranges of an `Int8Network` of the weights `path`: those that are kept if they fit, else measured ones."""
-    origin = {"ademxapp": ademxapp.__version__, "mxnet": mx.__version__, "weights_sha256": _digest([read_bytes(path)]),
+    origin = {"ademxapp": ademxapp.__version__, **engine.load().versions(),
+              "weights_sha256": _digest([read_bytes(path)]),
               "arguments": {name: getattr(args, name, None) for name in INPUT_ARGUMENTS}, "images_sha256": None}
     origin["arguments"]["test_scales"] = list(args.test_scales)
     file = ranges_path(path)
@@ -102,7 +102,7 @@ def find_ranges(args, path, int8, contexts, log, find_images, run):
         log.info("int8: ranges as kept in %s, of %s", file, words)
         return ranges
     log.info("int8: measuring ranges on %s, as %s: %s", words, file, why)
-    recorder = RangeRecorder(int8.symbol, int8.parameters, contexts[:1], int8.measured)
+    recorder = engine.load().RangeRecorder(int8.symbol, int8.parameters, contexts[:1], int8.measured)
     for sample in tqdm(samples, unit="image", desc="calibrating", disable=None):
         run(recorder, [sample])
     try:

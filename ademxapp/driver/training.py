@@ -4,14 +4,15 @@ import json
 import os
 from dataclasses import dataclass
 
+from ademxapp import engine
 from ademxapp.data.loader import Loader
 from ademxapp.driver.arguments import PLACES, what_matters
 from ademxapp.driver.environment import Stopwatch, devices, versions
 from ademxapp.errors import UsageError
 from ademxapp.symbol import label_stem
 from ademxapp.symbol.heads import TOP
-from ademxapp.training import optimizers, schedules
-from ademxapp.training.fit import Plan, fit
+from ademxapp.training import schedules
+from ademxapp.training.fit import NESTEROV, SGD, Plan, fit
 from ademxapp.training.progress import clock
 from ademxapp.training.snapshots import load_snapshot, only_run
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh, start_from
@@ -27,8 +28,8 @@ class Recipe:
     stop_lr: object
 
 
-CLASSIFICATION = Recipe(optimizers.TorchNesterov.__name__.lower(), False, False, lambda base_lr: 1e-6)
-SEGMENTATION = Recipe("sgd", True, True, lambda base_lr: min(base_lr / 100, 1e-6))
+CLASSIFICATION = Recipe(NESTEROV, False, False, lambda base_lr: 1e-6)
+SEGMENTATION = Recipe(SGD, True, True, lambda base_lr: min(base_lr / 100, 1e-6))
 
 
 def train(args, workers, symbol, dataset, metric, recipe, log, validation):
@@ -53,7 +54,8 @@ def train(args, workers, symbol, dataset, metric, recipe, log, validation):
                      loader.batch_size)
         watch = Stopwatch()
         validate = validation(contexts) if args.val_every and workers.rank == 0 else None
-        parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot, validate, workers)
+        parameters = fit(plan, engine.load(), symbol, loader, parameters, metric, contexts, log, snapshot, validate,
+                         workers)
     log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
     return parameters
 
@@ -66,7 +68,7 @@ def require_same_start(workers, args, devices, parameters, snapshot):
         "arguments": [json.dumps(arguments, sort_keys=True).encode()],
         "number of devices": [str(devices).encode()],
         "snapshot": [json.dumps(place).encode()],
-        "parameters": (parameters.all[name].asnumpy().tobytes() for name in sorted(parameters.all))})
+        "parameters": (parameters.all[name].tobytes() for name in sorted(parameters.all))})
 
 
 def training_plan(args, workers, shards, dataset, recipe):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Tuple
 
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
 from ademxapp.symbol import layers
 
 BN_EPS = 1e-3

@@ -5,7 +5,7 @@ Every layer takes a `Scope` first: what holds for the whole network that is bein
 from dataclasses import dataclass, field
 from functools import reduce
 
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
 from ademxapp.symbol.options import SymbolOptions
 
 BN_EPS = 1.001e-5

@@ -1,5 +1,5 @@
 """Losses over class scores; each returns probabilities in the forward pass."""
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
 
 IGNORE_LABEL = 255
 OHEM_THRESH, OHEM_MIN_KEPT = 0.6, 256

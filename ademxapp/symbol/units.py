@@ -5,7 +5,7 @@ He et al. 2016, "Deep Residual Learning for Image Recognition" and "Identity Map
 from dataclasses import dataclass
 from typing import Tuple
 
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
 from ademxapp.symbol import layers
 
 

@@ -1,5 +1,5 @@
 """VGG16 (Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition")."""
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
 from ademxapp.symbol import layers
 
 LEVELS = {1: (64, 64), 2: (128, 128), 3: (256, 256, 256), 4: (512, 512, 512), 5: (512, 512, 512)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Callable, Optional, Tuple
 
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
 from ademxapp.symbol import heads, inception, losses, resnet, vgg
 from ademxapp.symbol.labels import Label, parse_label
 from ademxapp.symbol.layers import Scope, concat

@@ -19,10 +19,10 @@ from ademxapp.data.images import decode_rgb
 from ademxapp.data.resize import FILTERS
 from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import Description, OnnxModel, read_description
+from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
 from ademxapp.evaluation.multiscale import Network
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import (
     SymbolOptions,
@@ -53,7 +53,7 @@ def build(label, segmenter=False, side=64, pixels="", **options):
     parsed = parse_label(label)
     options = SymbolOptions(bn_use_global_stats=True, **options)
     symbol = segmentation_symbol(label, options) if segmenter else classification_symbol(label, options)
-    args, auxs = ({name: mx.nd.array(value) for name, value in part.items()} for part in
+    args, auxs = ({name: np.float32(value) for name, value in part.items()} for part in
                   golden_parameters(symbol, data=(1, 3, side, side)))
     settings = network(parsed.network).input
     return symbol, Parameters(args, auxs), Description(
@@ -149,9 +149,8 @@ def test_a_file_that_differs_from_mxnet_is_not_written(tmp_path, monkeypatch):
     path, write = tmp_path / "net.onnx", onnx_export._write_graph
 
     def write_another(path, symbol, parameters, *rest, **options):
-        weight = "linear10_bias"
-        write(path, symbol, Parameters({**parameters.args, weight: parameters.args[weight] + mx.nd.arange(10) / 1000},
-                                       parameters.auxs), *rest, **options)
+        bias = parameters.args["linear10_bias"] + np.float32(range(10)) / 1000
+        write(path, symbol, Parameters({**parameters.args, "linear10_bias": bias}, parameters.auxs), *rest, **options)
 
     monkeypatch.setattr(onnx_export, "_write_graph", write_another)
     path.write_text("what was there")

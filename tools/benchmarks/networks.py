@@ -3,8 +3,8 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-from ademxapp.backend import check_card, mx
 from ademxapp.cli import UsageError, number
+from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.inspection.published import TABLE1
 from ademxapp.inspection.speed import Runner, fitting_images, race
 from ademxapp.machine import free_bytes

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ademxapp.backend import mx
 from ademxapp.cli import UsageError, number
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.losses import IGNORE_LABEL
-from ademxapp.training.optimizers import TorchNesterov
+from ademxapp.training.fit import NESTEROV
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
 from ademxapp.weights.torch_layout import to_torch
 from tools.benchmarks.comparison import Comparison, in_turns, show
@@ -94,7 +95,7 @@ def measure(args):
 def classification(width, crop, batch):
     """The `Task` of training a classifier."""
     symbol = classification_symbol(f"bench_rna-{NETWORK}-w{width:g}_cls{CLASSES}")
-    return Task({"softmax": symbol}, (batch, 3, crop, crop), (), TorchNesterov.__name__.lower(), 1 / batch, 1, False)
+    return Task({"softmax": symbol}, (batch, 3, crop, crop), (), NESTEROV, 1 / batch, 1, False)
 
 
 def segmentation(width, crop, batch):
@@ -117,7 +118,7 @@ class MxnetStep:
         self._module = mx.mod.Module(task.symbols[loss], context=[mx.cpu()])
         self._batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)])
         self._module.bind([("data", images.shape)], [("softmax_label", labels.shape)])
-        self._module.init_params(arg_params=start.args, aux_params=start.auxs)
+        self._module.init_params(arg_params=as_mxnet(start.args), aux_params=as_mxnet(start.auxs))
         self._module.init_optimizer("device", task.optimizer, {
             "learning_rate": LR, "momentum": MOMENTUM, "wd": WEIGHT_DECAY, "rescale_grad": task.rescale_grad})
 
@@ -145,7 +146,7 @@ class TorchStep:
         self.net = Rna(NETWORK, CLASSES, STRIDE if task.cells else None, HEAD if task.cells else None, width)
         state = to_torch({**{f"arg:{name}": value for name, value in start.args.items()},
                           **{f"aux:{name}": value for name, value in start.auxs.items()}})
-        self.net.load_state_dict({name: torch.from_numpy(value.asnumpy()) for name, value in state.items()})
+        self.net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
         self.net.train().to(memory_format=torch.channels_last)
         for module in self.net.modules():
             if task.fixed_statistics and isinstance(module, torch.nn.BatchNorm2d):

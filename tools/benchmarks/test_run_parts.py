@@ -9,7 +9,7 @@ import sys
 import time
 from importlib import import_module
 
-from ademxapp.evaluation.predictor import Predictor
+from ademxapp.engine.mxnet.predictor import Predictor
 
 REST = 0.5  # seconds until readers that are ahead have come to rest
 

@@ -6,12 +6,14 @@ import time
 
 import numpy as np
 
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.cli import UsageError, number
+from ademxapp.data.loader import Batch
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import classification_symbol
-from ademxapp.training.fit import Plan, fit
+from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.optimizers import TorchNesterov
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
 from tools.benchmarks.comparison import Comparison, show
 
@@ -42,8 +44,8 @@ def measure(args):
     quiet = logging.getLogger("bench")
     quiet.setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan("bench", folder, 0, args.epochs, TorchNesterov.__name__.lower(), optimizer, snapshot_seconds=600)
-        fit(plan, symbol, turns, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
+        plan = Plan("bench", folder, 0, args.epochs, NESTEROV, optimizer, snapshot_seconds=600)
+        fit(plan, engine.load("mxnet"), symbol, turns, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
         turns.end()
     show(comparisons(turns.epochs[1:], f"training {args.network} on {args.batch}x{args.crop}x{args.crop}", args.batch),
          args)
@@ -76,7 +78,7 @@ class Turns:
 
     def __init__(self, shape, batches, bare):
         self.batch_size, self.batches, self.epochs, self._bare, self._ended = shape[0], batches, [], bare, None
-        self.provide_data, self.provide_label = descriptions(shape)
+        self.data_shape, self.label_shape = shape, shape[:1]
         self._batch = random_batch(shape)
 
     def __iter__(self):
@@ -108,10 +110,11 @@ class BareLoop:
     """Batches through MXNet's Module, and nothing else."""
 
     def __init__(self, symbol, shape, start, optimizer):
-        self._module, self._batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
-        self._module.bind(*descriptions(shape))
-        self._module.init_params(arg_params=start.args, aux_params=start.auxs)
-        self._module.init_optimizer("device", TorchNesterov.__name__.lower(), optimizer)
+        self._module, batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
+        self._batch = mx.io.DataBatch([mx.nd.array(batch.data)], [mx.nd.array(batch.label)])
+        self._module.bind([("data", shape)], [("softmax_label", shape[:1])])
+        self._module.init_params(arg_params=as_mxnet(start.args), aux_params=as_mxnet(start.auxs))
+        self._module.init_optimizer("device", NESTEROV, optimizer)
 
     def __call__(self, batches):
         for _ in range(batches):
@@ -120,13 +123,7 @@ class BareLoop:
         mx.nd.waitall()
 
 
-def descriptions(shape):
-    """What MXNet's Module binds to, for images (N, 3, H, W): data, labels."""
-    return [mx.io.DataDesc("data", shape)], [mx.io.DataDesc("softmax_label", shape[:1])]
-
-
 def random_batch(shape):
     """A batch of random images and labels."""
     rng = np.random.default_rng(0)
-    return mx.io.DataBatch([mx.nd.array(rng.normal(size=shape))], [mx.nd.array(rng.integers(0, CLASSES, shape[0]))],
-                           pad=0)
+    return Batch(rng.normal(size=shape).astype(np.float32), rng.integers(0, CLASSES, shape[0]).astype(np.float32))
