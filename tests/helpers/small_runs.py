@@ -6,6 +6,7 @@ import numpy as np
 from ademxapp import engine
 from ademxapp.backend import mx
 from ademxapp.data.loader import Batch
+from ademxapp.engine.mxnet import optimizers  # noqa: F401 (MXNet finds ours by name)
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
