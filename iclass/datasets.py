@@ -1,7 +1,7 @@
 """Datasets for classification, one record each."""
 import os
 from dataclasses import dataclass, field
-from typing import Dict, Tuple
+from typing import Any, Dict, Tuple
 
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.inspection.published import TABLE1
@@ -32,6 +32,10 @@ class ClassificationDataset:
     def __post_init__(self):
         if not self.folders:
             object.__setattr__(self, "folders", self.class_names)
+
+    def described(self) -> Dict[str, Any]:
+        """What a `Description` of weights says of the dataset, by its names."""
+        return {"class_names": self.class_names}
 
 
 def _lines(name):

@@ -35,9 +35,10 @@ from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers
 from ademxapp.data.lists import read_classification_list
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.evaluation.predictor import Predictor
-from ademxapp.symbol import SymbolOptions, classification_symbol, network
+from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import parameter_shapes
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, dataset_record
@@ -55,7 +56,7 @@ def main(argv=None):
     except ValueError as error:
         raise UsageError(str(error)) from None
     if args.phase == "train":
-        train(args, label, settings)
+        train(args, label, settings, record)
     else:
         val(args, label, settings, record)
 
@@ -89,7 +90,7 @@ def existing_files(text):
     return [existing_file(path) for path in text.split(",")]
 
 
-def train(args, label, settings):
+def train(args, label, settings, record):
     """Train a network."""
     driver.check_training_arguments(args)
     if not args.crop_area_range[0] <= args.crop_area_range[1] <= 1:
@@ -103,7 +104,17 @@ def train(args, label, settings):
     dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
     driver.train(args, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
+                 description(args, label, settings, record),
                  lambda contexts: validation(args, label, settings, contexts))
+
+
+def description(args, label, settings, record):
+    """What testing needs to know of the weights: they are tested as they are validated."""
+    usual = settings.test_crop if args.crop_size == settings.train_crop else args.crop_size
+    return Description(
+        str(label), CLASSIFICATION, label.classes, output_stride(label), settings.mean, settings.std,
+        interpolation(args, settings), only(args.test_scales) or usual, pool_style=args.pool_top_infer_style or "",
+        crop_size=args.crop_size, class_names=record.class_names)
 
 
 def validation(args, label, settings, contexts):

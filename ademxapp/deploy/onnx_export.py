@@ -35,7 +35,7 @@ def export_onnx(path, symbol, parameters, description, size=None):
     """Write a network as ONNX, whole or not at all, after a comparison with MXNet.
 
     The file's input is `data`, its output `softmax_output`, both (N, …); its metadata has the fields of
-    `ademxapp.deploy.onnx_model.Description`.
+    `ademxapp.weights.description.Description`.
 
     Parameters
     ----------

@@ -155,7 +155,7 @@ def test_validation_during_training(world, drive):
         rows = reports(f"watched/{label}_val.jsonl")
         assert [row["epoch"] for row in rows] == [1, 2]
         best = max(rows, key=lambda row: row[score])
-        assert json.loads(Path(f"watched/{label}_best.json").read_text()) == best
+        assert json.loads(Path(f"watched/{label}_best.json").read_text()).items() >= best.items()
         how = VAL[program].replace(f"output/{label}_ep-0002", f"watched/{label}_best")
         how = how.replace("--test-scales 48", "--test-scales 64")  # as --origin-size in TRAIN
         assert drive(program, how) == (0, [])
