@@ -173,7 +173,7 @@ def onnx_properties(path: str) -> Iterator[Tuple[str, str]]:
         try:
             for number, size in _fields(stream):
                 if number == _PROPERTIES:
-                    yield _texts(stream.read(size))
+                    yield _texts(_taken(stream, size))
                 else:
                     stream.seek(size, os.SEEK_CUR)
         except (ValueError, EOFError):
@@ -183,8 +183,15 @@ def onnx_properties(path: str) -> Iterator[Tuple[str, str]]:
 def _texts(pair: bytes) -> Tuple[str, str]:
     stream, texts = io.BytesIO(pair), {}
     for number, size in _fields(stream):
-        texts[number] = stream.read(size).decode()
+        texts[number] = _taken(stream, size).decode()
     return texts.get(1, ""), texts.get(2, "")
+
+
+def _taken(stream: BinaryIO, size: int) -> bytes:
+    taken = stream.read(size)
+    if len(taken) < size:
+        raise EOFError
+    return taken
 
 
 def _fields(stream: BinaryIO) -> Iterator[Tuple[int, int]]:
