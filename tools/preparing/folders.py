@@ -9,7 +9,6 @@ Beside the lists stands <name>.yaml with the classes' names, which --dataset-fil
 """
 import itertools
 import os
-import re
 
 import numpy as np
 import yaml
@@ -18,7 +17,7 @@ from ademxapp.cli import UsageError, number
 from ademxapp.data.lists import Sample
 from ademxapp.files import write_text
 from iclass.datasets import DATASETS
-from tools.preparing.common import Split
+from tools.preparing.common import Split, add_name_argument, dataset_name
 from tools.preparing.images import UNKNOWN, Images, class_folders, image_names, in_class_folders, no_images
 
 SPLITS = ("train", "val", "test")
@@ -26,7 +25,7 @@ SPLITS = ("train", "val", "test")
 
 def add_arguments(parser):
     """The dataset's name, and how one set of images is divided."""
-    parser.add_argument("--name", help="of the dataset, as labels and lists will have it (default: the root's name)")
+    add_name_argument(parser)
     parser.add_argument("--val-share", type=number(float, 0, 1), metavar="SHARE", help="where there is no train: this "
                         "part of each class becomes val")
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of the choice for val")
@@ -51,14 +50,6 @@ def splits(args):
     write_text(path, yaml.safe_dump(description, allow_unicode=True, sort_keys=False))
     print(f"{path}: names of {len(names)} classes")
     return [Split(name, split, samples, kind, notes=notes) for split, samples, notes in found]
-
-
-def dataset_name(args):
-    """The name of the dataset; UsageError if no label can have it."""
-    name = args.name or re.sub(r"[^a-z0-9]+", "-", os.path.basename(os.path.abspath(args.root)).lower()).strip("-")
-    if not re.fullmatch(r"[a-z0-9-]+", name):
-        raise UsageError(f"--name {name!r}: wanted small letters, digits and '-', as in pets_rna-a1_cls37")
-    return name
 
 
 def in_folders(root, ids):
