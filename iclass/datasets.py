@@ -58,6 +58,7 @@ DATASETS = {record.name: record for record in (
     ClassificationDataset("ilsvrc-cls", SYNSET_NAMES, SYNSETS, {"train": 1281167, "val": 50000, "test": 100000},
                           paper_table="table1"),
     ClassificationDataset("places365", tuple(_lines("places365.txt")),
+                          tuple(name.replace("/", "-") for name in _lines("places365.txt")),
                           splits={"train": 1803460, "val": 36500, "test": 328500}),
     ClassificationDataset("cifar10", (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

@@ -98,14 +98,14 @@ def train(args, label, settings, record):
             *args.crop_area_range))
     args.batch_images = args.batch_images or 256
     args.crop_size = args.crop_size or settings.train_crop
-    samples = find_samples(args, label)
+    samples = find_samples(args, label, record)
     workers = driver.join(args)
     log = driver.open_log(args, workers.rank)
     dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
     driver.train(args, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
                  description(args, label, settings, record),
-                 lambda contexts: validation(args, label, settings, contexts))
+                 lambda contexts: validation(args, label, settings, record, contexts))
 
 
 def description(args, label, settings, record):
@@ -117,10 +117,10 @@ def description(args, label, settings, record):
         crop_size=args.crop_size, class_names=record.class_names)
 
 
-def validation(args, label, settings, contexts):
+def validation(args, label, settings, record, contexts):
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = driver.validation_arguments(args, 10 * len(contexts))
-    samples = find_samples(testing, label)
+    samples = find_samples(testing, label, record)
     symbol, scales = classification_symbol(label, options(args, training=False)), args.test_scales or (args.crop_size,)
     trained = parameter_shapes(symbol, data=(1, 3, args.crop_size, args.crop_size))
     for side in view_sides(test_views(testing, scales)):
@@ -143,7 +143,7 @@ def val(args, label, settings, record):
     views = test_views(args)
     sides = view_sides(views)
     numbers = server_numbers(args, record)
-    samples = find_samples(args, label)
+    samples = find_samples(args, label, record)
     networks = load_networks([args.weights, *(args.also or ())], label, args.pool_top_infer_style, sides)
     folder = driver.test_folder(args)
     log = driver.open_log(args)
@@ -209,11 +209,12 @@ def errors(args, predictor, samples, scales, settings):
     return top_errors(probs, [sample.class_id for sample in samples])
 
 
-def find_samples(args, label):
+def find_samples(args, label, record):
     """The samples of the split; in phase test, their classes need not be known."""
     unknown = args.phase == "test"
     return driver.find_samples(args, label, lambda path: read_classification_list(
-        path, args.data_root, None if unknown else label.classes), tree=True, unknown=unknown)
+        path, args.data_root, None if unknown else label.classes), tree=True, unknown=unknown,
+        folders=record.folders)
 
 
 def interpolation(args, settings):

@@ -22,12 +22,13 @@ my-garden), or as --name says; so are its lists' folder and the runs' labels.
 import os
 
 from ademxapp.cli import existing_file
+from ademxapp.data.class_folders import class_folders
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import SegmentationDataset
 from tools.preparing.common import Split, add_name_argument, dataset_name
-from tools.preparing.images import class_folders, image_names, no_images
+from tools.preparing.images import image_names, no_images
 from tools.preparing.pairs import Pairs
 
 
