@@ -1,4 +1,4 @@
-"""`from ademxapp.backend import mx` in users' programs: the module is `ademxapp.engine.mxnet.backend`."""
+"""What users' programs import `mx` from: `ademxapp.engine.mxnet.backend` under the name that it had before."""
 import sys
 
 from ademxapp.engine.mxnet import backend

@@ -1,11 +1,12 @@
 """Parameter files, and whether they fit a network."""
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Iterator, Pattern, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Pattern, Sequence, Tuple
 
 import numpy as np
 
 from ademxapp.files import write_text
+from ademxapp.weights.description import write_description
 from ademxapp.weights.initialise import initial_parameters
 from ademxapp.weights.params_files import read_params, write_params
 
@@ -81,11 +82,17 @@ def save_parameters(path: str, parameters: Parameters) -> None:
     write_params(path, stored)
 
 
-def save_checkpoint(folder: str, label: str, epoch: int, symbol: "Symbol", parameters: Parameters) -> str:
-    """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former."""
+def save_checkpoint(folder: str, label: str, epoch: int, symbol: "Symbol", parameters: Parameters,
+                    about: Optional[Dict[str, Any]] = None) -> str:
+    """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former.
+
+    `about`, values of a `Description`, goes beside the weights.
+    """
     write_text(os.path.join(folder, f"{label}_ep-symbol.json"), symbol.tojson())
     path = os.path.join(folder, f"{label}_ep-{epoch:04d}.params")
     save_parameters(path, parameters)
+    if about:
+        write_description(path, {"epoch": epoch, **about})
     return path
 
 
