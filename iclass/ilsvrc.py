@@ -39,9 +39,10 @@ from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.evaluation.predictor import Predictor
-from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, parse_label
+from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.zoo import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record
@@ -60,7 +61,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     if asked.phase == "train":
-        train(training_settings(asked, inputs), label, inputs)
+        train(training_settings(asked, inputs), label, inputs, record)
     else:
         val(testing_settings(asked, inputs), label, record)
 
@@ -91,24 +92,35 @@ def testing_settings(asked: ClassificationSettings, inputs: InputSettings) -> Cl
                    also=asked.also and tuple(os.path.normpath(path) for path in asked.also))
 
 
-def train(settings: ClassificationSettings, label: Label, inputs: InputSettings) -> None:
+def train(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset) -> None:
     """Train a network."""
-    samples = driver.find_samples(settings, "classification", label.classes)
+    samples = find_samples(settings, label, record)
     workers = driver.join(settings)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug, workers.rank)
-    interpolation = "bicubic" if settings.no_choose_interp_method else inputs.interpolation
-    dataset = TrainImages(samples, settings.crop_size, inputs, interpolation, settings.crop_area_range)
+    dataset = TrainImages(samples, settings.crop_size, inputs, interpolation(settings, inputs),
+                          settings.crop_area_range)
     symbol = classification_symbol(label, options(settings, training=True))
     driver.train(settings, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
-                 lambda contexts: validation(settings, label, inputs, contexts))
+                 description(settings, label, inputs, record),
+                 lambda contexts: validation(settings, label, inputs, record, contexts))
 
 
-def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, contexts: Sequence[mx.Context]
-               ) -> Callable[[Parameters], Dict[str, float]]:
+def description(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset
+                ) -> Description:
+    """What testing needs to know of the weights: they are tested as they are validated."""
+    usual = inputs.test_crop if settings.crop_size == inputs.train_crop else settings.crop_size
+    return Description(
+        str(label), CLASSIFICATION, label.classes, output_stride(label), inputs.mean, inputs.std,
+        interpolation(settings, inputs), only(settings.test_scales) or usual,
+        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names)
+
+
+def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset,
+               contexts: Sequence[mx.Context]) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
-    samples = driver.find_samples(testing, "classification", label.classes)
+    samples = find_samples(testing, label, record)
     symbol, views = classification_symbol(label, options(settings, training=False)), test_views(testing)
     trained = parameter_shapes(symbol, data=(1, 3, settings.crop_size, settings.crop_size))
     for side in view_sides(views):
@@ -129,7 +141,7 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     views = test_views(settings)
     sides = view_sides(views)
     numbers = server_numbers(settings, record)
-    samples = driver.find_samples(settings, "classification", label.classes, unknown=settings.phase == "test")
+    samples = find_samples(settings, label, record)
     networks = load_networks([settings.weights, *(settings.also or ())], label, settings.pool_top_infer_style, sides)
     folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag)
@@ -191,6 +203,16 @@ def view_sides(views: Views) -> List[int]:
         return [views.side(scale) for scale in views.scales]
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> Sequence[Sample]:
+    """The samples of the split; in phase test, their classes need not be known."""
+    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders)
+
+
+def interpolation(settings: ClassificationSettings, inputs: InputSettings) -> str:
+    """How images are resized: as the network's record says, or always bicubic."""
+    return "bicubic" if settings.no_choose_interp_method else inputs.interpolation
 
 
 def options(settings: ClassificationSettings, training: bool) -> SymbolOptions:

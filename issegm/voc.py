@@ -42,6 +42,7 @@ from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.zoo import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
 from issegm.datasets import IGNORE, SegmentationDataset, dataset_record
@@ -120,7 +121,17 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
     driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
+                 description(settings, label, record, inputs, stride),
                  lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
+
+
+def description(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
+                stride: int) -> Description:
+    """What testing needs to know of the weights: they are tested as they are validated."""
+    return Description(
+        str(label), SEGMENTATION, label.classes, stride, inputs.mean, inputs.std, inputs.interpolation,
+        only(settings.test_scales) or settings.origin_size, settings.head, crop_size=settings.crop_size,
+        origin_size=settings.origin_size, **record.described())
 
 
 def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: int, log: Logger) -> None:

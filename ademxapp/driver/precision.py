@@ -36,14 +36,15 @@ def checked_dtype(asked: P) -> P:
     return replace(asked, dtype=dtype)
 
 
-def calibration_samples(settings: Union[Data, Precision], task: str, classes: int, count: int) -> List[Sample]:
+def calibration_samples(settings: Union[Data, Precision], task: str, classes: int, count: int,
+                        folders: Sequence[str] = ()) -> List[Sample]:
     """Up to `count` samples, evenly chosen of --calibrate-list or of the train split, as `find_samples` finds them.
 
     UsageError where there are none, or too few.
     """
     train = replace(settings, split="train", list=settings.calibrate_list, records=None)
     try:
-        samples = find_samples(train, task, classes, unknown=True)
+        samples = find_samples(train, task, classes, unknown=True, folders=folders)
     except UsageError as error:
         found = str(error).partition("; --list")[0]
         raise UsageError(f"--dtype int8 needs images to measure ranges on, and {found}: --calibrate-list FILE names "

@@ -3,7 +3,8 @@ import os
 from dataclasses import replace
 from typing import List, Optional, Sequence, TypeVar
 
-from ademxapp.data.lists import Sample, read_classification_list, read_segmentation_list, scan_tree
+from ademxapp.data.class_folders import scan_tree
+from ademxapp.data.lists import Sample, read_classification_list, read_segmentation_list
 from ademxapp.data.records import read_records
 from ademxapp.errors import UsageError
 from ademxapp.settings import Data, DriverSettings
@@ -11,8 +12,8 @@ from ademxapp.settings import Data, DriverSettings
 D = TypeVar("D", bound=DriverSettings)
 
 
-def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: bool = False
-                 ) -> Sequence[Sample]:
+def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: bool = False,
+                 folders: Sequence[str] = ()) -> Sequence[Sample]:
     """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, of classes, class folders.
 
     Parameters
@@ -22,6 +23,8 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
         Of a classification: those that there are.
     unknown : bool
         The classes that lists and records say need not be known.
+    folders : sequence of str
+        The classes' of the dataset's record, if known.
     """
     default_list = os.path.join("data", data.dataset, f"{data.split}.lst")
     if data.list:
@@ -37,7 +40,7 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
         return _read_list(data, task, default_list, None if unknown else classes)
     folder = os.path.join(data.data_root, data.split)
     if task == "classification" and os.path.isdir(folder):
-        samples = scan_tree(data.data_root, data.split, classes)
+        samples = scan_tree(data.data_root, data.split, classes, folders)
         if not samples:
             raise ValueError(f"there is no image in the class folders of {folder}")
         return samples

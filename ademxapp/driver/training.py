@@ -20,6 +20,7 @@ from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import clock
 from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run
+from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import (
     Parameters,
     load_parameters,
@@ -48,10 +49,11 @@ SEGMENTATION = Recipe("sgd", True, True, lambda base_lr: min(base_lr / 100, 1e-6
 
 
 def train(settings: DriverSettings, workers: Union[Alone, Workers], symbol: mx.sym.Symbol, dataset: Any,
-          metric: TrainingMetric, recipe: Recipe, log: Logger,
+          metric: TrainingMetric, recipe: Recipe, log: Logger, description: Description,
           validation: Callable[[Sequence[mx.Context]], Validate]) -> Parameters:
     """Train a task's network from afresh, from weights or from a snapshot, as the settings say; `workers`: as `join`.
 
+    `description`, what is known of the weights, is written beside them, with the arguments and versions.
     `validation(contexts)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
     """
     contexts = devices(settings, log)
@@ -64,7 +66,7 @@ def train(settings: DriverSettings, workers: Union[Alone, Workers], symbol: mx.s
         parameters, snapshot = starting_point(settings, shapes, len(dataset), log)
         if snapshot:
             settings = replace(settings, from_epoch=snapshot.state["epoch"])
-        plan, loader = training_plan(settings, workers, shards, dataset, recipe)
+        plan, loader = training_plan(settings, workers, shards, dataset, recipe, description)
         require_same_start(workers, settings, len(contexts), parameters, snapshot)
         log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
                  settings.from_epoch + 1, settings.stop_epoch, settings.to_epoch)
@@ -90,8 +92,8 @@ def require_same_start(workers: Union[Alone, Workers], settings: DriverSettings,
         "parameters": (parameters.all[name].asnumpy().tobytes() for name in sorted(parameters.all))})
 
 
-def training_plan(settings: DriverSettings, workers: Union[Alone, Workers], shards: int, dataset: Any, recipe: Recipe
-                  ) -> Tuple[Plan, Loader]:
+def training_plan(settings: DriverSettings, workers: Union[Alone, Workers], shards: int, dataset: Any, recipe: Recipe,
+                  description: Description) -> Tuple[Plan, Loader]:
     """The `Plan` of a training whose batches are divided into `shards`, and the `Loader` of this worker's part."""
     loader = Loader(dataset, settings.batch_images // workers.count, shuffle=True, drop_last=True, seed=settings.seed,
                     workers=settings.prefetch_threads, kind=settings.prefetcher, part=workers.rank, parts=workers.count)
@@ -107,7 +109,8 @@ def training_plan(settings: DriverSettings, workers: Union[Alone, Workers], shar
         fixed_statistics=recipe.fixed_statistics, val_every=settings.val_every or 0,
         snapshot_seconds=60 * settings.snapshot_minutes, keep=settings.keep,
         stall_minutes=stall_minutes(settings),
-        state={"images": len(dataset), "arguments": settings.arguments(), "versions": versions()}), loader
+        state={"images": len(dataset), "arguments": settings.arguments(), "versions": versions()},
+        about=replace(description, recipe=settings.arguments(), versions=versions()).values()), loader
 
 
 def starting_point(settings: DriverSettings, shapes: Shapes, images: int, log: Logger

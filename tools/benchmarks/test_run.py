@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ademxapp.cli import UsageError, existing_file, number
-from ademxapp.data.lists import Sample, scan_tree, write_classification_list, write_segmentation_list
+from ademxapp.data.class_folders import scan_tree
+from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from tools.benchmarks.comparison import Comparison, show

@@ -63,5 +63,5 @@ def read_run(folder, data_root=None):
     record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
                          arguments.dataset_file)
     samples = find_samples(arguments, "segmentation" if segmentation else "classification",
-                           label.classes if label else None, unknown=True)
+                           label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
     return Run(folder, result, arguments, segmentation, record, samples)
