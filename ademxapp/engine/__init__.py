@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ademxapp.data.loader import Batch
-    from ademxapp.symbol import Symbol
     from ademxapp.training.distributed import Alone
     from ademxapp.weights.parameters import Parameters
 
@@ -41,6 +40,25 @@ def load(name: str | None = None) -> Engine:
 def errors() -> tuple[type[Exception], ...]:
     """The own exceptions of the engine that this process runs, once it does."""
     return sum((importlib.import_module(f"{__name__}.{one}").ERRORS for one in ENGINES if one in sys.modules), ())
+
+
+class Symbol(Protocol):
+    """A network's graph: MXNet's, or what `ademxapp.symbol` records where MXNet is not there."""
+
+    def tojson(self) -> str:
+        """The graph in MXNet's JSON."""
+
+    def list_arguments(self) -> list[str]:
+        """Names of inputs and trained parameters."""
+
+    def list_auxiliary_states(self) -> list[str]:
+        """Names of BN's moving statistics."""
+
+    def infer_shape(self, **inputs: tuple[int, ...]) -> tuple[list[tuple[int, ...]], ...]:
+        """Shapes of arguments, outputs and auxiliary states."""
+
+    def get_internals(self) -> Symbol:
+        """The outputs of all nodes."""
 
 
 class Device(Protocol):

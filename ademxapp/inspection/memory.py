@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Tuple
 from ademxapp import engine
 
 if TYPE_CHECKING:
-    from ademxapp.symbol import Symbol
+    from ademxapp.engine import Symbol
 
 MIB = 2 ** 20
 TRAINING_COPIES = 3  # of the parameters: values, gradients, momentum

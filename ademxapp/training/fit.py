@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import logging
 
     from ademxapp.data.loader import Loader
-    from ademxapp.engine import Device, Engine, Module
-    from ademxapp.symbol import Symbol
+    from ademxapp.engine import Device, Engine, Module, Symbol
 
 SGD, NESTEROV = "sgd", "torchnesterov"  # what engines call their optimisers
 

@@ -11,7 +11,7 @@ from ademxapp.weights.initialise import initial_parameters
 from ademxapp.weights.params_files import read_params, write_params
 
 if TYPE_CHECKING:
-    from ademxapp.symbol import Symbol
+    from ademxapp.engine import Symbol
 
 Shape = Tuple[int, ...]
 Shapes = Tuple[Dict[str, Shape], Dict[str, Shape]]  # of arguments and of auxiliary states, by name
