@@ -33,8 +33,8 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 from functools import partial
 
 from ademxapp.cli import make_parser
+from ademxapp.text_tables import FORMATS
 from tools.benchmarks import networks, reading, scores, speed_page, step, test_run, testing, training
-from tools.summary import FORMATS
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Optional, Tuple
 
-from tools.summary import emit, table
+from ademxapp.text_tables import emit, table
 
 COLUMNS = ("what", "against", "per second", "against: per second", "ratio", "lowest … highest", "asked", "met")
 LEAST_TURNS = 3

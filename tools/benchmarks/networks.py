@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass
 
 from ademxapp.backend import check_card, mx
 from ademxapp.cli import UsageError, number
-from ademxapp.inspection.published import TABLE1
 from ademxapp.inspection.speed import Runner, fitting_images, race
 from ademxapp.machine import free_bytes
+from ademxapp.paper import read_table
 from ademxapp.symbol import SymbolOptions, classification_symbol, network
-from tools.summary import emit, table
+from ademxapp.text_tables import emit, table
 
 REFERENCE = "rn-101"
 TESTING = SymbolOptions(bn_use_global_stats=True)
-PAPER = {row.network: row.speed for row in TABLE1}
+PAPER = {row.network: row.paper.get("speed") for row in reversed(read_table("table1").rows)}
 COLUMNS = ("network", "images x crop", "images/s", f"ratio to {REFERENCE}", "Table 1: images/s", "Table 1: ratio")
 
 
@@ -49,7 +49,7 @@ def measure(args):
             check_card(args.gpus)
         except ValueError as error:
             raise UsageError(f"{error} (without --gpus it runs on the CPU)") from error
-    names = args.names or [row.network for row in TABLE1]
+    names = args.names or list(reversed(list(PAPER)))
     try:
         for name in names:
             network(name)

@@ -10,9 +10,9 @@ import time
 from ademxapp.cli import UsageError
 from ademxapp.files import write_json, write_text
 from ademxapp.machine import processor_flags, processor_name, processors
+from ademxapp.text_tables import table
 from ademxapp.training.progress import clock
 from tools.benchmarks.comparison import COLUMNS
-from tools.summary import table
 
 DEFAULT, PROGRAM = "docs/results/speed.md", "tools/bench.py"
 ARGUMENTS = {"networks": ["--batch", "1", "--rounds", "2"]}  # batches of ten take most of an hour

@@ -7,8 +7,7 @@ from typing import Callable, Optional, Tuple
 
 from ademxapp.backend import mx, read_capabilities
 from ademxapp.inspection import graph
-from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, build
-from ademxapp.inspection.memory import planned_bytes, training_bytes
+from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, training_memory
 from ademxapp.inspection.speed import race
 from ademxapp.machine import processor_name, processors
 from ademxapp.symbol import Label, classification_symbol, network
@@ -74,11 +73,8 @@ def memory_of(row, folder):
                         "parameters, in GiB; nothing is allocated")
 
     def make():
-        symbol = build(Label("voc", row.network, MEMORY_CLASSES, 8),
-                       Setting("segmentation", SEGMENTATION_IMAGES, MEMORY_CROP, row.head), training=True)
-        shape = (SEGMENTATION_IMAGES, 3, MEMORY_CROP, MEMORY_CROP)
-        total = training_bytes(planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0])
-        return remember(path, inputs, {"bytes": total})
+        setting = Setting("segmentation", SEGMENTATION_IMAGES, MEMORY_CROP, row.head)
+        return remember(path, inputs, {"bytes": training_memory(Label("voc", row.network, MEMORY_CLASSES, 8), setting)})
 
     def read(values):
         memory = values["bytes"] / 2 ** 30
