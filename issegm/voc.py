@@ -33,7 +33,7 @@ from ademxapp.data.lists import read_segmentation_list
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.predictor import Predictor
-from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
+from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol, whole_cells
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
@@ -99,7 +99,7 @@ def train(args, label, record, settings, stride):
     driver.check_training_arguments(args)
     args.batch_images = args.batch_images or 16
     asked = args.crop_size or 500
-    args.crop_size = -(-asked // stride) * stride
+    args.crop_size = whole_cells(asked, stride)
     args.origin_size = args.origin_size or record.largest_side
     if args.scale_rate_range[0] > args.scale_rate_range[1]:
         raise UsageError("--scale-rate-range {},{}: the first is larger than the second".format(*args.scale_rate_range))

@@ -6,7 +6,7 @@ classifier, (N, classes, H / stride, W / stride) of a segmenter. What its inputs
 from ademxapp.cli import UsageError, existing_file, number, numbers
 from ademxapp.deploy.onnx_export import export_onnx
 from ademxapp.deploy.onnx_model import PIXEL_TYPES, Description
-from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, parse_label
+from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, parse_label, whole_cells
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.weights.parameters import load_parameters
 from iclass import datasets as classification
@@ -93,4 +93,4 @@ def input_size(sides, cell):
     """(H, W) of whole cells from the values of --size."""
     if len(sides) > 2:
         raise UsageError(f"--size has {len(sides)} numbers: wanted a side, or a height and a width")
-    return tuple(-(-side // cell) * cell for side in (sides[0], sides[-1]))
+    return tuple(whole_cells(side, cell) for side in (sides[0], sides[-1]))
