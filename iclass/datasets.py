@@ -1,7 +1,7 @@
 """Datasets for classification, one record each."""
 import os
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.paper import published
@@ -33,6 +33,10 @@ class ClassificationDataset:
         if not self.folders:
             object.__setattr__(self, "folders", self.class_names)
 
+    def described(self) -> Dict[str, Any]:
+        """What a `Description` of weights says of the dataset, by its names."""
+        return {"class_names": self.class_names}
+
     @property
     def paper(self) -> Dict[Tuple[str, str], Tuple[float, ...]]:
         """{(network, split): (top-1, top-5)}, errors in percent as published."""
@@ -54,6 +58,7 @@ DATASETS = {record.name: record for record in (
     ClassificationDataset("ilsvrc-cls", SYNSET_NAMES, SYNSETS, {"train": 1281167, "val": 50000, "test": 100000},
                           paper_table="table1"),
     ClassificationDataset("places365", tuple(_lines("places365.txt")),
+                          tuple(name.replace("/", "-") for name in _lines("places365.txt")),
                           splits={"train": 1803460, "val": 36500, "test": 328500}),
     ClassificationDataset("cifar10", (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

@@ -1,6 +1,6 @@
 """Datasets for segmentation, one record each."""
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -117,6 +117,11 @@ class SegmentationDataset:
     def palette(self):
         """Colours of a label file's values, (256, 3) uint8."""
         return voc_palette() if self.colours is None else full_palette(self.colours)
+
+    def described(self) -> Dict[str, Any]:
+        """What a `Description` of weights says of the dataset, by its names."""
+        return {"class_names": self.class_names, "label_ids": self.label_ids, "ignored_ids": self.ignored_ids,
+                "palette": tuple(map(tuple, self.palette.tolist())), "same_size": self.same_size}
 
     def to_classes(self, label, name):
         """A label file's values as class indices, uint8, 255 where they do not count.
