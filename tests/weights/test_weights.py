@@ -17,12 +17,12 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.symbol import known_networks
 from ademxapp.symbol.heads import TOP
-from ademxapp.weights.checking import by_kind, network_shapes
+from ademxapp.weights.checking import network_shapes
 from ademxapp.weights.fetching import fetch
 from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
 from ademxapp.weights.initialise import initial_parameters
-from ademxapp.weights.parameters import load_parameters
-from ademxapp.weights.params_files import read_params, write_params
+from ademxapp.weights.parameters import Parameters, load_parameters
+from ademxapp.weights.params_files import by_kind, read_params, write_params
 from ademxapp.weights.released import BY_FILE, RELEASED, md5_of
 from ademxapp.weights.torch_layout import from_torch, to_torch
 from iclass import ilsvrc
@@ -39,7 +39,7 @@ def network_weights(name, head=None):
     top = {"arg:linear_weight": None}
     if head == "2conv":
         top["arg:conv6a_weight"] = None
-    shapes = network_shapes(name, by_kind(top))
+    shapes = network_shapes(name, Parameters(*by_kind(top, name)))
     values = initial_parameters({**shapes[0], **shapes[1]}, 3)
     rng = np.random.default_rng(3)
     return {f"{kind}:{key}": values[key] + rng.normal(0, 0.01, values[key].shape).astype(np.float32)
@@ -208,7 +208,7 @@ def test_the_released_networks_are_those_of_the_round_trips():
 def test_every_network_has_names_in_the_pytorch_layout(name):
     width = "-w0.02" if not name.startswith("inception") else ""
     label = f"x_{name}{width}_cls7"
-    shapes = network_shapes(label, by_kind({"arg:linear7_weight": np.zeros((7, 1))}))
+    shapes = network_shapes(label, Parameters({"linear7_weight": np.zeros((7, 1))}, {}))
     weights = {f"{kind}:{key}": np.float32(i) for i, (kind, key) in enumerate(
         (kind, key) for kind, part in zip(("arg", "aux"), shapes) for key in part)}
     state = to_torch(weights)
@@ -353,7 +353,7 @@ def test_check_says_what_lies_there(small, tmp_path, capsys):
     assert tool.main(["check", "--folder", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "conv1a_weight has shape 1x3x5x5, wanted 1x3x3x3" in out and "linear5_weight is missing" in out
-    assert "more_moving_var is not in the network" in out and "1 more differences" in out
+    assert "more_moving_var is not in the network" in out and "and 1 more" in out
     line, = (line for line in out.splitlines() if RELEASED[1].file in line)
     assert f"{RELEASED[1].file}: its MD5 is " in line and "; is no whole .params file of MXNet" in line
 
