@@ -16,6 +16,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.weights", needs_mxnet=False)
 
 import argparse
+import contextlib
 import inspect
 import json
 import os
@@ -23,13 +24,23 @@ from dataclasses import asdict, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import Formatter, UsageError, existing_file, make_parser, number, numbers, one_line
-from ademxapp.deploy.onnx_model import PIXEL_TYPES, Description
+from ademxapp.deploy.onnx_model import PIXEL_TYPES
+from ademxapp.text_tables import FORMATS as TABLES
+from ademxapp.text_tables import table
+from ademxapp.weights.description import (
+    SEGMENTATION,
+    Description,
+    description_path,
+    kept_description,
+    write_description,
+)
 from ademxapp.weights.fetching import fetch
 from ademxapp.weights.formats import FORMATS, is_format, read_weights, write_weights
-from ademxapp.weights.released import BY_FILE, RELEASED, Released
+from ademxapp.weights.released import BY_FILE, RELEASED, Released, md5_of
 
+SCORES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "pixel_acc": "pixel accuracy",
+          "mean_iou": "mean IoU"}
 COLUMNS = ("file", "MD5", "classes", "stride", "head", "score on the validation set (%)")
-TABLES = ("table", "markdown", "json")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:
@@ -50,45 +61,65 @@ def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `weights.py list`."""
     parser.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
+    parser.add_argument("--folder", default="models", metavar="DIR", help="where other weights lie")
 
 
-def list_weights(format: str) -> None:
+def list_weights(format: str, folder: str) -> None:
     """The weights that the authors released: their MD5 sums, inputs and scores, and the commands that give the
-    scores."""
-    from tools.summary import table
+    scores; and what other weights lie in a folder, as the descriptions beside them say."""
+    records = [released_record(released) for released in RELEASED] + [kept_record(path) for path in others(folder)]
     if format == "json":
-        print(json.dumps([as_record(released) for released in RELEASED], indent=1))
+        print(json.dumps(records, indent=1, ensure_ascii=False))
         return
-    print(table(COLUMNS, [row(released) for released in RELEASED], format == "markdown"))
+    print(table(COLUMNS, [row(record) for record in records], format == "markdown"))
     print("\nImages:\n")
-    for text in dict.fromkeys(map(input_text, RELEASED)):  # each once
+    for text in dict.fromkeys(map(input_text, records)):  # each once
         print(f"    {text}")
     print("\nThe published commands, which give the scores:\n")
     for released in RELEASED:
         print(f"    {released.command}")
 
 
-def row(released: Released) -> Tuple[Any, ...]:
-    """One line of the table."""
-    from ademxapp.symbol import parse_label
-    label = parse_label(released.label)
-    scores = ", ".join(f"{name} {percent:.2f}" for name, percent in released.scores)
-    return released.file, released.md5, label.classes, label.stride or "", released.head or "", scores
-
-
-def as_record(released: Released) -> Dict[str, Any]:
-    """All that is known of a file, as a dictionary."""
+def released_record(released: Released) -> Dict[str, Any]:
+    """All that is known of a released file, as a dictionary."""
     from ademxapp.symbol import network, parse_label
     label = parse_label(released.label)
     return {"file": released.file, **asdict(released), "classes": label.classes, "stride": label.stride,
             "input": asdict(network(label.network).input)}
 
 
-def input_text(released: Released) -> str:
+def kept_record(path: str) -> Dict[str, Any]:
+    """The same of another file, as far as its description or, without one, its name and parameters tell."""
+    from ademxapp.weights.describe import describe
+    record: Dict[str, Any] = {"file": os.path.basename(path), "md5": md5_of(path)}
+    try:
+        known = describe(path)
+    except ValueError as error:
+        return {**record, "problem": one_line(error)}
+    with contextlib.suppress(OSError, ValueError), open(description_path(path), encoding="utf-8") as source:
+        beside = {} if known.note else json.load(source)
+        record["scores"] = [(words, beside[name]) for name, words in SCORES.items() if name in beside]
+    return {**record, **known.values(), "stride": known.stride if known.task == SEGMENTATION else None,
+            "input": {"train_crop": known.crop_size, "test_scale": known.test_scale, "mean": known.mean,
+                      "std": known.std, "interpolation": known.interpolation}}
+
+
+def row(record: Dict[str, Any]) -> Tuple[Any, ...]:
+    """One line of the table."""
+    scores = ", ".join(f"{name} {percent:.2f}" for name, percent in record.get("scores", ()))
+    return (record["file"], record["md5"], *(record.get(key) or "" for key in ("classes", "stride", "head")),
+            record.get("problem", scores))
+
+
+def input_text(record: Dict[str, Any]) -> str:
     """The images that a file's network expects, in words."""
-    settings = as_record(released)["input"]
-    return (f"RGB / 255, less {settings['mean']}, over {settings['std']}; pre-trained on crops of "
-            f"{settings['train_crop']} pixels, tested on images of the size in the command")
+    if "problem" in record:
+        return record["problem"]
+    settings = record["input"]
+    scale = settings.get("test_scale")
+    size = f"{scale} pixels: {record['file']}" if scale else "the size in the command"
+    return (f"RGB / 255, less {tuple(settings['mean'])}, over {tuple(settings['std'])}; trained on crops of "
+            f"{settings['train_crop'] or 'unknown'} pixels, tested on images of {size}")
 
 
 # check
@@ -110,7 +141,7 @@ def check(files: Sequence[str], folder: str, url: Optional[str]) -> Optional[int
     are not there are fetched from a mirror, which has them under the same names; they take their names when their MD5
     is right. The exit status is 1 if a file is wrong.
     """
-    paths = files or folder_files(folder)
+    paths = files or [os.path.join(folder, released.file) for released in RELEASED] + others(folder)
     if url:
         for path in paths:
             fetch_missing(path, url)
@@ -123,11 +154,10 @@ def check(files: Sequence[str], folder: str, url: Optional[str]) -> Optional[int
     return 1 if wrong else None
 
 
-def folder_files(folder: str) -> List[str]:
-    """Paths of the released files, there or not, then of the other files of weights in a folder."""
-    others = sorted(set(os.listdir(folder)) - set(BY_FILE)) if os.path.isdir(folder) else []
-    return [os.path.join(folder, released.file) for released in RELEASED] + [
-        os.path.join(folder, name) for name in others if is_format(name)]
+def others(folder: str) -> List[str]:
+    """Paths of the files of weights in a folder that are none of the released ones."""
+    names = sorted(set(os.listdir(folder)) - set(BY_FILE)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if is_format(name)]
 
 
 def fetch_missing(path: str, url: str) -> None:
@@ -169,15 +199,22 @@ def convert(source: str, target: str, overwrite: bool) -> None:
 
     .params (MXNet), .npz (NumPy), .safetensors, and .pth: a PyTorch state dict in the layout that weakly supervised
     segmentation uses for these networks (b2.conv_branch2a.weight, …), for the network in ademxapp/deploy/torch_rna.py,
-    which may be copied anywhere. What was written is read back and compared, bit by bit.
+    which may be copied anywhere. What was written is read back and compared, bit by bit. What is known of the weights,
+    as training leaves it in a .json beside them, goes along, for .pth to <name>.pth.json.
     """
     for path in (source, target):
         if not is_format(path):
             raise UsageError(f"{path}: the extension must be one of {', '.join(FORMATS)}")
-    if os.path.exists(target) and not overwrite:
-        raise UsageError(f"{target} is there already: --overwrite replaces it")
+    about, note = kept_description(source)
+    for path in (target, *([description_path(target)] if about else ())):
+        if os.path.exists(path) and not overwrite:
+            raise UsageError(f"{path} is there already: --overwrite replaces it")
     weights = read_weights(source)
     write_weights(target, weights)
+    if about:
+        write_description(target, about.values())
+    if note:
+        print(note)
     print(f"{target}: {len(weights)} arrays, {os.path.getsize(target):,} bytes, read back and compared")
 
 
@@ -197,7 +234,8 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="LABEL", help="the network's label (default: from the weights' name)")
     parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
     parser.add_argument("--test-scale", type=number(int, 1), metavar="PIXELS", help="what the file says that images "
-                        "are best scaled to (default: the network's test crop, the dataset's largest side)")
+                        "are best scaled to (default: as the weights say, else the network's test crop, the dataset's "
+                        "largest side)")
     parser.add_argument("--pool-top-infer-style", choices=("caffe", "full"), help="as in iclass/ilsvrc.py")
 
 
@@ -211,59 +249,45 @@ def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: boo
     metadata.
     """
     from ademxapp.deploy.onnx_export import export_onnx
+    from ademxapp.weights.describe import describe
     from ademxapp.weights.parameters import load_parameters
     parameters = load_parameters(weights)
     try:
-        make = segmenter if is_segmenter(parameters.args) else classifier
-        symbol, description = make(model or weights, parameters.args, dataset_file, pool_top_infer_style)
+        known = describe(weights, model, {name: value.shape for name, value in parameters.args.items()})
+        symbol, description = to_export(known, dataset_file, pool_top_infer_style, test_scale)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    description = replace(description, pixels=normalise, test_scale=test_scale or description.test_scale)
-    shape = size and input_size(size, description.stride if description.task == "segmentation" else 1)
-    agreement = export_onnx(out, symbol, parameters, description, shape)
+    if known.note:
+        print(known.note)
+    shape = size and input_size(size, known.stride if known.task == SEGMENTATION else 1)
+    agreement = export_onnx(out, symbol, parameters, replace(description, pixels=normalise), shape)
     inputs = f"inputs of {shape[1]}x{shape[0]} pixels" if shape else "inputs of any size"
     print(f"{out}: {description.task}, {description.classes} classes, {inputs}; of {agreement.decisions:,} "
           f"decisions compared with MXNet's, the largest difference of probabilities is {agreement.largest:.1e}")
 
 
-def is_segmenter(args: Dict[str, Any]) -> bool:
-    """Whether the last layer is a convolution."""
-    return any(name.startswith("linear") and name.endswith("_weight") and value.ndim == 4
-               for name, value in args.items())
-
-
-def segmenter(name: str, args: Dict[str, Any], dataset_file: Optional[str], pooling: Optional[str]
+def to_export(known: Description, dataset_file: Optional[str], pooling: Optional[str], scale: Optional[int]
               ) -> Tuple[Any, Description]:
-    """Symbol and `Description` of a segmentation network."""
-    from ademxapp.symbol import parse_label
-    from issegm.datasets import dataset_record
-    from issegm.sources import test_symbol
-    if pooling:
-        raise UsageError("--pool-top-infer-style is for classifiers; these weights segment")
-    label = parse_label(name)
-    record = dataset_record(label.dataset, label.classes, dataset_file)
-    return test_symbol(label, "2conv" if "conv6a_weight" in args else "1conv"), replace(
-        described(label, record), task="segmentation", test_scale=record.largest_side, same_size=record.same_size,
-        label_ids=record.label_ids, palette=tuple(map(tuple, record.palette.tolist())))
-
-
-def classifier(name: str, _: Dict[str, Any], dataset_file: Optional[str], pooling: Optional[str]
-               ) -> Tuple[Any, Description]:
-    """Symbol and `Description` of a classification network."""
+    """The `Symbol` of weights of which a `Description` is known, and the one that the arguments ask for."""
     from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
-    from iclass.datasets import dataset_record
-    label = parse_label(name)
-    record = dataset_record(label.dataset, label.classes, dataset_file)
-    options = SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=pooling)
-    return classification_symbol(label, options), described(label, record)
-
-
-def described(label: Any, record: Any) -> Description:
-    """What is known of a label's network and its dataset, as of a classifier."""
-    from ademxapp.symbol import network, output_stride
-    settings = network(label.network).input
-    return Description(str(label), "classification", label.classes, output_stride(label), settings.mean, settings.std,
-                       settings.interpolation, settings.test_crop, record.class_names)
+    from iclass import datasets as classification
+    from issegm import datasets as segmentation
+    from issegm.sources import test_symbol
+    label = parse_label(known.label)
+    if known.task == SEGMENTATION:
+        if pooling:
+            raise UsageError("--pool-top-infer-style is for classifiers; these weights segment")
+        symbol = test_symbol(label, known.head)
+    else:
+        style = pooling or known.pool_style or None
+        symbol = classification_symbol(label, SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=style))
+        known = replace(known, pool_style=style or "")
+    scale = scale or known.test_scale
+    if dataset_file or not known.class_names:
+        module = segmentation if known.task == SEGMENTATION else classification
+        record = module.dataset_record(label.dataset, label.classes, dataset_file)
+        known, scale = replace(known, **record.described()), scale or record.largest_side
+    return symbol, replace(known, test_scale=scale)
 
 
 def input_size(sides: Sequence[int], cell: int) -> Tuple[int, int]:
@@ -275,7 +299,7 @@ def input_size(sides: Sequence[int], cell: int) -> Tuple[int, int]:
 
 Command = Tuple[str, Callable[[argparse.ArgumentParser], None], Callable[..., Optional[int]]]
 COMMANDS: Dict[str, Command] = {
-    "list": ("the released weights, and their scores", list_arguments, list_weights),
+    "list": ("the released weights and those in a folder, and their scores", list_arguments, list_weights),
     "check": ("whether files of weights are whole, and fit their networks; fetch released ones", check_arguments,
               check),
     "convert": ("between .params, .npz, .safetensors and .pth (PyTorch)", convert_arguments, convert),

@@ -11,9 +11,10 @@ import numpy as np
 from ademxapp.backend import mx
 from ademxapp.data import transforms
 from ademxapp.data.scenes import draw_scene, picture_rng
-from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, Description, OnnxModel
+from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, OnnxModel
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.files import replacing
+from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters, parameter_shapes, require_exact
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def export_onnx(path: str, symbol: Any, parameters: Parameters, description: Des
     """Write a network as ONNX, whole or not at all, after a comparison with MXNet.
 
     The file's input is `data`, its output `softmax_output`, both (N, …); its metadata has the fields of
-    `ademxapp.deploy.onnx_model.Description`.
+    `ademxapp.weights.description.Description`.
 
     Parameters
     ----------

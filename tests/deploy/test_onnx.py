@@ -20,7 +20,7 @@ from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.resize import FILTERS
 from ademxapp.data.scenes import draw_scene, picture_rng
-from ademxapp.deploy.onnx_model import Description, OnnxModel, read_description
+from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
 from ademxapp.evaluation.multiscale import Network
@@ -34,6 +34,7 @@ from ademxapp.symbol import (
     parse_label,
     segmentation_symbol,
 )
+from ademxapp.weights.description import Description, read_properties
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
 from issegm.datasets import DATASETS
 
@@ -217,7 +218,8 @@ def test_what_a_file_says(checkpoints, capsys):
         "label": SEG, "task": "segmentation", "classes": 11, "stride": 8, "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225], "interpolation": "adaptive", "test_scale": 480,
         "class_names": list(record.class_names), "label_ids": list(range(11)),
-        "palette": record.palette.tolist(), "same_size": True, "pixels": "uint8"}
+        "palette": record.palette.tolist(), "same_size": True, "pixels": "uint8", "head": "2conv", "pool_style": "",
+        "ignored_ids": [11], "crop_size": 0, "origin_size": 0, "recipe": {}, "versions": {}, "weights_sha256": ""}
 
 
 def test_a_classifier_of_any_size(checkpoints):
@@ -415,9 +417,9 @@ def test_a_file_without_description_is_refused(tmp_path, checkpoints):
                                           ("label", "no JSON"), ("palette", "7")])
 def test_a_description_that_is_wrong_is_refused(field, value):
     good = build(SEG, True)[2].properties()
-    assert read_description(good, "a.onnx").label == SEG
+    assert read_properties(good, "a.onnx").label == SEG
     with pytest.raises(ValueError, match="a.onnx does not say"):
-        read_description({**good, field: value}, "a.onnx")
+        read_properties({**good, field: value}, "a.onnx")
 
 
 def test_what_is_no_onnx_file_is_said_in_one_line(tmp_path, checkpoints):

@@ -1,6 +1,7 @@
 """Weights that travel: MXNet's files without MXNet, other formats and back, the released files and their mirror."""
 import functools
 import http.server
+import json
 import os
 import shlex
 import struct
@@ -15,14 +16,15 @@ from conftest import ROOT
 
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
-from ademxapp.symbol import known_networks
+from ademxapp.symbol import known_networks, parse_label
 from ademxapp.symbol.heads import TOP
 from ademxapp.weights.checking import network_shapes
+from ademxapp.weights.description import write_description
 from ademxapp.weights.fetching import fetch
 from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
 from ademxapp.weights.initialise import initial_parameters
 from ademxapp.weights.parameters import Parameters, load_parameters
-from ademxapp.weights.params_files import by_kind, read_params, write_params
+from ademxapp.weights.params_files import read_params, write_params
 from ademxapp.weights.released import BY_FILE, RELEASED, md5_of
 from ademxapp.weights.torch_layout import from_torch, to_torch
 from iclass import ilsvrc
@@ -36,10 +38,11 @@ SMALL = "demo_rna-a1-w0.02_cls5_ep-0001.params"
 
 def network_weights(name, head=None):
     """Weights of a file's network, none of them as another: what `read_weights` would give."""
-    top = {"arg:linear_weight": None}
+    label = parse_label(name)
+    top = {f"linear{label.classes}_weight": np.zeros((1, 1, 1, 1) if label.stride else (1, 1))}
     if head == "2conv":
-        top["arg:conv6a_weight"] = None
-    shapes = network_shapes(name, Parameters(*by_kind(top, name)))
+        top["conv6a_weight"] = np.zeros((1, 1, 1, 1))
+    shapes = network_shapes(name, Parameters(top, {}))
     values = initial_parameters({**shapes[0], **shapes[1]}, 3)
     rng = np.random.default_rng(3)
     return {f"{kind}:{key}": values[key] + rng.normal(0, 0.01, values[key].shape).astype(np.float32)
@@ -338,6 +341,41 @@ def test_list_prints_the_registry(capsys):
     out = capsys.readouterr().out
     assert all(released.file in out and released.md5 in out and released.command in out for released in RELEASED)
     assert "top-1 error 19.54, top-5 error 4.75" in out and "(0.485, 0.456, 0.406)" in out
+
+
+def test_list_shows_what_lies_in_a_folder_as_its_description_says(small, tmp_path, capsys):
+    values = {"label": "demo_rna-a1-w0.02_cls5", "task": "segmentation", "classes": 5, "stride": 8, "head": "1conv",
+              "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "interpolation": "bicubic", "test_scale": 144,
+              "mean_iou": 71.234, "pixel_acc": 90.1}
+    write_description(str(small[0]), values)
+    (tmp_path / "mine.params").write_bytes(b"nothing")
+    tool.main(["list", "--folder", str(tmp_path)])
+    out = capsys.readouterr().out
+    line, = (line for line in out.splitlines() if line.startswith(SMALL))
+    assert line.split() == [SMALL, md5_of(small[0]), "5", "8", "1conv", *"pixel accuracy 90.10, mean IoU 71.23".split()]
+    assert f"images of 144 pixels: {SMALL}" in out and "mine.params: nothing tells which network this is" in out
+    tool.main(["list", "--folder", str(tmp_path), "--format", "json"])
+    records = json.loads(capsys.readouterr().out)
+    assert len(records) == 8 and records[6]["problem"] if records[6]["file"] == "mine.params" else records[7]["problem"]
+
+
+def test_check_finds_numbers_that_no_network_has(small, capsys):
+    path, weights = small
+    names = [key for key in weights if key.endswith("_moving_var")][:2]
+    weights[names[0]][0], weights[names[1]][1] = -0.25, np.inf
+    write_params(path, weights)
+    assert tool.main(["check", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert f"{names[0][4:]} has variances below 0, down to -0.25" in out
+    assert f"{names[1][4:]} has numbers that are not finite" in out
+
+
+def test_convert_is_not_refused_where_numpy_is_too_new_for_mxnet(small, tmp_path):
+    code = ("import runpy, sys, numpy; numpy.__version__ = '2.1.0'; sys.argv = sys.argv[1:]; "
+            "runpy.run_path(sys.argv[0], run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT / "tools" / "weights.py"), "convert", str(small[0]),
+                           str(tmp_path / "x.npz")], capture_output=True, text=True)
+    assert done.returncode == 0 and "read back and compared" in done.stdout, done.stderr
 
 
 def test_check_says_what_lies_there(small, tmp_path, capsys):
