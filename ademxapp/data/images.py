@@ -2,6 +2,7 @@
 import io
 import os
 import warnings
+from typing import Union
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ _CV_FLAGS = {reduce: flag | cv2.IMREAD_IGNORE_ORIENTATION for reduce, flag in (
 _PIXELS = 2 ** 24  # an image that says it has more must have a byte for so many of them, as whole files have:
 _OF_A_BYTE, _OF_A_BYTE_OF_JPEG = 10_000, 600
 _PNG_BITS = 24  # the byte of a PNG file that has the bits per channel
+ImageLike = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]  # a path, or the pixels: (H, W, 3) uint8, RGB
 warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
 
 
@@ -103,6 +105,18 @@ class ImageFile:
 def decode_rgb(data, name):
     """The pixels of an image file's bytes, as of `ImageFile`: (H, W, 3) uint8; ValueError, with `name`, if damaged."""
     return ImageFile(data, name).rgb()
+
+
+def rgb_of(image: ImageLike) -> np.ndarray:
+    """The pixels, (H, W, 3) uint8, of a path, a PIL image, or such an array itself; ValueError for anything else."""
+    if isinstance(image, (str, os.PathLike)):
+        return decode_rgb(read_bytes(image), os.fspath(image))
+    if isinstance(image, Image.Image):
+        return np.array(image.convert("RGB"))
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return image
+    got = f"an array of {image.dtype}, {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise ValueError(f"{got} is no image: wanted a path, a PIL image, or (H, W, 3) uint8, RGB")
 
 
 def decode_label(data, name):
