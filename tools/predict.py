@@ -29,8 +29,6 @@ from tqdm import tqdm
 
 from ademxapp.cli import (
     UsageError,
-    add_device_arguments,
-    add_dtype_arguments,
     existing_file,
     make_parser,
     number,
@@ -46,6 +44,7 @@ from ademxapp.evaluation.pictures import captioned_grid, class_colours, labels_o
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.files import replacing
 from ademxapp.logs import start_log
+from ademxapp.settings import Devices, Precision
 from iclass.data import TestImages, testing_size
 
 TOLD = 0.005  # smallest share of the pixels of a class that is printed
@@ -95,9 +94,9 @@ def build_parser():
                         help="classification: as of iclass/ilsvrc.py")
     parser.add_argument("--top", type=number(int, 1), default=5, metavar="N", help="classification: classes to print")
     parser.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
-    group = add_device_arguments(parser)
-    add_dtype_arguments(group)
-    group.add_argument("--data-root", metavar="DIR", help="with --dtype int8: where that list's paths start (default: "
+    Devices.add_to(parser)
+    Precision.add_to(parser)
+    parser.add_argument("--data-root", metavar="DIR", help="with --dtype int8: where that list's paths start (default: "
                        "data/<dataset>)")
     parser.set_defaults(test_steps=1)
     return parser

@@ -57,10 +57,8 @@ def test_wrong_use_is_one_line():
 
 def test_bench_networks(capsys):
     bench.main(["networks", "rna-f-w0.03125", "--crop", "32", "--batch", "1", "--rounds", "1", "--format", "json"])
-    found = json.loads(capsys.readouterr().out)
-    assert found["reference"] == "rn-101"
-    item, = found["networks"]
-    assert item["ratio"] == pytest.approx(item["images_per_second"] / item["reference_per_second"])
-    assert (item["network"], item["images"], item["crop"]) == ("rna-f-w0.03125", 1, 32)
+    item, = json.loads(capsys.readouterr().out)
+    assert item["ratio"] == pytest.approx(item["rates"][0] / item["other_rates"][0])
+    assert (item["what"], item["against"], item["remark"]) == ("rna-f-w0.03125", "rn-101", "1 x 32x32")
     with pytest.raises(ValueError, match="known are"):
         bench.main(["networks", "rn-51"])
