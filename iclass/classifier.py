@@ -16,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp.data import transforms
-from ademxapp.data.images import ImageLike, rgb_of
 from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
+from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import average_views
@@ -194,7 +194,8 @@ class Classifier:
     def predict(self, image: Images, **views: Any) -> Union[np.ndarray, List[np.ndarray]]:
         """Probabilities, (classes,) float32, averaged over the views.
 
-        `image` is a path, a PIL image, or (H, W, 3) uint8 RGB; a list of them gives a list. `views`: fields of `Views`
+        `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
+        list of them gives a list. `views`: fields of `Views`
         that differ from the classifier's, such as scales=(256, 320), flipping=True, crops="five".
         """
         network = self.tested(**views)

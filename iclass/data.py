@@ -82,8 +82,9 @@ class TestImages:
         return self.views(_open(sample).rgb(), sample.image_path), np.float32(sample.class_id)
 
     def views(self, pixels: np.ndarray, name: str) -> np.ndarray:
-        """Crops (views, 3, crop, crop) float32 of an image's pixels (H, W, 3) uint8; messages call it `name`."""
-        views, size = np.empty(self.data_shape, np.float32), testing_size(pixels.shape[:2], self.scale, name)
+        """The crops of an image (H, W, 3) uint8, as of `load`; ValueError that has `name` if it is too narrow."""
+        views = np.empty(self.data_shape, np.float32)
+        size = testing_size(pixels.shape[:2], self.scale, name)
         if size != pixels.shape[:2]:
             pixels = np.asarray(resize(Image.fromarray(pixels), size, interpolation=self.interpolation))
         for view, (left, top, right, bottom) in zip(views, self._boxes(size, self.crop)):

@@ -12,8 +12,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ademxapp.data.images import ImageLike, decode_rgb, rgb_of
+from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
+from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.data.resize import scaled_size
 from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.evaluation import int8
@@ -176,7 +177,8 @@ class Segmenter:
     def predict(self, image: Images, **test: Any) -> Union[np.ndarray, List[np.ndarray]]:
         """The best class of every pixel, (H, W) uint8, indices of `class_names`.
 
-        `image` is a path, a PIL image, or (H, W, 3) uint8 RGB; a list of them gives a list. `test`: fields of
+        `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
+        list of them gives a list. `test`: fields of
         `DenseTest` that differ from the segmenter's, such as scales=(480, 600), flipping=True.
         """
         return self._of_each(image, label_map, test)
