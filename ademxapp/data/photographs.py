@@ -1,9 +1,10 @@
 """People's own pictures: found by names, in folders, by patterns; and read as viewers show them."""
 import glob
 import os
-from typing import Iterable, List, Tuple
+from typing import Iterable, List, Tuple, Union
 
 import numpy as np
+from PIL import Image
 
 from ademxapp.data.class_folders import is_system, some
 from ademxapp.data.images import ImageFile, read_bytes
@@ -14,6 +15,7 @@ from ademxapp.errors import UsageError
 EXTENSIONS = IMAGE_EXTENSIONS + (".jfif", ".jpe", ".mpo", ".jp2", ".gif", ".apng", ".avif", ".heic", ".heif", ".hif",
                                  ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".dib", ".pcx", ".qoi")
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
+ImageLike = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]  # a path, or the pixels: (H, W, 3) uint8, RGB
 _TURNS = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
           5: lambda x: x.swapaxes(0, 1), 6: lambda x: x.swapaxes(0, 1)[:, ::-1],
           7: lambda x: x.swapaxes(0, 1)[::-1, ::-1], 8: lambda x: x.swapaxes(0, 1)[::-1]}
@@ -31,6 +33,18 @@ def read_upright(path: str) -> np.ndarray:
     """
     file = ImageFile(read_bytes(path), path)
     return turned(file.rgb(), file.orientation)
+
+
+def rgb_of(image: ImageLike) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of a path, as of `read_upright`, a PIL image, or such an array; else ValueError."""
+    if isinstance(image, (str, os.PathLike)):
+        return read_upright(os.fspath(image))
+    if isinstance(image, Image.Image):
+        return np.array(image.convert("RGB"))
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return image
+    got = f"an array of {image.dtype}, {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise ValueError(f"{got} is no image: wanted a path, a PIL image, or (H, W, 3) uint8, RGB")
 
 
 def find_photographs(names: Iterable[str]) -> Tuple[List[str], List[str]]:
