@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from typing import Optional, Type
 
 from ademxapp import engine
@@ -53,6 +54,7 @@ def run(module_name, needs_mxnet=True):
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
     try:
         signal.signal(signal.SIGTERM, _terminated)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
         if needs_mxnet:
             backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()

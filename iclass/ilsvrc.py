@@ -39,7 +39,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.engine import Device
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
-from ademxapp.symbol.zoo import InputSettings
+from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes

@@ -1,14 +1,14 @@
 """Parameter files, and whether they fit a network."""
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Pattern, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Pattern, Sequence, Tuple
 
 import numpy as np
 
 from ademxapp.files import write_text
 from ademxapp.weights.description import write_description
 from ademxapp.weights.initialise import initial_parameters
-from ademxapp.weights.params_files import read_params, write_params
+from ademxapp.weights.params_files import by_kind, read_params, write_params
 
 if TYPE_CHECKING:
     from ademxapp.engine import Symbol
@@ -17,7 +17,7 @@ Shape = Tuple[int, ...]
 Shapes = Tuple[Dict[str, Shape], Dict[str, Shape]]  # of arguments and of auxiliary states, by name
 
 INPUTS = ("data", "softmax_label")
-_SHOWN = 4
+SHOWN = 4  # of many problems
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,9 @@ def parameter_shapes(symbol: "Symbol", **inputs: Shape) -> Shapes:
 
 def load_parameters(path: str) -> Parameters:
     """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
-    parts = {"arg": {}, "aux": {}}
-    for key, array in read_params(path).items():
-        kind, _, name = key.partition(":")
-        if kind not in parts:
-            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
-        parts[kind][name] = array.astype(np.float32, copy=False)
-    if not parts["arg"]:
-        raise ValueError(f"{path} names no parameter")
-    return Parameters(parts["arg"], parts["aux"])
+    args, auxs = by_kind(read_params(path), path)
+    return Parameters(*({name: value.astype(np.float32, copy=False) for name, value in kind.items()}
+                        for kind in (args, auxs)))
 
 
 def save_parameters(path: str, parameters: Parameters) -> None:
@@ -98,9 +92,7 @@ def save_checkpoint(folder: str, label: str, epoch: int, symbol: "Symbol", param
 
 def require_exact(parameters: Parameters, shapes: Shapes, source: str) -> None:
     """ValueError unless `parameters` are those of `shapes`: none missing, none more, none of another shape."""
-    problems = [(name, problem) for name, problem in differences(parameters, shapes)]
-    if problems:
-        raise ValueError(_problem_line(problems, source))
+    _require_none(list(differences(parameters, shapes)), source)
 
 
 def start_from(parameters: Parameters, shapes: Shapes, top: Pattern[str], seed: int,
@@ -120,9 +112,7 @@ def start_from(parameters: Parameters, shapes: Shapes, top: Pattern[str], seed: 
         For any other difference.
     """
     found = dict(differences(parameters, shapes))
-    wrong = [(name, problem) for name, problem in found.items() if not top.fullmatch(name)]
-    if wrong:
-        raise ValueError(_problem_line(wrong, source))
+    _require_none([(name, problem) for name, problem in found.items() if not top.fullmatch(name)], source)
     wanted = {**shapes[0], **shapes[1]}
     started = [name for name in wanted if name in found]
     fresh = initial_parameters({name: shape for name, shape in wanted.items() if _layer(name) in
@@ -152,10 +142,16 @@ def differences(parameters: Parameters, shapes: Shapes) -> Iterator[Tuple[str, s
                 yield name, "is not in the network"
 
 
-def _problem_line(problems: Sequence[Tuple[str, str]], source: str) -> str:
-    shown = "; ".join(f"{name} {problem}" for name, problem in problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return f"{source} does not fit the network: {shown}{more}. Check --model against the weights"
+def shortened(problems: Sequence[Tuple[str, str]]) -> List[str]:
+    """The first of many `(name, what is wrong)` as texts, and how many more there are."""
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return [f"{name} {problem}" for name, problem in problems[:SHOWN]] + more
+
+
+def _require_none(problems: Sequence[Tuple[str, str]], source: str) -> None:
+    if problems:
+        raise ValueError(f"{source} does not fit the network: {'; '.join(shortened(problems))}. Check --model against "
+                         "the weights")
 
 
 def _layer(name: str) -> str:
