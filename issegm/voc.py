@@ -38,13 +38,13 @@ from ademxapp.engine import Device
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
-from issegm.datasets import IGNORE, SegmentationDataset, dataset_record
+from issegm.datasets import SegmentationDataset, dataset_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
 from issegm.settings import SegmentationSettings
@@ -121,7 +121,7 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
-    metric = TrainingMetric(label.classes, IGNORE, ohem)
+    metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
                  lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
