@@ -32,12 +32,11 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver
-from ademxapp.backend import mx
+from ademxapp import driver, engine
 from ademxapp.cli import Parser, UsageError, make_parser
+from ademxapp.engine import Device
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
@@ -146,7 +145,7 @@ def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: in
 
 
 def validation(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
-               stride: int, contexts: Sequence[mx.Context], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
+               stride: int, contexts: Sequence[Device], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
@@ -158,7 +157,7 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 
     def validate(parameters: Parameters) -> Dict[str, float]:
         scores = Scores(record)
-        network = Network(Predictor(symbol, parameters, contexts), scales, dense, window=window)
+        network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():

@@ -26,7 +26,7 @@ class Split:
         `file:line` that names each sample, for messages.
     makers : dict, optional
         For labels that the dataset ships in another form, {label path below the root: function without arguments,
-        picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again.
+        picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again, unless `afresh`.
     notes : sequence of str
         What is odd about the dataset's files and folders.
     """
@@ -38,6 +38,7 @@ class Split:
     origins: Optional[Sequence[str]] = None
     makers: Dict[str, Callable] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    afresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ def add_name_argument(parser):
                         "small letters, with '-' for what no label can have)")
 
 
-def dataset_name(args):
-    """The name of the dataset; UsageError if no label can have it."""
-    name = args.name or re.sub(r"[^a-z0-9]+", "-", os.path.basename(os.path.abspath(args.root)).lower()).strip("-")
-    if not re.fullmatch(r"[a-z0-9-]+", name):
+def dataset_name(args, given: Optional[str] = None) -> str:
+    """The name of the dataset, by --name, as `given`, or by the root; UsageError if no label can have it."""
+    folder = os.path.basename(os.path.abspath(args.root)).lower()
+    name = args.name or given or re.sub(r"[^a-z0-9]+", "-", folder).strip("-")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
         raise UsageError(f"--name {name!r}: wanted small letters, digits and '-', as in pets_rna-a1_cls37")
     return name
 
@@ -178,13 +180,13 @@ def _reason(split, index, reason):
 def _examine(split, indices, workers):
     """What these samples hold, or Broken, in order."""
     items = [(split.samples[index], split.makers.get(split.samples[index].label_image)) for index in indices]
-    return workers.map(partial(_examine_one, split.kind), items, f"{split.dataset} {split.name}")
+    return workers.map(partial(_examine_one, split.kind, split.afresh), items, f"{split.dataset} {split.name}")
 
 
-def _examine_one(kind, item):
+def _examine_one(kind, afresh, item):
     """Make a sample's label if need be, and look into its files."""
     sample, make = item
-    if make is not None and not os.path.isfile(sample.label_path):
+    if make is not None and (afresh or not os.path.isfile(sample.label_path)):
         try:
             label = make()
         except (ValueError, OSError) as error:
