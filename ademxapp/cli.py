@@ -14,7 +14,7 @@ from ademxapp import engine
 from ademxapp.engine.mxnet import backend
 from ademxapp.errors import UsageError, one_line
 from ademxapp.flags import Settings
-from ademxapp.stopping import Stopped
+from ademxapp.stopping import Stopped, heeded, leave_terminal
 
 LOG = "ademxapp"  # the logger of the programs
 
@@ -53,8 +53,11 @@ def run(module_name, needs_mxnet=True):
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+    sys.stdout.reconfigure(errors="surrogateescape")  # names of files may have any bytes
     try:
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in heeded():
+            if number != signal.SIGINT:
+                signal.signal(number, _terminated)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
         if needs_mxnet:
             backend.prepare()  # before anything else stumbles over the wrong NumPy
@@ -79,6 +82,7 @@ def run(module_name, needs_mxnet=True):
 
 
 def _terminated(number, _):
+    leave_terminal(number)
     raise Stopped(number)
 
 

@@ -37,7 +37,7 @@ from ademxapp import driver, engine
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
 from ademxapp.engine import Device
-from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
+from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
@@ -149,7 +149,8 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     predictors = [make_predictor(settings, one, views, contexts, log) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    probs = np.mean([probabilities(predictors.pop(0), samples, one.settings, views) for one in networks], 0)
+    probs = mean_of_passes(([probabilities(predictors.pop(0), samples, one.settings, views)] for one in networks),
+                           len(samples))  # a predictor goes when its pass is done
     report(settings, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 

@@ -113,8 +113,11 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     if settings.crop_size != asked.crop_size:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", settings.crop_size,
                  asked.crop_size, stride)
+    if settings.cache_images:
+        log.info("--cache-images: the system keeps the files that fit into the free memory, for all readers; this "
+                 "program keeps none besides")
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
-                         settings.scale_rate_range, bool(settings.cache_images))
+                         settings.scale_rate_range)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
@@ -153,10 +156,10 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
                                            flags=driver.VALIDATION))
     symbol, scales = test_symbol(label, settings.head), settings.test_scales or (settings.origin_size,)
     dense = dense_settings(settings, record, inputs, stride, len(contexts))
-    window = WindowChoice(symbol, contexts, len(contexts), stride, settings.window, log.info)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
         scores = Scores(record)
+        window = WindowChoice(symbol, contexts, len(contexts), stride, settings.window, log.info)  # by the memory left
         network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}

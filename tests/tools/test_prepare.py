@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from ademxapp import files
+from ademxapp import files, processes
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.palettes import voc_palette
 from issegm import voc
 from tools import prepare
-from tools.preparing import common, parallel, tree
+from tools.preparing import common, tree
 
 SETS = "VOC2012/ImageSets/Segmentation"
 
@@ -516,8 +516,7 @@ def test_processes_change_nothing(tmp_path, monkeypatch, capsys):
     outputs = []
     for out, count in (("lists", 1), ("lists", 2)):
         shutil.rmtree(tmp_path / "VOC2012/SegmentationClassAug", ignore_errors=True)
-        monkeypatch.setattr(parallel, "WORTH_IT", 1)
-        monkeypatch.setattr(parallel, "CHUNK", 1)
+        monkeypatch.setattr(processes, "WORTH_IT", 1)
         lists = run("voc", tmp_path, tmp_path / out, "--sbd", tmp_path / "sbd", "--workers", count)
         outputs.append((lists, capsys.readouterr().out))
     assert outputs[0] == outputs[1]

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Callable, Dict, Optional, Sequence
 
 from ademxapp.cli import UsageError, number, one_line
-from ademxapp.data.images import write_png
+from ademxapp.data.images import read_bytes, write_png
 from ademxapp.data.lists import Sample
+from ademxapp.data.tables import each_line, plain_text
 from ademxapp.files import write_text
 from ademxapp.machine import processors
 
@@ -73,7 +74,7 @@ def add_arguments(parser):
     parser.add_argument("--workers", type=number(int, 1, 256), default=processors(), metavar="N", help="processes")
 
 
-def prepare_split(split, args, workers):
+def prepare_split(split, args, pool):
     """Make a split's labels, check its samples, write its list, and print what is in it."""
     path = os.path.join(args.out, split.dataset, f"{split.name}.lst")
     if not split.samples:
@@ -83,7 +84,7 @@ def prepare_split(split, args, workers):
     if not args.no_decode:
         require_writable(split, args.root)
         there = [index for index, finding in enumerate(found) if finding is None]
-        for index, finding in zip(there, _examine(split, there, workers)):
+        for index, finding in zip(there, _examine(split, there, pool)):
             found[index] = finding
             _require_whole(split, found[index:index + 1], args, index)
     broken = [(sample, _reason(split, index, finding.reason))
@@ -103,13 +104,10 @@ def prepare_split(split, args, workers):
 
 
 def lines_of(root, name):
-    """`(text, "file:line")` of every line of a text file below `root` that is not blank."""
+    """`(text, "file:line")` of every line of a text file below `root` that is not blank, whichever editor wrote it."""
     path = os.path.join(root, name)
-    try:
-        with open(path, encoding="utf-8") as lines:
-            return [(line.strip(), f"{path}:{count}") for count, line in enumerate(lines, 1) if line.strip()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no list of names: {error}") from None
+    lines = each_line(plain_text(read_bytes(path), path))
+    return [(line.strip(), f"{path}:{count}") for count, line in enumerate(lines, 1) if line.strip()]
 
 
 def path_below(root, folder, option, link):
@@ -177,10 +175,10 @@ def _reason(split, index, reason):
     return f"{split.origins[index]}: {reason}" if split.origins else reason
 
 
-def _examine(split, indices, workers):
+def _examine(split, indices, pool):
     """What these samples hold, or Broken, in order."""
     items = [(split.samples[index], split.makers.get(split.samples[index].label_image)) for index in indices]
-    return workers.map(partial(_examine_one, split.kind, split.afresh), items, f"{split.dataset} {split.name}")
+    return pool.map(partial(_examine_one, split.kind, split.afresh), items, f"{split.dataset} {split.name}")
 
 
 def _examine_one(kind, afresh, item):
