@@ -119,7 +119,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
-    samples = find_samples(testing, label, record)
+    samples = find_samples(testing, label, record, flags=driver.VALIDATION)
     symbol, views = classification_symbol(label, options(settings, training=False)), test_views(testing)
     trained = parameter_shapes(symbol, data=(1, 3, settings.crop_size, settings.crop_size))
     for side in view_sides(views):
@@ -205,9 +205,11 @@ def view_sides(views: Views) -> List[int]:
         raise UsageError(str(error)) from None
 
 
-def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> Sequence[Sample]:
+def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset, **named: str
+                 ) -> Sequence[Sample]:
     """The samples of the split; in phase test, their classes need not be known."""
-    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders)
+    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders,
+                               **named)
 
 
 def interpolation(settings: ClassificationSettings, inputs: InputSettings) -> str:

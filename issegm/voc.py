@@ -152,7 +152,8 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
-    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation"))
+    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation",
+                                           flags=driver.VALIDATION))
     symbol, scales = test_symbol(label, settings.head), settings.test_scales or (settings.origin_size,)
     dense = dense_settings(settings, record, inputs, stride, len(contexts))
 
