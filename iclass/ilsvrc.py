@@ -149,8 +149,8 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     predictors = [make_predictor(settings, one, views, contexts, log) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    probs = mean_of_passes(([probabilities(predictors.pop(0), samples, one.settings, views)] for one in networks),
-                           len(samples))  # a predictor goes when its pass is done
+    probs = mean_of_passes(([probabilities(predictors.pop(0), samples, one.settings, views, one.path)]
+                            for one in networks), len(samples))  # a predictor goes when its pass is done
     report(settings, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 

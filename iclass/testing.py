@@ -9,6 +9,7 @@ from ademxapp.cli import UsageError
 from ademxapp.data import transforms
 from ademxapp.data.loader import Loader
 from ademxapp.evaluation.classification import mean_of_passes, view_means
+from ademxapp.evaluation.finite import require_finite
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
 from iclass.data import TestImages
@@ -106,10 +107,12 @@ def make_predictor(settings, network, views, contexts, log):
     return driver.make_predictor(settings, network, contexts, log, find_images, run)
 
 
-def probabilities(predictor, samples, settings, views):
+def probabilities(predictor, samples, settings, views, weights=""):
     """Probabilities (images, classes) float32 of one network, averaged over sizes, the largest first."""
-    return mean_of_passes((scale_probabilities(predictor, samples, settings, views, scale)
-                           for scale in sorted(set(views.scales), reverse=True)), len(samples))
+    found = mean_of_passes((scale_probabilities(predictor, samples, settings, views, scale)
+                            for scale in sorted(set(views.scales), reverse=True)), len(samples))
+    require_finite(found, weights, lambda place: samples[place].image_path)
+    return found
 
 
 def scale_probabilities(predictor, samples, settings, views, scale):

@@ -48,6 +48,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import find_photographs, read_upright
 from ademxapp.evaluation.classification import best_classes, write_predictions
 from ademxapp.evaluation.dense import label_map
+from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.pictures import captioned_grid, class_colours, labels_over
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.files import replacing
@@ -192,7 +193,9 @@ def segment(args, network, samples: Sequence[Sample], log: logging.Logger, items
             return sample, image, source.prepare(sample, image)
 
     def forward(item):
-        return item and (*item[:2], source.score_maps(*item))
+        if item is not None:
+            with items.told(item[0]):
+                return *item[:2], source.score_maps(*item)
 
     def finish(item):
         if item is None:
@@ -235,7 +238,11 @@ def classify(args, network, samples: Sequence[Sample], log: logging.Logger, item
             return sample, crops + [transforms.flip(crop) for crop in crops] if args.test_flipping else crops
 
     def forward(item):
-        return item and (item[0], np.mean([predict(crop)[0] for crop in item[1]], 0))
+        if item is not None:
+            with items.told(item[0]):
+                probs = np.mean([predict(crop)[0] for crop in item[1]], 0)
+                require_finite(probs[None], args.weights or args.model, lambda _: item[0].image_path)
+                return item[0], probs
 
     results = tqdm(overlapped(samples, read, forward, lambda item: item), total=len(samples), unit="image",
                    desc="classifying", disable=None)

@@ -4,6 +4,7 @@ from typing import Callable, Optional
 
 from ademxapp.data.resize import scaled_size
 from ademxapp.evaluation.dense import DenseSettings, input_size, predict_dense, scaled_pixels
+from ademxapp.evaluation.finite import require_finite
 
 
 @dataclass(frozen=True)
@@ -49,4 +50,6 @@ class Network:
         pixels = prepared or self.prepare(sample, image)
         maps = {scale: predict_dense(self.predict, image, scale, self.settings(scale, image.shape[:2]), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
+        for one in maps.values():
+            require_finite(one.scores[None], self.weights, lambda _: sample.image_path if sample else "the image")
         return [maps[scale] for scale in self.scales]
