@@ -41,7 +41,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """What ranges are measured on: samples or, where there are none, why (a sentence's end)."""
+    """What ranges are measured on: samples or, where there are none, why, and what to do."""
 
     samples: Sequence[Sample] = ()
     missing: str = ""
@@ -87,7 +87,8 @@ def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any
         return Predictor(*in_bfloat16(network.symbol, network.parameters), network.devices)
     quantised = Int8Network(network.symbol, network.parameters)
     LOG.info("int8: %s remain in float32", ", ".join(quantised.left) or "no layers")
-    images = images or Images(missing="none were given")
+    images = images or Images(missing=f"there are no ranges of the maps that fit, beside {network.weights}, and no "
+                                      "images to measure them on")
     return Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
 
 
@@ -98,8 +99,8 @@ def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images
     ranges, why = kept_ranges(file, origin, quantised.measured)
     if not samples:
         if ranges is None:
-            raise UsageError(f"--dtype int8 needs images to measure ranges on, and {images.missing}: --calibrate-list "
-                             f"FILE names some. The ranges kept in {file} are not used: {why}")
+            raise UsageError(images.missing + (f"; what is kept in {file} does not do: {why}" if os.path.exists(file)
+                                               else ""))
         LOG.info("int8: ranges as kept in %s; the images that they are of were not looked at", file)
         return ranges
     words = f"{len(samples)} images, {samples[0].image} … {samples[-1].image}"
