@@ -40,7 +40,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
-from ademxapp.symbol.zoo import InputSettings
+from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only

@@ -37,9 +37,9 @@ from ademxapp.backend import mx
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.predictor import Predictor
-from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol
+from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
-from ademxapp.symbol.zoo import InputSettings
+from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
@@ -116,7 +116,7 @@ def testing_settings(asked: SegmentationSettings, stride: int) -> SegmentationSe
 def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings, stride: int
           ) -> None:
     """Fine-tune a network with fixed BN statistics, on crops of whole cells."""
-    settings = replace(asked, crop_size=-(-asked.crop_size // stride) * stride)
+    settings = replace(asked, crop_size=whole_cells(asked.crop_size, stride))
     samples = driver.find_samples(settings, "segmentation")
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: training needs image<TAB>label on every line")

@@ -46,7 +46,7 @@ def parameter_shapes(symbol, **inputs):
     """
     try:
         arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
-    except mx.base.MXNetError as error:
+    except (ValueError, mx.base.MXNetError) as error:
         sizes = ", ".join(f"{name} {_shape(shape)}" for name, shape in inputs.items())
         reason = str(error).rpartition("Check failed: ")[2]
         raise ValueError(f"the network cannot take inputs of this size ({sizes}): {reason}") from None
