@@ -23,11 +23,12 @@ from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import average_views
 from ademxapp.evaluation.int8 import default_devices
+from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
+from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description
 from iclass.data import CROPS, TestImages
 from iclass.datasets import ClassificationDataset, described_record
 
-CALIBRATION_IMAGES = 64
 TEN_CROPS_OF = 256 / 224  # the shorter side over that of the crops (Krizhevsky et al. 2012)
 Images = Union[ImageLike, Sequence[ImageLike]]
 
@@ -108,6 +109,8 @@ class Classifier:
         What runs; none for an ONNX file.
     """
 
+    CALIBRATION_IMAGES = 64  # that INT8's ranges are measured on
+
     description: Description
     record: ClassificationDataset
     views: Views
@@ -155,8 +158,6 @@ class Classifier:
         `label` and `record`, the network's and the dataset's, are found out if not given, and so is `pool_style`; other
         arguments are as of `load`. ValueError unless the parameters are exactly the network's, and it takes such crops.
         """
-        from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
-        from ademxapp.weights.describe import describe
         from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})

@@ -45,7 +45,7 @@ from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
-from iclass.classifier import CALIBRATION_IMAGES, Classifier, Views
+from iclass.classifier import Classifier, Views
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record
 from iclass.devkit import DEVKIT, kit_numbers
@@ -147,7 +147,8 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     numbers = server_numbers(settings, record)
     samples = find_samples(settings, label, record)
     networks = read_networks(settings, label, record)
-    images = driver.calibration_images(settings, "classification", label.classes, CALIBRATION_IMAGES, record.folders)
+    images = driver.calibration_images(settings, "classification", label.classes, Classifier.CALIBRATION_IMAGES,
+                                       record.folders)
     folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)

@@ -30,10 +30,11 @@ from ademxapp.evaluation.dense import (
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
 from ademxapp.evaluation.windows import predict_in_windows
+from ademxapp.symbol import Label, SymbolOptions, parse_label, segmentation_symbol, whole_cells
+from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description
 from issegm.datasets import SegmentationDataset, described_record
 
-CALIBRATION_IMAGES = 16
 Images = Union[ImageLike, Sequence[ImageLike]]
 
 
@@ -95,6 +96,8 @@ class Segmenter:
         Takes the text that tells of windows that are chosen.
     """
 
+    CALIBRATION_IMAGES = 16  # that INT8's ranges are measured on
+
     description: Description
     record: SegmentationDataset
     test: DenseTest
@@ -143,8 +146,6 @@ class Segmenter:
         `label` and `record`, the network's and the dataset's, are found out if not given; other arguments are as of
         `load`. ValueError unless the parameters are exactly the network's.
         """
-        from ademxapp.symbol import parse_label
-        from ademxapp.weights.describe import describe
         from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
@@ -234,7 +235,7 @@ class Segmenter:
     def window(self) -> Callable[[Tuple[int, int]], int]:
         """From an input's (H, W) to the side of its windows, 0 for none."""
         if self.symbol is None:
-            side = -(-(self.test.window or 0) // self.dense.stride) * self.dense.stride
+            side = whole_cells(self.test.window or 0, self.dense.stride)
             return lambda size: side
         from ademxapp.evaluation.fitting import WindowChoice
         return WindowChoice(self.symbol, self.devices, self.test.batch, self.dense.stride, self.test.window, self.say)
@@ -267,9 +268,8 @@ class Segmenter:
         replace(self, forward=forward).score_maps(sample, image)
 
 
-def test_symbol(label: Any, head: str) -> Any:
+def test_symbol(label: Label, head: str) -> Any:
     """The network for testing."""
-    from ademxapp.symbol import SymbolOptions, segmentation_symbol
     return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
 
 

@@ -47,7 +47,7 @@ from issegm.data import TrainCrops
 from issegm.datasets import IGNORE, SegmentationDataset, dataset_record, described_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
-from issegm.segmenter import CALIBRATION_IMAGES, Segmenter, test_symbol
+from issegm.segmenter import Segmenter, test_symbol
 from issegm.settings import SegmentationSettings
 from issegm.testing import (
     crf_settings,
@@ -187,7 +187,7 @@ def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) 
     network = Segmenter.read(settings.weights, settings.model, record,
                              **vars(dense_test(settings, settings.batch_images)))
     settings = replace(settings, head=network.description.head)
-    images = driver.calibration_images(settings, "segmentation", label.classes, CALIBRATION_IMAGES)
+    images = driver.calibration_images(settings, "segmentation", label.classes, network.CALIBRATION_IMAGES)
     folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
