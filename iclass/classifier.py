@@ -10,7 +10,7 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -20,8 +20,9 @@ from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
-from ademxapp.evaluation.classification import average_views
+from ademxapp.evaluation.classification import mean_of_passes, view_means
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
@@ -225,8 +226,8 @@ class Classifier:
         """The `Predictor` of the maps that are averaged before the classifier."""
         if self.symbol is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
-        from ademxapp.evaluation.predictor import Predictor
-        return Predictor(self.symbol.get_internals()[averaged_maps(self.symbol)], self.parameters, self.devices)
+        maps = self.symbol.get_internals()[averaged_maps(self.symbol)]
+        return load_engine().Predictor(maps, self.parameters, self.devices)
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""
@@ -240,12 +241,13 @@ class Classifier:
 
     def of_prepared(self, images: Sequence[Dict[int, np.ndarray]]) -> np.ndarray:
         """Probabilities (images, classes) float32 of images as `prepare` gives them, averaged over the views."""
-        return np.mean([self._average(self.predictor, [np.stack([one[scale] for one in images])])
-                        for scale in self._scales], 0)
+        return mean_of_passes((self._of_batches(self.predictor, [np.stack([one[scale] for one in images])])
+                               for scale in self._scales), len(images))
 
     def probabilities(self, samples: Sequence[Sample], predictor: Any = None) -> np.ndarray:
         """Probabilities (samples, classes) float32, averaged over the views; of another `predictor`, where given."""
-        return np.mean([self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales], 0)
+        return mean_of_passes((self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales),
+                              len(samples))
 
     def score_with(self, predictor: Any, sample: Sample) -> None:
         """Give another `predictor` what it would be given of a sample."""
@@ -255,16 +257,16 @@ class Classifier:
     def _scales(self) -> List[int]:
         return sorted(set(self.views.scales), reverse=True)
 
-    def _at_scale(self, samples: Sequence[Sample], predictor: Any, scale: int) -> np.ndarray:
-        """Probabilities (samples, classes) at one size; workers read the samples."""
+    def _at_scale(self, samples: Sequence[Sample], predictor: Any, scale: int) -> Iterator[np.ndarray]:
+        """Probabilities (samples, classes) at one size, in parts; workers read the samples."""
         views = self.views
         with Loader(self._reader(samples, scale), views.batch, workers=views.readers, kind=views.kind) as loader:
             batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
-            return self._average(predictor, (data for data, _ in batches))
+            yield from self._of_batches(predictor, (data for data, _ in batches))
 
-    def _average(self, predictor: Any, batches: Iterable[np.ndarray]) -> np.ndarray:
-        """Probabilities (images, classes) of batches (images, crops, 3, side, side), averaged over crops and, if
-        asked, the mirrored crops.
+    def _of_batches(self, predictor: Any, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Probabilities (images, classes) of batches (images, crops, 3, side, side) in turn, averaged over crops and,
+        if asked, the mirrored crops.
         """
         def begin(data: np.ndarray) -> Callable[[], np.ndarray]:
             plain = predictor.begin(data)
@@ -273,7 +275,7 @@ class Classifier:
             mirrored = predictor.begin(transforms.flip(data))
             return lambda: (plain() + mirrored()) / 2
 
-        return average_views(begin, batches, self.views.batch)
+        return view_means(begin, batches, self.views.batch)
 
     def _reader(self, samples: Sequence[Sample], scale: int) -> TestImages:
         views, known = self.views, self.description

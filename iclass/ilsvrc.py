@@ -33,12 +33,11 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ademxapp import driver
-from ademxapp.backend import mx
+from ademxapp import driver, engine
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
-from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
-from ademxapp.evaluation.predictor import Predictor
+from ademxapp.engine import Device
+from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
@@ -119,7 +118,7 @@ def description(settings: ClassificationSettings, label: Label, inputs: InputSet
 
 
 def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset,
-               contexts: Sequence[mx.Context]) -> Callable[[Parameters], Dict[str, float]]:
+               contexts: Sequence[Device]) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
@@ -134,7 +133,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = network.probabilities(samples, Predictor(symbol, parameters, contexts))
+        probs = network.probabilities(samples, engine.load().Predictor(symbol, parameters, contexts))
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
         return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
 
@@ -156,8 +155,8 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     networks = [one.on(contexts, settings.dtype, images) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    # Each network goes when it has been tested, and its memory is the next one's.
-    probs = np.mean([networks.pop(0).probabilities(samples) for _ in range(len(networks))], 0)
+    probs = mean_of_passes(([networks.pop(0).probabilities(samples)] for _ in range(len(networks))),
+                           len(samples))  # a network goes when it has been tested, and its memory is the next one's
     report(settings, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 

@@ -85,7 +85,9 @@ class SegmentationDataset:
                       f"{len(self.label_ids)} values for {self.classes} classes")
         ids = (*self.label_ids, *self.ignored_ids)
         self._require(all(0 <= value <= 255 for value in ids), "label_ids and ignored_ids", "wanted values in 0 … 255")
-        self._require(len(set(ids)) == len(ids), "label_ids and ignored_ids", "a value stands twice")
+        twice = [value for value in ids if ids.count(value) > 1]
+        self._require(not twice, "label_ids and ignored_ids", f"a value stands twice: {twice[:1]}; ignored_ids are "
+                      f"[{IGNORE}] unless given, and [] if every value is a class's")
         self._require(self.classes < IGNORE, "class_names", f"{self.classes} classes, wanted fewer than {IGNORE}")
         members = [name for group in self.categories.values() for name in group]
         self._require(not members or sorted(members) == sorted(self.class_names), "categories",

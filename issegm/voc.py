@@ -32,11 +32,10 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver
-from ademxapp.backend import mx
+from ademxapp import driver, engine
 from ademxapp.cli import Parser, UsageError, make_parser
+from ademxapp.engine import Device
 from ademxapp.evaluation.labelling import BestClasses
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
@@ -126,8 +125,11 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     if settings.crop_size != asked.crop_size:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", settings.crop_size,
                  asked.crop_size, stride)
+    if settings.cache_images:
+        log.info("--cache-images: the system keeps the files that fit into the free memory, for all readers; this "
+                 "program keeps none besides")
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
-                         settings.scale_rate_range, bool(settings.cache_images))
+                         settings.scale_rate_range)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
@@ -158,7 +160,7 @@ def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: in
 
 
 def validation(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
-               stride: int, contexts: Sequence[mx.Context], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
+               stride: int, contexts: Sequence[Device], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
@@ -168,8 +170,9 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
                         dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores, source = Scores(record), replace(network, forward=Predictor(network.symbol, parameters, contexts))
-        score_samples([scores], samples, record, [source], BestClasses(), settings.prefetch_threads)
+        scores, forward = Scores(record), engine.load().Predictor(network.symbol, parameters, contexts)
+        score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
+                      settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
             raise ValueError("the validation has no scores: every pixel of its labels is one that does not count")

@@ -353,7 +353,7 @@ def classify(asked: PredictionSettings, network: Classifier, samples: Sequence[S
         return
     used, probs = [sample for sample, _ in found], np.stack([row for _, row in found])
     write_predictions(os.path.join(asked.out, PREDICTIONS), used, probs)
-    for sample, row, order in zip(used, probs, best_classes(probs)[:, :asked.top]):
+    for sample, row, order in zip(used, probs, best_classes(probs, asked.top)):
         print(sample.image_path)
         for index in order:
             print(f"  {100 * row[index]:5.1f} %  {network.class_names[index]}")

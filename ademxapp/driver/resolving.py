@@ -5,7 +5,7 @@ from typing import Optional, Tuple, TypeVar
 
 from ademxapp.errors import UsageError
 from ademxapp.evaluation.int8 import no_cards
-from ademxapp.evaluation.quantise import can_compute
+from ademxapp.machine import can_compute
 from ademxapp.settings import DTYPES, DriverSettings, Precision
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.weights.describe import run_label

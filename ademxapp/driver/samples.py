@@ -1,7 +1,7 @@
 """Where the samples of a split come from."""
 import os
 from dataclasses import replace
-from typing import List, Optional, Sequence, TypeVar, Union
+from typing import Optional, Sequence, TypeVar, Union
 
 from ademxapp.data.class_folders import scan_tree
 from ademxapp.data.lists import Sample, read_classification_list, read_segmentation_list
@@ -50,7 +50,7 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
                      "others")
 
 
-def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> List[Sample]:
+def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> Sequence[Sample]:
     if task == "segmentation":
         return read_segmentation_list(path, data.data_root)
     return read_classification_list(path, data.data_root, classes)

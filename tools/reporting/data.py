@@ -140,8 +140,8 @@ def seen(dataset, args, settings):
     with Loader(dataset, 1, shuffle=True, seed=args.seed) as loader:
         loader.start(args.epoch - 1)
         for _ in range(min(args.images, len(dataset))):
-            batch = loader.next()
-            yield int(batch.index[0]), pixels_of(batch.data[0].asnumpy()[0], settings), batch.label[0].asnumpy()[0]
+            batch = next(loader)
+            yield int(batch.index[0]), pixels_of(batch.data[0], settings), batch.label[0].copy()
 
 
 def pixels_of(data, settings):

@@ -1,8 +1,10 @@
 """The ranges of a network's maps, measured on images."""
 import ctypes
+from typing import Any, Collection, Dict, Sequence, Tuple, Union
 
-from ademxapp.backend import mx
-from ademxapp.evaluation.predictor import Predictor
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.weights.parameters import Parameters
 
 
 class RangeRecorder(Predictor):
@@ -10,7 +12,7 @@ class RangeRecorder(Predictor):
 
     Parameters
     ----------
-    symbol, parameters, contexts
+    symbol, parameters, devices
         As of `Predictor`.
     watched : collection of str
         Names of maps.
@@ -21,22 +23,24 @@ class RangeRecorder(Predictor):
         {map: (lowest, highest)} so far.
     """
 
-    def __init__(self, symbol, parameters, contexts, watched):
-        super().__init__(symbol, parameters, contexts)
-        self._watched, self.ranges = watched, {}
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters, devices: Sequence[mx.Context],
+                 watched: Collection[str]) -> None:
+        super().__init__(symbol, parameters, devices)
+        self._watched = watched
+        self.ranges: Dict[str, Tuple[float, float]] = {}
 
-    def _bound(self, shape):
+    def _bound(self, shape: Tuple[int, ...]) -> mx.mod.Module:
         known = shape in self._modules
         module = super()._bound(shape)
         if not known:
             module.install_monitor(self)
         return module
 
-    def install(self, executor):
+    def install(self, executor: Any) -> None:
         """What MXNet calls for every executor of a module, as of its `Monitor`."""
         executor.set_monitor_callback(self._record, monitor_all=True)
 
-    def _record(self, name, handle):
+    def _record(self, name: Union[str, bytes], handle: Any) -> None:
         name = name.decode() if isinstance(name, bytes) else name
         if name not in self._watched:
             return
