@@ -20,6 +20,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import mean_of_passes, view_means
@@ -27,6 +28,7 @@ from ademxapp.evaluation.int8 import default_devices
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description
+from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
 from iclass.data import CROPS, TestImages
 from iclass.datasets import ClassificationDataset, described_record
 
@@ -115,14 +117,14 @@ class Classifier:
     description: Description
     record: ClassificationDataset
     views: Views
-    predictor: Any = None
+    predictor: Optional[Predictor] = None
     weights: str = ""
-    symbol: Any = None
-    parameters: Any = None
-    devices: Sequence[Any] = ()
+    symbol: Optional[Symbol] = None
+    parameters: Optional[Parameters] = None
+    devices: Sequence[Device] = ()
 
     @classmethod
-    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Any]] = None,
+    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Device]] = None,
              dataset_file: Optional[str] = None, dtype: Optional[str] = None,
              images: Optional[Sequence[str]] = None, **views: Any) -> "Classifier":
         """The network of a `.params` file, or of an ONNX file that tools/weights.py export wrote.
@@ -159,7 +161,6 @@ class Classifier:
         `label` and `record`, the network's and the dataset's, are found out if not given, and so is `pool_style`; other
         arguments are as of `load`. ValueError unless the parameters are exactly the network's, and it takes such crops.
         """
-        from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
@@ -172,7 +173,7 @@ class Classifier:
         known = replace(known, pool_style=options.pool_top_infer_style or "")
         return cls(known, record, views, None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Any], dtype: Optional[str] = None, images: Optional[int8.Images] = None
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
            ) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
@@ -222,7 +223,7 @@ class Classifier:
         return maps.mean((1, 2)) if pooled else maps
 
     @cached_property
-    def _maps(self) -> Any:
+    def _maps(self) -> Predictor:
         """The `Predictor` of the maps that are averaged before the classifier."""
         if self.symbol is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
@@ -244,12 +245,12 @@ class Classifier:
         return mean_of_passes((self._of_batches(self.predictor, [np.stack([one[scale] for one in images])])
                                for scale in self._scales), len(images))
 
-    def probabilities(self, samples: Sequence[Sample], predictor: Any = None) -> np.ndarray:
+    def probabilities(self, samples: Sequence[Sample], predictor: Optional[Predictor] = None) -> np.ndarray:
         """Probabilities (samples, classes) float32, averaged over the views; of another `predictor`, where given."""
         return mean_of_passes((self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales),
                               len(samples))
 
-    def score_with(self, predictor: Any, sample: Sample) -> None:
+    def score_with(self, predictor: Predictor, sample: Sample) -> None:
         """Give another `predictor` what it would be given of a sample."""
         self.probabilities([sample], predictor)
 
@@ -257,14 +258,14 @@ class Classifier:
     def _scales(self) -> List[int]:
         return sorted(set(self.views.scales), reverse=True)
 
-    def _at_scale(self, samples: Sequence[Sample], predictor: Any, scale: int) -> Iterator[np.ndarray]:
+    def _at_scale(self, samples: Sequence[Sample], predictor: Predictor, scale: int) -> Iterator[np.ndarray]:
         """Probabilities (samples, classes) at one size, in parts; workers read the samples."""
         views = self.views
         with Loader(self._reader(samples, scale), views.batch, workers=views.readers, kind=views.kind) as loader:
             batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
             yield from self._of_batches(predictor, (data for data, _ in batches))
 
-    def _of_batches(self, predictor: Any, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def _of_batches(self, predictor: Predictor, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Probabilities (images, classes) of batches (images, crops, 3, side, side) in turn, averaged over crops and,
         if asked, the mirrored crops.
         """
@@ -296,7 +297,7 @@ def default_views(known: Description, **views: Any) -> Views:
     return Views(tuple(scales), **views)
 
 
-def averaged_maps(symbol: Any) -> str:
+def averaged_maps(symbol: Symbol) -> str:
     """The name of the maps that a classifier averages; ValueError for one that does not average any."""
     nodes = json.loads(symbol.tojson())["nodes"]
     for node in reversed(nodes):

@@ -34,6 +34,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ademxapp import driver
 from ademxapp.cli import (
     UsageError,
     existing_file,
@@ -134,7 +135,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 def open_weights(asked: PredictionSettings) -> Union[Segmenter, Classifier]:
     """The network of `--weights`, on no device yet; UsageError for what does not go with it."""
-    from ademxapp import driver
     if not asked.weights:
         raise UsageError("there is no network: wanted --weights FILE or --model ONNX")
     driver.checked_dtype(asked)
@@ -181,7 +181,6 @@ def how(asked: PredictionSettings, task: str) -> Dict[str, Any]:
 def on_devices(asked: PredictionSettings, network: Union[Segmenter, Classifier], log: logging.Logger
                ) -> Union[Segmenter, Classifier]:
     """The network, ready to run."""
-    from ademxapp import driver
     known, dataset = network.description, network.record.name
     data = CalibrationData(dataset=dataset, data_root=asked.data_root or os.path.join("data", dataset),
                            dtype=asked.dtype, calibrate_list=asked.calibrate_list)
@@ -195,7 +194,6 @@ def versions(asked: PredictionSettings) -> Dict[str, str]:
     if asked.model:
         import onnxruntime
         return library_versions(onnxruntime=onnxruntime.__version__)
-    from ademxapp import driver
     return driver.versions()
 
 
