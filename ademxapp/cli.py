@@ -2,6 +2,7 @@
 import argparse
 import importlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -94,13 +95,15 @@ def _tell_log_files(message):
 
 
 def number(kind, minimum=None, maximum=None):
-    """An argparse type: an int or float within bounds, both included."""
+    """An argparse type: an int or a finite float within bounds, both included."""
     def convert(text):
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
-        if value != value or (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text} is no finite number")
+        if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
             bounds = [f"{word} {bound}" for word, bound in (("at least", minimum), ("at most", maximum))
                       if bound is not None]
             raise argparse.ArgumentTypeError(f"{text} is out of range: wanted {' and '.join(bounds)}")

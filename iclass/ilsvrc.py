@@ -122,7 +122,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
-    samples = find_samples(testing, label, record)
+    samples = find_samples(testing, label, record, flags=driver.VALIDATION)
     network = Classifier(description(settings, label, inputs, record), record, test_views(testing),
                          symbol=classification_symbol(label, options(settings, training=False)), devices=contexts)
     symbol = network.symbol
@@ -227,9 +227,11 @@ def view_sides(views: Views) -> List[int]:
         raise UsageError(str(error)) from None
 
 
-def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> Sequence[Sample]:
+def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset, **named: str
+                 ) -> Sequence[Sample]:
     """The samples of the split; in phase test, their classes need not be known."""
-    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders)
+    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders,
+                               **named)
 
 
 def interpolation(settings: ClassificationSettings, inputs: InputSettings) -> str:

@@ -37,13 +37,13 @@ from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
-from issegm.datasets import IGNORE, SegmentationDataset, dataset_record, described_record
+from issegm.datasets import SegmentationDataset, dataset_record, described_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
 from issegm.segmenter import Segmenter, test_symbol
@@ -133,7 +133,7 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
-    metric = TrainingMetric(label.classes, IGNORE, ohem)
+    metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
                  lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
@@ -164,7 +164,8 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
-    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation"))
+    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation",
+                                           flags=driver.VALIDATION))
     testing = replace(settings, test_scales=settings.test_scales or (settings.origin_size,))
     network = Segmenter(description(settings, label, record, inputs, stride), record,
                         dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)

@@ -10,11 +10,12 @@ from ademxapp.errors import UsageError
 from ademxapp.evaluation import int8
 from ademxapp.settings import Data, DriverSettings, Precision
 
+VALIDATION = "--val-list FILE"
 D = TypeVar("D", bound=DriverSettings)
 
 
 def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: bool = False,
-                 folders: Sequence[str] = ()) -> Sequence[Sample]:
+                 folders: Sequence[str] = (), flags: str = "--list FILE or --records PREFIX") -> Sequence[Sample]:
     """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, of classes, class folders.
 
     Parameters
@@ -26,6 +27,8 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
         The classes that lists and records say need not be known.
     folders : sequence of str
         The classes' of the dataset's record, if known.
+    flags : str
+        What could have named others.
     """
     default_list = os.path.join("data", data.dataset, f"{data.split}.lst")
     if data.list:
@@ -46,8 +49,7 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
             raise ValueError(f"there is no image in the class folders of {folder}")
         return samples
     places = [f"the list {default_list}"] + ([f"class folders in {folder}"] if task == "classification" else [])
-    raise UsageError(f"no samples found: looked for {' and '.join(places)}; --list FILE or --records PREFIX names "
-                     "others")
+    raise UsageError(f"no samples found: looked for {' and '.join(places)}; {flags} names others")
 
 
 def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> Sequence[Sample]:

@@ -168,6 +168,8 @@ class _Run:
         self._seed_batch(epoch, batch)
         if reports_after(batch, self._loader.batches):
             self._collect_metric()
+            if batch < self._loader.batches:  # oneDNN's ReLU makes 0 of what is no number: the loss stays finite
+                require_finite_parameters(self._module.get_params(), where)
         report = self.progress.step(self._module.learning_rate)
         if report:
             self._watch.report(report)
