@@ -4,8 +4,8 @@ from typing import Callable
 import numpy as np
 
 
-def require_finite(values: np.ndarray, weights: str, image: Callable[[int], str]) -> None:
-    """ValueError, which names the weights and the image, unless all of (images, …) float32 are finite numbers.
+def require_finite(values: np.ndarray, weights: str, image: Callable[[int], str]) -> np.ndarray:
+    """`values` (images, …); ValueError, which names the weights and the image, unless all of them are finite numbers.
 
     `image` gives the name of the image in a place.
     """
@@ -15,3 +15,4 @@ def require_finite(values: np.ndarray, weights: str, image: Callable[[int], str]
         whose = weights or "the network"
         raise ValueError(f"{whose} gives {image(place)} probabilities that are not finite: tools/weights.py check "
                          "tells whether the weights are; a training that gives them has diverged")
+    return values

@@ -6,7 +6,7 @@ from worlds import write_data
 
 from ademxapp.evaluation.finite import require_finite
 from ademxapp.weights.parameters import load_parameters, save_parameters
-from iclass import ilsvrc
+from iclass import Classifier, ilsvrc
 from issegm import Segmenter, voc
 from tools import msctest, predict, weights
 
@@ -34,6 +34,7 @@ def world(tmp_path_factory):
     (SEG, lambda: voc.main(f"--phase val --split val --test-scales 48 --cpus 1 --weights {SEG}".split())),
     (SEG, lambda: voc.main(f"--phase test --split val --test-scales 48 --cpus 1 --tag t --weights {SEG}".split())),
     (SEG, lambda: msctest.main(f"--split val --test-scales 48 --cpus 1 --weights good/{SEG} --weights {SEG}".split())),
+    (CLS, lambda: Classifier.load(CLS).predict([FIRST[CLS]], scales=(32,))),
     (SEG, lambda: Segmenter.load(SEG).predict(FIRST[SEG], scales=(48,)))])
 def test_what_is_no_number_is_no_class(world, monkeypatch, weights, run):
     monkeypatch.chdir(world)
