@@ -14,6 +14,7 @@ from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, OnnxModel
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.files import replacing
+from ademxapp.symbol import whole_cells
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters, parameter_shapes, require_exact
 
@@ -124,7 +125,7 @@ def _side(description: Description) -> int:
     """Pixels of a typical input, whole cells."""
     side = description.test_scale
     if description.task == "segmentation":
-        side = -(-min(side, LARGEST_CHECK) // description.stride) * description.stride
+        side = whole_cells(min(side, LARGEST_CHECK), description.stride)
     return side
 
 

@@ -6,6 +6,7 @@ from ademxapp.inspection.graph import parameter_counts
 from ademxapp.inspection.memory import MIB, planned_bytes
 from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.machine import free_bytes
+from ademxapp.symbol import whole_cells
 
 SMALLER = 3 / 4  # from one window that is tried to the next
 LEAST_CELLS = 8  # of a window's side
@@ -39,7 +40,7 @@ class WindowChoice:
 
     def __init__(self, symbol, contexts, batch, stride, asked=None, say=print, free=None):
         self._symbol, self._stride, self._say = symbol, stride, say
-        self._asked = -(-asked // stride) * stride if asked else 0
+        self._asked = whole_cells(asked or 0, stride)
         on_cards = contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
         self._free = free or (_free_on_cards(contexts) if on_cards else free_bytes())

@@ -12,6 +12,7 @@ import argparse
 import functools
 import glob
 import hashlib
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -20,16 +21,24 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from ademxapp.backend import check_card, mx
-from ademxapp.cli import Parser, UsageError, number
-from ademxapp.data.class_folders import scan_tree
-from ademxapp.data.lists import read_classification_list
+<<<<<<< HEAD
+from ademxapp import driver
+from ademxapp.backend import mx
+from ademxapp.cli import LOG, Parser, UsageError, number
 from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
+from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
+=======
+from ademxapp import driver
+from ademxapp.cli import LOG, UsageError, number
+from ademxapp.files import digest, write_json
+from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
+from ademxapp.settings import Data, Devices
+from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
+>>>>>>> next
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
-from iclass.datasets import dataset_record
 from tools.reproducing.figure4_block import summary_table
 from tools.reproducing.keep import read_json
 from tools.reproducing.kept import Values, kept
@@ -115,7 +124,8 @@ def run(weights: Sequence[str], untrained: Sequence[str], data: Optional[str], s
     if out and not out.endswith(".json"):
         raise UsageError(f"--out {out}: wanted a JSON file; pages are written by people, and filled by "
                          "`python tools/reproduce.py pages`")
-    plan = Plan(require_data(data), split, lengths, paths, batch_images, seed, device_of(gpu), output)
+    plan = Plan(require_data(data), split, lengths, paths, batch_images, seed,
+                driver.devices(Devices(gpus=None if gpu is None else (gpu,)), logging.getLogger(LOG))[0], output)
     missing = [path for path in weights if not os.path.isfile(path)]
     asked = [ask(path, path, crop_size, statistics) for path in weights if path not in missing]
     crops = {item.stem: item.crop for item in asked}
@@ -129,17 +139,6 @@ def run(weights: Sequence[str], untrained: Sequence[str], data: Optional[str], s
     if out:
         write_json(out, {"needs": [os.path.basename(path) for path in missing], "networks": records})
     return 0
-
-
-def device_of(card: Optional[int]) -> mx.Context:
-    """The card of a number, or the first one, if any; else the CPU."""
-    if card is None and not mx.context.num_gpus():
-        return mx.cpu()
-    try:
-        check_card(card or 0)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"--gpu {card or 0}: {error}") from None
-    return mx.gpu(card or 0)
 
 
 def ask(text: str, weights: Optional[str], crop: Optional[int], statistics: Optional[str]) -> Asked:
@@ -176,6 +175,7 @@ def measured(plan: Plan, asked: Asked) -> Values:
            "most_lengths": plan.lengths, "paths": plan.paths, "batch_images": plan.batch_images,
            "statistics": asked.statistics, "seed": plan.seed,
            "images_sha256": hashlib.sha256(b"".join(data.tobytes() for data, _ in batches)).hexdigest()}
+<<<<<<< HEAD
 
     def make() -> Values:
         gradients = bound(asked, (plan.batch_images, 3, asked.crop, asked.crop), plan)
@@ -187,6 +187,20 @@ def measured(plan: Plan, asked: Asked) -> Values:
 
     found = kept(os.path.join(plan.output, f"{asked.name}_paths.json"), how, make)
     return {**how, "epochs": asked.epochs, "top1_error": tested_error(asked.weights), **found}
+=======
+    path = os.path.join(args.output, f"{asked.name}_paths.json")
+    before = _read(path)
+    if "norms" in before and {**before, **how} == {**before, **{name: how[name] for name in BESIDE}}:
+        return {**before, **how}
+    context = driver.devices(Devices(gpus=None if args.gpu is None else (args.gpu,)),
+                             logging.getLogger(LOG))[0]
+    gradients = bound(asked, (args.batch_images, 3, asked.crop, asked.crop), args.seed, context)
+    lengths = spread_lengths(len(gradients.units), args.lengths)
+    record = {**how, "units": len(gradients.units), "lengths": lengths, "norms": measure(
+        gradients, batches, lengths, args.seed, lambda paths: tqdm(paths, unit="path", desc=asked.name, disable=None))}
+    write_json(path, record)
+    return record
+>>>>>>> next
 
 
 def bound(asked: Asked, shape: Tuple[int, ...], plan: Plan) -> PathGradients:
@@ -203,11 +217,17 @@ def bound(asked: Asked, shape: Tuple[int, ...], plan: Plan) -> PathGradients:
 
 def read_batches(plan: Plan, asked: Asked) -> List[Tuple[np.ndarray, np.ndarray]]:
     """Batches (data, labels) of images of the split, drawn at random; ValueError if it has too few."""
+<<<<<<< HEAD
     dataset, classes, settings = asked.label.dataset, asked.label.classes, network(asked.label.network).input
-    root, path = os.path.join(plan.data, dataset), os.path.join("data", dataset, f"{plan.split}.lst")
-    samples = read_classification_list(path, root, classes) if os.path.isfile(path) else scan_tree(
-        root, plan.split, classes, dataset_record(dataset, classes).folders)
+    root = os.path.join(plan.data, dataset)
+    samples = driver.find_samples(Data(dataset=dataset, split=plan.split, data_root=root), "classification", classes)
     wanted = plan.paths * plan.batch_images
+=======
+    root = os.path.join(args.data, asked.label.dataset)
+    where = Data(dataset=asked.label.dataset, split=args.split, data_root=root)
+    samples = driver.find_samples(where, "classification", asked.label.classes)
+    wanted = args.paths * args.batch_images
+>>>>>>> next
     if len(samples) < wanted:
         raise ValueError(f"{root} has {len(samples)} images in {plan.split}, wanted {plan.paths} x "
                          f"{plan.batch_images} = {wanted}: give fewer --paths or --batch-images")

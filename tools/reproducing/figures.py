@@ -12,7 +12,8 @@ import sys
 from typing import Optional, Sequence
 
 from ademxapp import paper
-from ademxapp.cli import Parser, add_device_arguments, number
+from ademxapp.cli import Parser, number
+from ademxapp.settings import Devices
 from ademxapp.yaml_files import read_yaml
 from tools import report
 from tools.reproducing.paper_tables import device_settings
@@ -31,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--out-dir", metavar="DIR", help="where the sheets go (default: tables in --output)")
     parser.add_argument("--images", type=number(int, 1), default=6, metavar="N", help="images of a sheet")
     parser.add_argument("--dry-run", action="store_true", help="only tell what can be made now")
-    add_device_arguments(parser)
+    Devices.add_to(parser)
 
 
 def run(data: Optional[str], output: str, run: Optional[str], out_dir: Optional[str], images: int, dry_run: bool,

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ademxapp.cli import Parser, add_device_arguments
+from ademxapp.cli import Parser
 from ademxapp.paper import LOST, Figure, Row, Table, read_table
+from ademxapp.settings import Devices
 from ademxapp.text_tables import FORMATS, emit, table
 from tools.reproducing.measurements import counts_of, speeds_of
 from tools.reproducing.steps import add_data_argument, run_steps
@@ -64,7 +65,7 @@ def add_arguments(parser: Parser) -> None:
                         "that their recipes need is there")
     parser.add_argument("--format", choices=FORMATS, help="(default: as --out ends, or a table for the terminal)")
     parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
-    add_device_arguments(parser)
+    Devices.add_to(parser)
 
 
 def run(command: str, data: Optional[str], output: str, dry_run: bool, train: bool, format: Optional[str],
