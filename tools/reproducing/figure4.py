@@ -21,7 +21,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-<<<<<<< HEAD
 from ademxapp import driver
 from ademxapp.backend import mx
 from ademxapp.cli import LOG, Parser, UsageError, number
@@ -29,14 +28,6 @@ from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
 from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
-=======
-from ademxapp import driver
-from ademxapp.cli import LOG, UsageError, number
-from ademxapp.files import digest, write_json
-from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
-from ademxapp.settings import Data, Devices
-from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
->>>>>>> next
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
 from tools.reproducing.figure4_block import summary_table
@@ -175,7 +166,6 @@ def measured(plan: Plan, asked: Asked) -> Values:
            "most_lengths": plan.lengths, "paths": plan.paths, "batch_images": plan.batch_images,
            "statistics": asked.statistics, "seed": plan.seed,
            "images_sha256": hashlib.sha256(b"".join(data.tobytes() for data, _ in batches)).hexdigest()}
-<<<<<<< HEAD
 
     def make() -> Values:
         gradients = bound(asked, (plan.batch_images, 3, asked.crop, asked.crop), plan)
@@ -187,20 +177,6 @@ def measured(plan: Plan, asked: Asked) -> Values:
 
     found = kept(os.path.join(plan.output, f"{asked.name}_paths.json"), how, make)
     return {**how, "epochs": asked.epochs, "top1_error": tested_error(asked.weights), **found}
-=======
-    path = os.path.join(args.output, f"{asked.name}_paths.json")
-    before = _read(path)
-    if "norms" in before and {**before, **how} == {**before, **{name: how[name] for name in BESIDE}}:
-        return {**before, **how}
-    context = driver.devices(Devices(gpus=None if args.gpu is None else (args.gpu,)),
-                             logging.getLogger(LOG))[0]
-    gradients = bound(asked, (args.batch_images, 3, asked.crop, asked.crop), args.seed, context)
-    lengths = spread_lengths(len(gradients.units), args.lengths)
-    record = {**how, "units": len(gradients.units), "lengths": lengths, "norms": measure(
-        gradients, batches, lengths, args.seed, lambda paths: tqdm(paths, unit="path", desc=asked.name, disable=None))}
-    write_json(path, record)
-    return record
->>>>>>> next
 
 
 def bound(asked: Asked, shape: Tuple[int, ...], plan: Plan) -> PathGradients:
@@ -217,17 +193,10 @@ def bound(asked: Asked, shape: Tuple[int, ...], plan: Plan) -> PathGradients:
 
 def read_batches(plan: Plan, asked: Asked) -> List[Tuple[np.ndarray, np.ndarray]]:
     """Batches (data, labels) of images of the split, drawn at random; ValueError if it has too few."""
-<<<<<<< HEAD
     dataset, classes, settings = asked.label.dataset, asked.label.classes, network(asked.label.network).input
     root = os.path.join(plan.data, dataset)
     samples = driver.find_samples(Data(dataset=dataset, split=plan.split, data_root=root), "classification", classes)
     wanted = plan.paths * plan.batch_images
-=======
-    root = os.path.join(args.data, asked.label.dataset)
-    where = Data(dataset=asked.label.dataset, split=args.split, data_root=root)
-    samples = driver.find_samples(where, "classification", asked.label.classes)
-    wanted = args.paths * args.batch_images
->>>>>>> next
     if len(samples) < wanted:
         raise ValueError(f"{root} has {len(samples)} images in {plan.split}, wanted {plan.paths} x "
                          f"{plan.batch_images} = {wanted}: give fewer --paths or --batch-images")

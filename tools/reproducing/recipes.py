@@ -187,8 +187,8 @@ def require_places(texts: Sequence[str], where: str) -> None:
     """ValueError if `texts` have other braces than those of {data} and {output}."""
     for text in texts:
         if set("{}") & set(text.replace("{data}", "").replace("{output}", "")):
-            raise ValueError(f"{where}: {reprlib.repr(text)} has braces that are not those of {{data}}, {{output}}, or a "
-                             "key of `for` or `values`")
+            raise ValueError(f"{where}: {reprlib.repr(text)} has braces that are not those of {{data}}, {{output}} or "
+                             "keys of `for` or `values`")
 
 
 def fill(value: Any, item: Mapping[str, Any]) -> Any:

@@ -140,7 +140,7 @@ def made_by(step: Step) -> Dict[str, List[str]]:
 
 def record_of(step: Step, output: str) -> str:
     """Where it is kept what a step was made by."""
-    return os.path.join(output, "made", f"{re.sub(r'[^0-9A-Za-z]+', '-', step.name).strip('-')}.json")
+    return os.path.join(output, "steps", f"{re.sub(r'[^0-9A-Za-z]+', '-', step.name).strip('-')}.json")
 
 
 def published_scores(stem: str, step: Step) -> Dict[str, float]:
