@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from ademxapp.backend import BackendError, load
+from ademxapp.engine.mxnet.backend import BackendError, load
 from ademxapp.symbol.shapes import Shape, infer
 
 VERSION = ["int", 10901]

@@ -4,16 +4,18 @@
 statistics of their own, `devices.params`. A folder is renamed to its name when it is whole; older ones go then.
 """
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from typing import Iterator
 
 from ademxapp.files import write_json
-from ademxapp.weights.parameters import Parameters, load_arrays, load_parameters, save_arrays, save_parameters
+from ademxapp.locks import only_one
+from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
+from ademxapp.weights.params_files import read_params, write_params
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
 _PART = ".part-"
@@ -27,11 +29,11 @@ class Snapshot:
     ----------
     parameters : Parameters
     optimizer_states : dict
-        {name of the parameter: NDArray}
+        {name of the parameter: ndarray}
     state : dict
         Epoch and batch to go on from, seed, what the next report has counted so far, arguments, versions.
     device_statistics : dict
-        BN's statistics of every device, {<name>:<device>: NDArray}, where they differ: inside an epoch on several.
+        BN's statistics of every device, {<name>:<device>: ndarray}, where they differ: inside an epoch on several.
     """
 
     parameters: Parameters
@@ -47,9 +49,9 @@ def save_snapshot(folder, snapshot, keep=1):
     part = tempfile.mkdtemp(prefix=_PART, dir=folder)
     try:
         save_parameters(os.path.join(part, "parameters.params"), snapshot.parameters)
-        save_arrays(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
+        write_params(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
         if snapshot.device_statistics:
-            save_arrays(os.path.join(part, "devices.params"), snapshot.device_statistics)
+            write_params(os.path.join(part, "devices.params"), snapshot.device_statistics)
         write_json(os.path.join(part, "state.json"), snapshot.state)
         _sync(part)
         shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
@@ -73,9 +75,9 @@ def load_snapshot(folder):
             with open(os.path.join(path, "state.json"), encoding="utf-8") as source:
                 state = json.load(source)
             parameters = load_parameters(os.path.join(path, "parameters.params"))
-            states = load_arrays(os.path.join(path, "optimizer.params"))
+            states = read_params(os.path.join(path, "optimizer.params"))
             devices = os.path.join(path, "devices.params")
-            statistics = load_arrays(devices) if os.path.exists(devices) else {}
+            statistics = read_params(devices) if os.path.exists(devices) else {}
         except (OSError, ValueError):
             continue
         return Snapshot(parameters, states, state, statistics)
@@ -83,15 +85,12 @@ def load_snapshot(folder):
 
 
 @contextlib.contextmanager
-def only_run(folder):
+def only_run(folder: str) -> Iterator[None]:
     """Hold the folder of a run's snapshots; ValueError if another process holds it."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, ".lock"), "a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets it go when the process ends, however
-        except BlockingIOError:
-            raise ValueError(f"another process is training into {folder}: wait for its end, or give this run another "
-                             "--output or another tag in --model") from None
+    taken = (f"another process is training into {folder}: wait for its end, or give this run another --output or "
+             "another tag in --model")
+    with only_one(os.path.join(folder, ".lock"), taken):
         yield
 
 

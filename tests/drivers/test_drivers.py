@@ -153,7 +153,7 @@ def test_fine_tuning_says_what_it_takes_and_keeps_the_statistics(trained):
     assert "left aside: linear2_weight, linear2_bias" in log
     before, after = (load_parameters(str(trained / "output" / f"{label}_ep-0002.params")) for label in (CLS, SEG))
     for name, value in before.auxs.items():
-        np.testing.assert_array_equal(after.auxs[name].asnumpy(), value.asnumpy(), err_msg=name)
+        np.testing.assert_array_equal(after.auxs[name], value, err_msg=name)
 
 
 def test_poor_starts_are_warned_of(world, drive):
@@ -265,6 +265,14 @@ def test_validations_that_cannot_be_are_told_before_the_training(world, drive, p
     status, (line,) = drive(program, f"{TRAIN[program]} --output never --val-every 1 {more}")
     assert status == 2 and words in line
     assert not list((world / "never").glob("*.params"))
+
+
+@pytest.mark.parametrize("program, place", [("ilsvrc", "data/tiny/val"), ("voc", "data/demo/val.lst")])
+def test_a_validation_without_images_names_its_own_list(world, drive, program, place):
+    (world / place).rename("elsewhere")
+    status, (line,) = drive(program, f"{TRAIN[program]} --output never --val-every 1")
+    assert status == 2 and "no samples found" in line and "; --val-list FILE names others" in line
+    assert "--records" not in line
 
 
 @pytest.mark.parametrize("program, more", [

@@ -22,8 +22,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.backend import mx
 from ademxapp.cli import LOG, Parser, UsageError, number
+from ademxapp.engine import Device
 from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
 from ademxapp.settings import Data, Devices
@@ -82,7 +82,7 @@ class Plan:
     paths: int
     batch_images: int
     seed: int
-    device: mx.Context
+    device: Device
     output: str
 
 
