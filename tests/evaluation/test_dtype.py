@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +13,12 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.driver.precision import LEAST_IMAGES
 from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.engine.mxnet.quantise import Int8Network, in_bfloat16
 from ademxapp.engine.mxnet.ranges import RangeRecorder
 from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.evaluation.classification import read_predictions
-from ademxapp.evaluation.ranges import ranges_path
+from ademxapp.evaluation.int8 import LEAST_IMAGES, make_predictor, ranges_path
 from ademxapp.machine import can_compute, slow_because
 from ademxapp.settings import DTYPES
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
@@ -223,7 +223,7 @@ def test_ranges_that_cannot_be_kept_are_used_all_the_same(world, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "x_int8.json")
 
-    monkeypatch.setattr("ademxapp.driver.precision.keep_ranges", full)
+    monkeypatch.setattr("ademxapp.evaluation.int8.keep_ranges", full)
     _, probs, log = classify(world, "--dtype", "int8", "--calibrate-list", str(world / "all.lst"))
     assert "could not be kept" in log and "No space left" in log and probs
     assert not os.path.exists(ranges_path(str(world / f"{CLS}_ep-0001.params")))
@@ -264,9 +264,8 @@ def test_wrong_use_is_told_in_a_line(world, flags, words):
 
 
 def test_cards_that_are_found_are_refused():
-    asked = ilsvrc.parse(["--weights", __file__, "--dtype", "int8"])
     with pytest.raises(UsageError, match="is for CPUs"):
-        driver.make_predictor(asked, None, [mx.gpu(0)], None, None, None)
+        make_predictor(SimpleNamespace(devices=[mx.gpu(0)]), "int8", {})
 
 
 # The results that were measured
