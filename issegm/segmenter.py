@@ -28,8 +28,8 @@ from ademxapp.evaluation.dense import (
     scaled_pixels,
     scores_at_image_size,
 )
-from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.finite import require_finite
+from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
 from ademxapp.evaluation.windows import predict_in_windows
