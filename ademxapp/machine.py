@@ -1,14 +1,14 @@
 """What the machine has, as far as this process may use it."""
 import os
-from typing import Collection, Optional
+from typing import Collection, FrozenSet, Optional
 
 
-def processors():
+def processors() -> int:
     """Number of processors (int)."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def free_bytes():
+def free_bytes() -> Optional[int]:
     """Main memory that can be had without swapping, or None where the system does not tell."""
     try:
         with open("/proc/meminfo") as lines:
@@ -18,7 +18,7 @@ def free_bytes():
         return None
 
 
-def processor_flags():
+def processor_flags() -> FrozenSet[str]:
     """What the processors' instructions are called, a frozenset of str; empty where the system does not tell."""
     return frozenset(_processor_field("flags").split())
 
@@ -43,12 +43,12 @@ def can_compute(dtype: str, flags: Optional[Collection[str]] = None) -> bool:
     return dtype != "bfloat16" or not flags or "avx512bw" in flags
 
 
-def processor_name():
+def processor_name() -> str:
     """What the processors call themselves (str); empty where the system does not tell."""
     return _processor_field("model name")
 
 
-def _processor_field(name):
+def _processor_field(name: str) -> str:
     """A field of the first processor in /proc/cpuinfo, "" where there is none."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:

@@ -32,9 +32,9 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver, engine
+from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
-from ademxapp.engine import Device
+from ademxapp.engine import Device, load
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
@@ -57,6 +57,7 @@ CROP = 500  # pixels, of training
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the phase that they name."""
     asked = driver.named_run(parse(argv))
+    load(asked.engine)
     label = parse_label(asked.model)
     try:
         stride, inputs = output_stride(label), network(label.network).input
@@ -156,7 +157,7 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 
     def validate(parameters: Parameters) -> Dict[str, float]:
         scores = Scores(record)
-        network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
+        network = Network(load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
