@@ -10,6 +10,7 @@ import warnings
 from typing import Optional, Type
 
 from ademxapp import engine
+from ademxapp.engine.mxnet import backend
 from ademxapp.errors import UsageError, one_line
 from ademxapp.flags import Settings
 from ademxapp.stopping import Stopped
@@ -42,10 +43,11 @@ def make_parser(description: str, settings: Optional[Type[Settings]] = None) -> 
     return parser
 
 
-def run(module_name):
+def run(module_name: str, needs_mxnet: bool = True) -> None:
     """Import a program's module, call its `main()` and end the process.
 
     A user's error ends with one line on stderr: exit status 2 for wrong use, 1 for failure. `--debug` shows where.
+    Without `needs_mxnet` the program starts with a NumPy that MXNet, which is installed, cannot use.
     """
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
@@ -53,6 +55,8 @@ def run(module_name):
     try:
         signal.signal(signal.SIGTERM, _terminated)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
+        if needs_mxnet and engine.usual() == "mxnet" and "torch" not in sys.argv:
+            backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")

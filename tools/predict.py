@@ -21,7 +21,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     import sys
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
     from ademxapp.cli import run
-    run("tools.predict")
+    run("tools.predict", needs_mxnet=False)
 
 import contextlib
 import logging

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 ENGINES = ("mxnet", "torch")  # where none is asked for, the first that is installed; each is called as what it runs on
 
 
+def usual() -> str | None:
+    """The name of the engine that this process runs or, at first, of the one that it runs where none is asked for."""
+    return next((one for one in ENGINES if one in sys.modules), None) or next(filter(util.find_spec, ENGINES), None)
+
+
 def load(name: str | None = None) -> Engine:
     """The engine of that name; without one, that of this process or, at first, MXNet where installed, else PyTorch.
 
@@ -34,8 +39,7 @@ def load(name: str | None = None) -> Engine:
     ImportError
         If it cannot be used here; the message says what to install.
     """
-    if name is None:
-        name = next((one for one in ENGINES if one in sys.modules), None) or next(filter(util.find_spec, ENGINES), None)
+    name = name or usual()
     if name is None:
         raise ImportError("neither MXNet nor PyTorch is installed: pip install 'ademxapp[cpu]' or 'ademxapp[torch]' "
                           "(in a clone of the project: pip install -e '.[cpu]' or '.[torch]')")
