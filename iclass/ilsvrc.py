@@ -37,7 +37,7 @@ from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
 from ademxapp.engine import Device, load
-from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
+from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
@@ -120,7 +120,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
-    samples = find_samples(testing, label, record)
+    samples = find_samples(testing, label, record, flags=driver.VALIDATION)
     symbol, views = classification_symbol(label, options(settings, training=False)), test_views(testing)
     trained = parameter_shapes(symbol, data=(1, 3, settings.crop_size, settings.crop_size))
     for side in view_sides(views):
@@ -150,7 +150,8 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     predictors = [make_predictor(settings, one, views, contexts, log) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
-    probs = np.mean([probabilities(predictors.pop(0), samples, one.settings, views) for one in networks], 0)
+    probs = mean_of_passes(([probabilities(predictors.pop(0), samples, one.settings, views)] for one in networks),
+                           len(samples))  # a predictor goes when its pass is done
     report(settings, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 
@@ -205,9 +206,11 @@ def view_sides(views: Views) -> List[int]:
         raise UsageError(str(error)) from None
 
 
-def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> Sequence[Sample]:
+def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset, **named: str
+                 ) -> Sequence[Sample]:
     """The samples of the split; in phase test, their classes need not be known."""
-    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders)
+    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders,
+                               **named)
 
 
 def interpolation(settings: ClassificationSettings, inputs: InputSettings) -> str:

@@ -2,14 +2,13 @@
 from dataclasses import dataclass
 from typing import Optional
 
-import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
 from ademxapp.cli import UsageError
 from ademxapp.data import transforms
 from ademxapp.data.loader import Loader
-from ademxapp.evaluation.classification import average_views
+from ademxapp.evaluation.classification import mean_of_passes, view_means
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
 from iclass.data import TestImages
@@ -109,12 +108,12 @@ def make_predictor(settings, network, views, contexts, log):
 
 def probabilities(predictor, samples, settings, views):
     """Probabilities (images, classes) float32 of one network, averaged over sizes, the largest first."""
-    return np.mean([scale_probabilities(predictor, samples, settings, views, scale)
-                    for scale in sorted(set(views.scales), reverse=True)], 0)
+    return mean_of_passes((scale_probabilities(predictor, samples, settings, views, scale)
+                           for scale in sorted(set(views.scales), reverse=True)), len(samples))
 
 
 def scale_probabilities(predictor, samples, settings, views, scale):
-    """Probabilities (images, classes) at one size, averaged over crops and, if asked, the mirrored crops."""
+    """Probabilities (images, classes) at one size, averaged over crops and, if asked, the mirrored crops, in parts."""
     dataset = TestImages(samples, scale, settings, views.crops, views.interpolation or settings.interpolation,
                          views.side(scale))
 
@@ -127,4 +126,4 @@ def scale_probabilities(predictor, samples, settings, views, scale):
 
     with Loader(dataset, views.batch, workers=views.readers, kind=views.kind) as loader:
         batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
-        return average_views(begin, (data for data, _ in batches), views.batch)
+        yield from view_means(begin, (data for data, _ in batches), views.batch)

@@ -38,13 +38,13 @@ from ademxapp.engine import Device, load
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
-from issegm.datasets import IGNORE, SegmentationDataset, dataset_record
+from issegm.datasets import SegmentationDataset, dataset_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
 from issegm.settings import SegmentationSettings
@@ -114,12 +114,15 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     if settings.crop_size != asked.crop_size:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", settings.crop_size,
                  asked.crop_size, stride)
+    if settings.cache_images:
+        log.info("--cache-images: the system keeps the files that fit into the free memory, for all readers; this "
+                 "program keeps none besides")
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
-                         settings.scale_rate_range, bool(settings.cache_images))
+                         settings.scale_rate_range)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
-    metric = TrainingMetric(label.classes, IGNORE, ohem)
+    metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
                  lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
@@ -150,13 +153,14 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
-    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation"))
+    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation",
+                                           flags=driver.VALIDATION))
     symbol, scales = test_symbol(label, settings.head), settings.test_scales or (settings.origin_size,)
     dense = dense_settings(settings, record, inputs, stride, len(contexts))
-    window = WindowChoice(symbol, contexts, len(contexts), stride, settings.window, log.info)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
         scores = Scores(record)
+        window = WindowChoice(symbol, contexts, len(contexts), stride, settings.window, log.info)  # by the memory left
         network = Network(load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}

@@ -245,7 +245,7 @@ def classify(args, network, samples: Sequence[Sample], log: logging.Logger, item
     used, probs = [sample for sample, _ in found], np.stack([row for _, row in found])
     write_predictions(os.path.join(args.out, "predictions.tsv"), used, probs)
     names = network.record.class_names or [f"class {index}" for index in range(probs.shape[1])]
-    for sample, row, order in zip(used, probs, best_classes(probs)[:, :args.top]):
+    for sample, row, order in zip(used, probs, best_classes(probs, args.top)):
         print(sample.image_path)
         for index in order:
             print(f"  {100 * row[index]:5.1f} %  {names[index]}")

@@ -3,9 +3,10 @@ from ademxapp.driver.environment import Stopwatch, devices, join, open_log, vers
 from ademxapp.driver.precision import calibration_samples, checked_dtype, make_predictor
 from ademxapp.driver.resolving import checked_testing, checked_training, named_run
 from ademxapp.driver.results import discard_result, read_result, test_folder, write_result
-from ademxapp.driver.samples import find_samples, validation_data
+from ademxapp.driver.samples import VALIDATION, find_samples, validation_data
 from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
 
-__all__ = ["CLASSIFICATION", "SEGMENTATION", "Stopwatch", "calibration_samples", "checked_dtype", "checked_testing",
-           "checked_training", "devices", "discard_result", "find_samples", "join", "make_predictor", "named_run",
-           "open_log", "read_result", "test_folder", "train", "validation_data", "versions", "write_result"]
+__all__ = ["CLASSIFICATION", "SEGMENTATION", "VALIDATION", "Stopwatch", "calibration_samples", "checked_dtype",
+           "checked_testing", "checked_training", "devices", "discard_result", "find_samples", "join", "make_predictor",
+           "named_run", "open_log", "read_result", "test_folder", "train", "validation_data", "versions",
+           "write_result"]

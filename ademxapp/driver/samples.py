@@ -1,7 +1,7 @@
 """Where the samples of a split come from."""
 import os
 from dataclasses import replace
-from typing import List, Optional, Sequence, TypeVar
+from typing import Optional, Sequence, TypeVar
 
 from ademxapp.data.class_folders import scan_tree
 from ademxapp.data.lists import Sample, read_classification_list, read_segmentation_list
@@ -9,11 +9,12 @@ from ademxapp.data.records import read_records
 from ademxapp.errors import UsageError
 from ademxapp.settings import Data, DriverSettings
 
+VALIDATION = "--val-list FILE"
 D = TypeVar("D", bound=DriverSettings)
 
 
 def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: bool = False,
-                 folders: Sequence[str] = ()) -> Sequence[Sample]:
+                 folders: Sequence[str] = (), flags: str = "--list FILE or --records PREFIX") -> Sequence[Sample]:
     """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, of classes, class folders.
 
     Parameters
@@ -25,6 +26,8 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
         The classes that lists and records say need not be known.
     folders : sequence of str
         The classes' of the dataset's record, if known.
+    flags : str
+        What could have named others.
     """
     default_list = os.path.join("data", data.dataset, f"{data.split}.lst")
     if data.list:
@@ -45,11 +48,10 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
             raise ValueError(f"there is no image in the class folders of {folder}")
         return samples
     places = [f"the list {default_list}"] + ([f"class folders in {folder}"] if task == "classification" else [])
-    raise UsageError(f"no samples found: looked for {' and '.join(places)}; --list FILE or --records PREFIX names "
-                     "others")
+    raise UsageError(f"no samples found: looked for {' and '.join(places)}; {flags} names others")
 
 
-def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> List[Sample]:
+def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> Sequence[Sample]:
     if task == "segmentation":
         return read_segmentation_list(path, data.data_root)
     return read_classification_list(path, data.data_root, classes)

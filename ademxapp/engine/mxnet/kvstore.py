@@ -12,7 +12,7 @@ import numpy as np
 
 from ademxapp.engine.mxnet.backend import mx
 from ademxapp.errors import UsageError
-from ademxapp.stopping import SIGNALS
+from ademxapp.stopping import heeded
 from ademxapp.training.distributed import RANK, Alone
 
 
@@ -34,7 +34,7 @@ class Workers(Alone, mx.kv.KVStoreBase):
     """
 
     def __init__(self) -> None:
-        before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}  # no Python runs while it waits
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded()}  # no Python runs while it waits
         try:
             self._store = mx.kv.create("dist_sync")
         finally:
