@@ -49,12 +49,12 @@ def run(data: Optional[str], output: str, run: Optional[str], out_dir: Optional[
     for figure in figures if not run else ():
         name, found = f"Figure {figure['figure']} ({figure['about']})", scores_of(figure["tests"], places)
         if found.needs:
-            print(f"{name} needs {'; '.join(f'{need.place} ({need.how})' for need in found.needs)}")
+            print(f"{name} needs {'; '.join(f'{place} ({how})' for place, how in found.needs.items())}")
         elif dry_run:
             print(f"{name} can be made now{f', after {found.how}' if found.can_be_made else ''}")
         else:
             found = make(found) if found.can_be_made else found
-            sheet(found.test.folder, os.path.join(folder, f"figure{figure['figure']}.png"), figure["pick"], images)
+            sheet(found.folder, os.path.join(folder, f"figure{figure['figure']}.png"), figure["pick"], images)
             sys.stdout.flush()
     return 0
 

@@ -8,50 +8,26 @@ without --train. Speeds are those of `python tools/bench.py all --only networks`
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import Parser
-from ademxapp.paper import LOST, Figure, Row, Table, read_table
+from ademxapp.paper import COLUMNS, LOST, Column, Figure, Row, Table, read_table
 from ademxapp.settings import Devices
-from ademxapp.text_tables import FORMATS, emit, table
+from ademxapp.text_tables import FORMATS, emit, paragraphs, table
 from tools.reproducing.measurements import counts_of, speeds_of
 from tools.reproducing.steps import add_data_argument, run_steps
-from tools.reproducing.tested import Need, Places, make, recipe_of, scores_of
-
-
-class Column(NamedTuple):
-    """A column: its title, and the digits and the unit of the numbers here.
-
-    The paper's figures of an `even` column all have as many digits as the longest, the others as many as they have.
-    """
-
-    title: str
-    digits: int = 2
-    unit: float = 1.0
-    even: bool = True
-
-
-COLUMNS = {
-    "depth": Column("depth", 0), "input": Column("tr. input", 0), "parameters": Column("parameters (M)", 1, 1e6),
-    "multiply_adds": Column("multiply-adds (G)", 1, 1e9), "top1_error": Column("top-1 error (%)"),
-    "top5_error": Column("top-5 error (%)"), "speed": Column("images/s", even=False),
-    "speed_ratio": Column("speed / ResNet-101's"), "pixel_acc": Column("pixel acc. (%)"),
-    "mean_acc": Column("mean acc. (%)"), "mean_iou": Column("mean IoU (%)"),
-    "mean_iou_of_categories": Column("mean IoU of categories (%)"),
-    "mean_of_pixel_acc_and_mean_iou": Column("mean of pixel acc. and mean IoU (%)"),
-    "memory": Column("memory (GB)", even=False), "memory_ratio": Column("plan / paper's", 3),
-    "models": Column("networks", 0)}
+from tools.reproducing.tested import Places, make, recipe_of, scores_of
 
 
 @dataclass
 class Line:
-    """A row with what there is of it here ({column: value}), what is lacking, and how the values came about."""
+    """A row with what there is of it here ({column: value}), what is lacking ({place: how it comes there}), and how."""
 
     row: Row
     here: Dict[str, float]
-    needs: Tuple[Need, ...] = ()
+    needs: Dict[str, str] = field(default_factory=dict)
     how: Tuple[str, ...] = ()
 
 
@@ -88,16 +64,15 @@ def device_settings(gpus: Optional[Sequence[int]], cpus: Optional[int]) -> Dict[
 
 def line_of(row: Row, described: Table, places: Places, dry_run: bool) -> Line:
     """What there is of a row, once its test has run where that is possible."""
-    line = counted_line(row, described)
-    if row.tests:
-        found = scores_of(row.tests, places)
-        if found.can_be_made and dry_run:
-            print(f"can be measured now: {found.how}", file=sys.stderr)
-        elif found.can_be_made:
-            found = make(found)
-        line.here.update({name: value for name, value in (found.values or {}).items() if name in described.columns})
-        line.needs, line.how = found.needs, (*line.how, *([found.how] if found.values else []))
-    return line
+    line, found = counted_line(row, described), scores_of(row.tests, places) if row.tests else None
+    if not found:
+        return line
+    if found.can_be_made and dry_run:
+        print(f"can be measured now: {found.how}", file=sys.stderr)
+    elif found.can_be_made:
+        found = make(found)
+    scores = {name: value for name, value in (found.scores or {}).items() if name in described.columns}
+    return Line(row, {**line.here, **scores}, found.needs, (*line.how, found.how) if scores else line.how)
 
 
 def counted_line(row: Row, described: Table) -> Line:
@@ -112,18 +87,18 @@ def counted_line(row: Row, described: Table) -> Line:
 
 def train_rows(described: Table, places: Places, dry_run: bool) -> int:
     """Run the recipes of the rows that have no scores and lack nothing but training; the status of one that fails."""
-    for row in described.rows:
-        found = scores_of(row.tests, places) if row.tests else None
-        if found and found.needs and found.values is None:
-            recipe, output, _ = recipe_of(row.tests[0], places)
-            needed = [path.format(data=places.data, output=output) for path in recipe.needs]
-            missing = [path for path in needed if not os.path.exists(path)]
-            if missing:
-                print(f"{row.method}: cannot be trained without {missing[0]}", file=sys.stderr)
-                continue
-            status = run_steps(recipe, places.data, output, dry_run, places.root, places.devices)
-            if status:
-                return status
+    for row in (row for row in described.rows if row.tests):
+        found, (recipe, output, _) = scores_of(row.tests, places), recipe_of(row.tests[0], places)
+        missing = [path for path in (path.format(data=places.data, output=output) for path in recipe.needs)
+                   if not os.path.exists(path)]
+        if found.scores is not None or found.can_be_made:
+            continue
+        if missing:
+            print(f"{row.method}: cannot be trained without {missing[0]}", file=sys.stderr)
+            continue
+        status = run_steps(recipe, places.data, output, dry_run, places.root, places.devices)
+        if status:
+            return status
     return 0
 
 
@@ -137,22 +112,17 @@ def as_json(described: Table, lines: Sequence[Line]) -> str:
     """All that is known."""
     return json.dumps({"table": described.name, "title": described.title, "rows": [
         {"method": line.row.method, "group": line.row.group, "paper": line.row.paper, "here": line.here,
-         "needs": [need._asdict() for need in line.needs], "how": line.how} for line in lines]}, indent=1) + "\n"
+         "needs": line.needs, "how": line.how} for line in lines]}, indent=1) + "\n"
 
 
 def as_text(described: Table, lines: Sequence[Line], markdown: bool) -> str:
     """The table, what it needs, and how the values were obtained."""
-    needs: Dict[Need, List[str]] = {}
-    how: Dict[str, List[str]] = {}
+    said: Dict[str, List[str]] = {}
     for line in lines:
-        for found, keys in ((needs, line.needs), (how, line.how)):
-            for key in keys:
-                found.setdefault(key, []).append(line.row.method)
-    parts = [described.title, grid_text(described, lines, markdown), described.notes,
-             *(f"needs {need.what}, `{need.place}`: {need.how}. For {everything(rows, lines)}."
-               for need, rows in needs.items()),
-             *(f"{everything(rows, lines)}: {text}." for text, rows in how.items())]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        for text in (*(f"needs `{place}`: {how}" for place, how in line.needs.items()), *line.how):
+            said.setdefault(text, []).append(line.row.method)
+    return paragraphs(described.title, grid_text(described, lines, markdown), described.notes,
+                      *(f"{everything(rows, lines)}: {text}." for text, rows in said.items()))
 
 
 def everything(methods: Sequence[str], lines: Sequence[Line]) -> str:

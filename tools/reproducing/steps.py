@@ -17,7 +17,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, existing_file, number
 from ademxapp.files import write_text
-from ademxapp.paper import TABLES, read_table
+from ademxapp.paper import scores_of_test
 from ademxapp.training.progress import clock
 from tools.reproducing.kept import is_known, kept
 from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
@@ -96,7 +96,7 @@ def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False, roo
         print(f"needs {path}{'' if os.path.exists(path) else ' (not there)'}: {how}")
     for count, step in enumerate(recipe.steps, 1):
         step = step.at(data, output, root, devices)
-        state, paper = state_of(step, output), published_scores(recipe.stem, step)
+        state, paper = state_of(step, output), scores_of_test(recipe.stem, step.item, step.name) if step.is_test else {}
         print(f"[{count}/{len(recipe.steps)}] {step.name}: {state}{expectation(step, paper)}\n  python "
               f"{shlex.join(step.words())}", flush=True)
         if not dry_run:
@@ -141,16 +141,6 @@ def made_by(step: Step) -> Dict[str, List[str]]:
 def record_of(step: Step, output: str) -> str:
     """Where it is kept what a step was made by."""
     return os.path.join(output, "steps", f"{re.sub(r'[^0-9A-Za-z]+', '-', step.name).strip('-')}.json")
-
-
-def published_scores(stem: str, step: Step) -> Dict[str, float]:
-    """What the paper has of a test: of the row that it is of."""
-    for row in (row for table in TABLES for row in read_table(table).rows if step.is_test and row.scores):
-        for test in row.tests:
-            if (test.get("recipe"), test.get("only", step.item), test.get("step", step.name)) == (stem, step.item,
-                                                                                                step.name):
-                return row.scores
-    return {}
 
 
 def expectation(step: Step, paper: Dict[str, float]) -> str:
