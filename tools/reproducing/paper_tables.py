@@ -1,24 +1,20 @@
 """One of the paper's tables: what the paper has, what there is here, and what the rest needs.
 
-Tests are those of the recipes, or the published ones of the weights that the authors released, in models/. Those whose
-data and weights are there are run, and kept, row by row: broken off, the same command goes on. Nothing is trained
-without --train. Speeds are those of `python tools/bench.py all --only networks`. Tables 1 and 2 in miniature:
-`python tools/reproduce.py show miniature 1`, `… 2`.
+Nothing is run: for each row that lacks something the `reproduce.py run` is named that tests, or trains and tests, it.
+Speeds are those of `python tools/bench.py all --only networks`. Tables 1 and 2 in miniature: `python tools/reproduce.py
+show miniature 1`, `… 2`.
 """
 import json
-import os
-import sys
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import Parser
 from ademxapp.paper import COLUMNS, LOST, Column, Figure, Row, Table, read_table
-from ademxapp.settings import Devices
 from ademxapp.text_tables import FORMATS, emit, paragraphs, table
 from tools.reproducing.measurements import counts_of, speeds_of
-from tools.reproducing.steps import add_data_argument, run_steps
-from tools.reproducing.tested import Places, make, recipe_of, scores_of
+from tools.reproducing.steps import add_data_argument
+from tools.reproducing.tested import scores_of
 
 
 @dataclass
@@ -36,43 +32,26 @@ def add_arguments(parser: Parser) -> None:
     parser.description = __doc__
     add_data_argument(parser)
     parser.add_argument("--output", default="output", metavar="DIR", help="folder of the recipes' runs")
-    parser.add_argument("--dry-run", action="store_true", help="only tell what can be measured now")
-    parser.add_argument("--train", action="store_true", help="train the networks whose weights are missing, where all "
-                        "that their recipes need is there")
     parser.add_argument("--format", choices=FORMATS, help="(default: as --out ends, or a table for the terminal)")
     parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
-    Devices.add_to(parser)
 
 
-def run(command: str, data: Optional[str], output: str, dry_run: bool, train: bool, format: Optional[str],
-        out: Optional[str], gpus: Optional[Sequence[int]], cpus: Optional[int]) -> int:
-    """Measure what can be, and print or write the table; the exit status of a training that failed, else 0."""
-    described, places = read_table(command), Places(data or "data", output, device_settings(gpus, cpus))
-    status = train_rows(described, places, dry_run) if train else 0
-    if status:
-        return status
-    lines = [line_of(row, described, places, dry_run) for row in described.rows]
+def run(command: str, data: Optional[str], output: str, format: Optional[str], out: Optional[str]) -> int:
+    """Print or write the table."""
+    described = read_table(command)
+    lines = [line_of(row, described, data or "data", output) for row in described.rows]
     form = format or {"md": "markdown", "json": "json"}.get((out or "").rpartition(".")[2], "table")
     emit(as_json(described, lines) if form == "json" else as_text(described, lines, form == "markdown"), out)
     return 0
 
 
-def device_settings(gpus: Optional[Sequence[int]], cpus: Optional[int]) -> Dict[str, str]:
-    """The flags of the programs that choose the devices that are asked for."""
-    return {"gpus": ",".join(map(str, gpus))} if gpus else {"cpus": str(cpus)} if cpus else {}
-
-
-def line_of(row: Row, described: Table, places: Places, dry_run: bool) -> Line:
-    """What there is of a row, once its test has run where that is possible."""
-    line, found = counted_line(row, described), scores_of(row.tests, places) if row.tests else None
+def line_of(row: Row, described: Table, data: str, root: str) -> Line:
+    """What there is of a row."""
+    line, found = counted_line(row, described), scores_of(row.tests, data, root) if row.tests else None
     if not found:
         return line
-    if found.can_be_made and dry_run:
-        print(f"can be measured now: {found.how}", file=sys.stderr)
-    elif found.can_be_made:
-        found = make(found)
     scores = {name: value for name, value in (found.scores or {}).items() if name in described.columns}
-    return Line(row, {**line.here, **scores}, found.needs, (*line.how, found.how) if scores else line.how)
+    return Line(row, {**line.here, **scores}, found.lacks, (*line.how, found.how) if scores else line.how)
 
 
 def counted_line(row: Row, described: Table) -> Line:
@@ -83,23 +62,6 @@ def counted_line(row: Row, described: Table) -> Line:
         here.update({name: value for name, value in values.items() if name in described.columns})
         how += [text] if set(values) & set(described.columns) else []
     return Line(row, here, how=tuple(how))
-
-
-def train_rows(described: Table, places: Places, dry_run: bool) -> int:
-    """Run the recipes of the rows that have no scores and lack nothing but training; the status of one that fails."""
-    for row in (row for row in described.rows if row.tests):
-        found, (recipe, output, _) = scores_of(row.tests, places), recipe_of(row.tests[0], places)
-        missing = [path for path in (path.format(data=places.data, output=output) for path in recipe.needs)
-                   if not os.path.exists(path)]
-        if found.scores is not None or found.can_be_made:
-            continue
-        if missing:
-            print(f"{row.method}: cannot be trained without {missing[0]}", file=sys.stderr)
-            continue
-        status = run_steps(recipe, places.data, output, dry_run, places.root, places.devices)
-        if status:
-            return status
-    return 0
 
 
 def page(name: str) -> str:

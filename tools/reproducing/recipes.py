@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ademxapp.cli import UsageError
+from ademxapp.weights.released import BY_FILE
 from ademxapp.yaml_files import read_yaml
 
 LARGEST = 10 ** 9
@@ -153,6 +154,8 @@ def read_recipe(path: str, only: Optional[Sequence[str]] = None, values: Optiona
 
 def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
     """A step, written out for an item that is called `name`."""
+    if isinstance(data, dict) and list(data) == ["released"]:
+        return released(fill(data["released"], item), name)
     if not isinstance(data, dict) or not {"name", "run", "makes"} <= set(data):
         raise ValueError(f"{path}: steps: wanted mappings with name, run and makes")
     where = f"{path}: {reprlib.repr(data['name'])}"
@@ -172,6 +175,16 @@ def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
                     *map(str, single)], where)
     rest = {key: data[key] for key in ("log", "expect", "minutes", "picture") if key in data}
     return Step(data["name"], data["run"], data["makes"], settings, item=name, **rest)
+
+
+def released(file: str, name: str) -> Step:
+    """The published test of released weights."""
+    if file not in BY_FILE:
+        raise ValueError(f"released: {reprlib.repr(file)}: wanted one of {', '.join(BY_FILE)}")
+    one = BY_FILE[file]
+    stem = os.path.splitext(os.path.basename(one.settings["weights"]))[0]
+    settings = {**one.settings, "output": "{output}", "data-root": "{data}" + one.settings["data-root"][len("data"):]}
+    return Step(f"{stem}, test", one.program, f"{{output}}/{stem}/result.json", settings, item=name)
 
 
 def require_types(found: Mapping[Any, Any], types: Mapping[Any, Any], where: str) -> None:

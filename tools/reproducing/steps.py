@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, existing_file, number
-from ademxapp.files import write_text
+from ademxapp.files import digest, write_text
 from ademxapp.paper import scores_of_test
+from ademxapp.settings import Devices
 from ademxapp.training.progress import clock
 from tools.reproducing.kept import is_known, kept
 from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
@@ -35,6 +36,7 @@ def add_arguments(parser: Parser) -> None:
                         "values")
     parser.add_argument("--jobs", type=number(int, 1), default=1, metavar="N", help="items of `for` side by side")
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
+    Devices.add_to(parser)
 
 
 def add_recipe_arguments(parser: Parser) -> None:
@@ -58,7 +60,7 @@ def require_data(data: Optional[str]) -> str:
 
 
 def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[str], set: Sequence[str], jobs: int,
-        dry_run: bool) -> int:
+        dry_run: bool, gpus: Optional[Sequence[int]], cpus: Optional[int]) -> int:
     """Run the steps that are not done; the exit status."""
     wrong = [text for text in set if "=" not in text]
     if wrong:
@@ -67,9 +69,10 @@ def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[
     if any("{data}" in str(step) for step in found.steps):
         require_data(data)
     output, data = output or found.output, data or ""
+    devices = {"gpus": ",".join(map(str, gpus))} if gpus else {"cpus": cpus} if cpus else None
     if jobs > 1 and not dry_run:
         return run_items(found, data, output, jobs)
-    start, status = time.monotonic(), run_steps(found, data, output, dry_run)
+    start, status = time.monotonic(), run_steps(found, data, output, dry_run, devices)
     if found.summary and not status and not dry_run:
         show_summary(found, output, time.monotonic() - start)
     return status
@@ -83,7 +86,7 @@ def show_summary(recipe: Recipe, output: str, seconds: float) -> None:
     print(f"\n{text}", end="")
 
 
-def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False, root: str = "output",
+def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False,
               devices: Optional[Mapping[str, Setting]] = None) -> int:
     """Run every step whose file is not there; the exit status of the first that fails, else 0.
 
@@ -95,7 +98,7 @@ def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False, roo
     for path, how in needs.items():
         print(f"needs {path}{'' if os.path.exists(path) else ' (not there)'}: {how}")
     for count, step in enumerate(recipe.steps, 1):
-        step = step.at(data, output, root, devices)
+        step = step.at(data, output, devices=devices)
         state, paper = state_of(step, output), scores_of_test(recipe.stem, step.item, step.name) if step.is_test else {}
         print(f"[{count}/{len(recipe.steps)}] {step.name}: {state}{expectation(step, paper)}\n  python "
               f"{shlex.join(step.words())}", flush=True)
@@ -133,9 +136,12 @@ def state_of(step: Step, output: str) -> str:
     return OTHER if is_known(record) and kept(record, made_by(step)) is None else DONE
 
 
-def made_by(step: Step) -> Dict[str, List[str]]:
-    """What decides what a step makes."""
-    return {"command": step.words(ELSEWHERE)}
+def made_by(step: Step) -> Dict[str, Optional[List[str]]]:
+    """What decides what a step makes: its command, and the weights that it starts from, None where they are gone."""
+    weights = step.settings.get("weights", [])
+    files = weights if isinstance(weights, list) else [weights]
+    digests = [digest(path) for path in files] if all(map(os.path.exists, files)) else None
+    return {"command": step.words(ELSEWHERE), "weights": digests}
 
 
 def record_of(step: Step, output: str) -> str:
