@@ -96,7 +96,7 @@ def test_tests_are_shown_beside_the_papers_scores():
                 found.setdefault(path.stem, []).append(tuple(scores.values()))
     assert {stem: len(scores) for stem, scores in found.items()} == {
         "ade20k": 7, "ade20k-pooling": 2, "ade20k-test": 1, "cityscapes": 5, "cityscapes-coarse": 1, "ilsvrc": 7,
-        "ilsvrc-others": 8, "pascal-context": 2, "voc": 11, "voc-coco": 1, "voc-test": 1}
+        "ilsvrc-others": 8, "pascal-context": 2, "released": 3, "voc": 11, "voc-coco": 1, "voc-test": 1}
     assert found["voc-test"] == [(82.5,)] and found["voc-coco"] == [(84.9,)]
     assert found["voc"][0] == (95.70, 86.26, 80.84) and found["ilsvrc"][0] == (19.2, 4.7)
     assert found["ade20k-pooling"] == [(41.24,), (43.09,)] and found["cityscapes-coarse"] == [(81.3, 91.5)]

@@ -12,12 +12,12 @@ from random_weights import random_weights
 from worlds import write_trees
 
 from ademxapp import paper
+from ademxapp.kept import kept
 from ademxapp.paper import LOST, Row, read_table
 from ademxapp.weights.released import BY_FILE, RELEASED
 from issegm.datasets import DATASETS
 from tools import reproduce
 from tools.reproducing import full_scale, measurements
-from tools.reproducing.kept import kept
 from tools.reproducing.recipes import read_recipe
 from tools.reproducing.steps import made_by, record_of
 

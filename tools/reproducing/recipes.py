@@ -11,7 +11,7 @@ from ademxapp.yaml_files import read_yaml
 
 LARGEST = 10 ** 9
 NUMBER = (int, float)
-RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "keep": str, "summary": str,
+RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "keep": str,
                 "for": list, "steps": list, "needs": dict, "values": dict, "threads": int}
 STEP_TYPES = {"name": str, "run": str, "with": dict, "makes": str, "log": str, "expect": dict, "minutes": NUMBER,
               "picture": bool, "when": str}
@@ -98,8 +98,8 @@ class Recipe:
         {name: item} of those of `for` that it is written out for.
     needs : dict
         {file that no step makes: where it comes from}.
-    time, keep, summary : str
-        How long the original took; the folder for what `keep` keeps; the block that is shown when it has run.
+    time, keep : str
+        How long the original took; the folder, or the file of rows, for what `keep` keeps.
     threads : int, optional
     """
 
@@ -111,7 +111,6 @@ class Recipe:
     needs: Dict[str, str] = field(default_factory=dict)
     time: str = ""
     keep: str = ""
-    summary: str = ""
     threads: Optional[int] = None
 
     @property
@@ -147,7 +146,7 @@ def read_recipe(path: str, only: Optional[Sequence[str]] = None, values: Optiona
     for name, how in needs.items():
         require_types({name: how}, {name: str}, f"{path}: needs")
         require_places([name], f"{path}: needs")
-    known = {name: data[name] for name in ("title", "output", "time", "keep", "summary", "threads") if name in data}
+    known = {name: data[name] for name in ("title", "output", "time", "keep", "threads") if name in data}
     return Recipe(path, steps=tuple(step for place, step in enumerate(steps) if step not in steps[:place]),
                   items=chosen, needs=needs, **known)
 

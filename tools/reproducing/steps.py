@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, existing_file, number
-from ademxapp.files import digest, write_text
+from ademxapp.files import digest
+from ademxapp.kept import is_known, kept
 from ademxapp.paper import scores_of_test
 from ademxapp.settings import Devices
 from ademxapp.training.progress import clock
-from tools.reproducing.kept import is_known, kept
 from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
 
 DONE, TO_DO, OTHER = "done", "to do", "made by another command"
@@ -72,18 +72,7 @@ def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[
     devices = {"gpus": ",".join(map(str, gpus))} if gpus else {"cpus": cpus} if cpus else None
     if jobs > 1 and not dry_run:
         return run_items(found, data, output, jobs)
-    start, status = time.monotonic(), run_steps(found, data, output, dry_run, devices)
-    if found.summary and not status and not dry_run:
-        show_summary(found, output, time.monotonic() - start)
-    return status
-
-
-def show_summary(recipe: Recipe, output: str, seconds: float) -> None:
-    """Print, and keep beside the runs, the block that the recipe ends with."""
-    from tools.reproducing.blocks import BLOCKS
-    text = f"== Done in {clock(seconds)}, {BLOCKS[recipe.summary](output)}\n"
-    write_text(os.path.join(output, "summary.txt"), text)
-    print(f"\n{text}", end="")
+    return run_steps(found, data, output, dry_run, devices)
 
 
 def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False,
