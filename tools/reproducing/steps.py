@@ -19,7 +19,6 @@ from ademxapp.cli import Parser, UsageError, existing_file, number
 from ademxapp.files import digest
 from ademxapp.kept import is_known, kept
 from ademxapp.paper import scores_of_test
-from ademxapp.settings import Devices
 from ademxapp.training.progress import clock
 from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
 
@@ -36,7 +35,9 @@ def add_arguments(parser: Parser) -> None:
                         "values")
     parser.add_argument("--jobs", type=number(int, 1), default=1, metavar="N", help="items of `for` side by side")
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
-    Devices.add_to(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--gpus", metavar="0,1,…", help="in place of the recipe's devices: cards")
+    where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="or CPU devices")
 
 
 def add_recipe_arguments(parser: Parser) -> None:
@@ -60,7 +61,7 @@ def require_data(data: Optional[str]) -> str:
 
 
 def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[str], set: Sequence[str], jobs: int,
-        dry_run: bool, gpus: Optional[Sequence[int]], cpus: Optional[int]) -> int:
+        dry_run: bool, gpus: Optional[str], cpus: Optional[int]) -> int:
     """Run the steps that are not done; the exit status."""
     wrong = [text for text in set if "=" not in text]
     if wrong:
@@ -69,7 +70,7 @@ def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[
     if any("{data}" in str(step) for step in found.steps):
         require_data(data)
     output, data = output or found.output, data or ""
-    devices = {"gpus": ",".join(map(str, gpus))} if gpus else {"cpus": cpus} if cpus else None
+    devices = {"gpus": gpus} if gpus else {"cpus": cpus} if cpus else None
     if jobs > 1 and not dry_run:
         return run_items(found, data, output, jobs)
     return run_steps(found, data, output, dry_run, devices)
