@@ -8,7 +8,6 @@ some batches of images go forward through the whole network, and back along one 
 units drawn at random, and the shortcuts of the others. What was measured is kept in --output; it is measured again only
 where weights, images or settings are others. Weights that are not there are named.
 """
-import argparse
 import functools
 import glob
 import hashlib
@@ -41,10 +40,9 @@ STATISTICS = ("moving", "batch")
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `reproduce.py figure4`."""
     parser.description = __doc__
-    parser.add_argument("--weights", metavar="FILE", nargs="+", action=Names, default=[], help="trained networks, with "
-                        "spaces or commas between them")
-    parser.add_argument("--untrained", metavar="LABEL", nargs="+", action=Names, default=[], help="networks with the "
-                        "parameters that a training would start from")
+    for flag, what, text in (("--weights", "FILE", "trained networks, with spaces or commas between them"),
+                             ("--untrained", "LABEL", "networks with the parameters that a training would start from")):
+        parser.add_argument(flag, metavar=what, nargs="+", action="extend", default=[], help=text)
     add_data_argument(parser)
     parser.add_argument("--split", default="val", help="where the images are from")
     parser.add_argument("--crop-size", type=number(int, 1), metavar="PIXELS", help="side of the images (default: as "
@@ -61,15 +59,6 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--output", default=os.path.join("output", "figure4"), metavar="DIR", help="folder of what was "
                         "measured")
     parser.add_argument("--out", metavar="FILE", help="JSON file of all of it, for the page")
-
-
-class Names(argparse.Action):
-    """One list of what is given, with spaces or commas in between, once or several times."""
-
-    def __call__(self, parser: Parser, namespace: argparse.Namespace, values: Sequence[str],
-                 option: Optional[str] = None) -> None:
-        names = [name for value in values for name in value.split(",") if name]
-        setattr(namespace, self.dest, getattr(namespace, self.dest) + names)
 
 
 @dataclass(frozen=True)
@@ -103,6 +92,7 @@ def run(weights: Sequence[str], untrained: Sequence[str], data: Optional[str], s
         lengths: int, paths: int, batch_images: int, statistics: Optional[str], seed: int, gpu: Optional[int],
         output: str, out: Optional[str]) -> int:
     """Measure the networks that are there; print, and write, what was measured."""
+    weights, untrained = ([name for name in ",".join(names).split(",") if name] for names in (weights, untrained))
     if not weights and not untrained:
         raise UsageError("no network is named: give --weights FILE, or --untrained LABEL")
     if out and not out.endswith(".json"):

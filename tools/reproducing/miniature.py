@@ -33,17 +33,13 @@ PAPER = ({"top1_error": "top-1 error (%)", "speed_ratio": "speed / ResNet-101's"
 
 @dataclass
 class Network:
-    """A network of one of the tables: scores by seed, what it costs here, and the paper's figures.
+    """A network of one of the tables."""
 
-    `name` is without its width; `head` is None in Table 1. Costs: parameters, and multiply_adds at the test crop and
-    speed_ratio (Table 1) or memory, in bytes (Table 2).
-    """
-
-    name: str
-    method: str
-    head: Optional[str] = None
-    scores: Dict[str, List[float]] = field(default_factory=dict)
-    costs: Dict[str, float] = field(default_factory=dict)
+    name: str  # without its width
+    method: str  # what the paper calls it
+    head: Optional[str] = None  # in Table 2
+    scores: Dict[str, List[float]] = field(default_factory=dict)  # of each seed
+    costs: Dict[str, float] = field(default_factory=dict)  # parameters; multiply_adds, speed_ratio; memory, in bytes
     paper: Dict[str, Any] = field(default_factory=dict)
 
     def mean(self, column: str) -> Optional[float]:
@@ -169,7 +165,9 @@ def claims(path: str = RECIPE) -> str:
         keys = [tuple([*claim[which], None][:2]) for which in ("first", "second")]
         first, second = pair = [found.get(key) for key in keys]
         score = claim.get("score", "mean_iou" if keys[0][1] else "top1_error")
-        figures = " / ".join(f"{paper_figure(key, score, claim.get('group')):g}" for key in keys)
+        known = {(row.network, row.head): row.paper for row in paper.read_table("table4" if "group" in claim else (
+            "table2" if keys[0][1] else "table1")).rows[::-1] if row.group == claim.get("group", "")}
+        figures = " / ".join(f"{known[name, None if 'group' in claim else head][score]:g}" for name, head in keys)
         if not first or not second or first.mean(score) is None or second.mean(score) is None:
             lines.append([claim["says"], figures, "–", "–", "not trained yet"])
             continue
@@ -179,13 +177,6 @@ def claims(path: str = RECIPE) -> str:
         lines.append([claim["says"], figures, here, f"{costs} {'MiB' if first.head else 'M multiply-adds'}",
                       verdict(first, second, score, claim.get("relation", "better"))])
     return table(["the paper says", "its figures", "here", "cost here", "shows here"], lines, True)
-
-
-def paper_figure(key: Tuple[str, Optional[str]], score: str, group: Optional[str]) -> float:
-    """The paper's figure for a network: of Table 1, of Table 2, or of a part of Table 4."""
-    rows = paper.read_table("table4" if group else "table2" if key[1] else "table1").rows
-    return next(row.paper[score] for row in rows if row.network == key[0] and (row.group == group if group else
-                                                                              row.head == key[1]))
 
 
 def verdict(first: Network, second: Network, score: str, relation: str) -> str:

@@ -22,36 +22,17 @@ Setting = Union[str, int, float, bool, List[Union[str, int, float]]]
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and the file that shows it is done.
-
-    Attributes
-    ----------
-    name : str
-    run : str
-        The program, and its subcommand if it has some.
-    settings : dict
-        {flag without dashes: value}; true is a flag alone, false none, a list the flag several times.
-    makes, log : str
-        The file that shows that it is done; a training's label and folder, by which it is resumed.
-    expect : dict
-        Scores that came out here.
-    minutes : float, optional
-        That it took here.
-    picture : bool
-        Whether it makes one for the page.
-    item : str
-        Of `for`.
-    """
+    """A command, and the file that shows it is done."""
 
     name: str
-    run: str
-    makes: str
-    settings: Dict[str, Setting] = field(default_factory=dict)
-    log: str = ""
-    expect: Dict[str, float] = field(default_factory=dict)
-    minutes: Optional[float] = None
-    picture: bool = False
-    item: str = field(default="", compare=False)
+    run: str  # the program, and its subcommand if it has some
+    makes: str  # the file that shows it is done
+    settings: Dict[str, Setting] = field(default_factory=dict)  # true: the flag alone, false: not, a list: each
+    log: str = ""  # of a training: its folder and label, by which it is resumed
+    expect: Dict[str, float] = field(default_factory=dict)  # scores that came out here
+    minutes: Optional[float] = None  # that it took here
+    picture: bool = False  # it makes one for the page
+    item: str = field(default="", compare=False)  # of `for`
 
     @property
     def is_test(self) -> bool:
@@ -88,29 +69,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe, written out for items of its `for`.
-
-    Attributes
-    ----------
-    path, title, output : str
-    steps : tuple of Step
-    items : dict
-        {name: item} of those of `for` that it is written out for.
-    needs : dict
-        {file that no step makes: where it comes from}.
-    time, keep : str
-        How long the original took; the folder, or the file of rows, for what `keep` keeps.
-    threads : int, optional
-    """
+    """A recipe, written out for items of its `for`."""
 
     path: str
     title: str
-    output: str
+    output: str  # folder of its runs
     steps: Tuple[Step, ...]
-    items: Dict[str, dict] = field(default_factory=dict)
-    needs: Dict[str, str] = field(default_factory=dict)
-    time: str = ""
-    keep: str = ""
+    items: Dict[str, dict] = field(default_factory=dict)  # of `for`, by name
+    needs: Dict[str, str] = field(default_factory=dict)  # files that no step makes: where they come from
+    time: str = ""  # that the original took
+    keep: str = ""  # the folder, or the file of rows, for what `keep` keeps
     threads: Optional[int] = None
 
     @property

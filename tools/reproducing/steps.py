@@ -141,24 +141,24 @@ def record_of(step: Step, output: str) -> str:
 
 def expectation(step: Step, paper: Dict[str, float]) -> str:
     """What is known of a step's scores and time, in words."""
-    said = [f"{name} {value:.2f}" for name, value in step.expect.items()]
-    said += [f"about {step.minutes} minutes"] if step.minutes else []
-    return (f": {', '.join(said)} expected" if said else "") + (
-        f": the paper has {', '.join(f'{name} {value}' for name, value in paper.items())}" if paper else "")
+    said = [f"{name} {value:.2f} expected" for name, value in step.expect.items()]
+    said += [f"about {step.minutes} minutes expected"] if step.minutes else []
+    said += [f"the paper has {', '.join(f'{name} {value}' for name, value in paper.items())}"] if paper else []
+    return "".join(f", {text}" for text in said)
 
 
 def print_scores(step: Step, paper: Dict[str, float]) -> None:
     """Print the scores that the recipe expects of a step, and the paper's, beside those in its result."""
-    if step.expect or paper:
-        with open(step.makes, encoding="utf-8") as source:
-            result = json.load(source)
-        for name, value in step.expect.items():
-            if name not in result:
-                raise ValueError(f"{step.makes} has no {name}, which the recipe expects of the step {step.name!r}")
-            print(f"  {name} {result[name]:.2f}, expected {value:.2f}", flush=True)
-        for name, value in paper.items():
-            if name in result:
-                print(f"  {name} {result[name]:.2f}, the paper's {value}", flush=True)
+    if not step.expect and not paper:
+        return
+    with open(step.makes, encoding="utf-8") as source:
+        result = json.load(source)
+    missing = [name for name in step.expect if name not in result]
+    if missing:
+        raise ValueError(f"{step.makes} has no {missing[0]}, which the recipe expects of the step {step.name!r}")
+    for scores, whose in ((step.expect, "expected"), (paper, "the paper's")):
+        for name in (name for name in scores if name in result):
+            print(f"  {name} {result[name]:.2f}, {whose} {scores[name]:.2f}", flush=True)
 
 
 def run_items(recipe: Recipe, data: str, output: str, jobs: int) -> int:
