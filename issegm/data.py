@@ -8,7 +8,8 @@ from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile, decode_label
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
-from issegm.datasets import IGNORE, SegmentationDataset
+from ademxapp.symbol.losses import IGNORE_LABEL
+from issegm.datasets import SegmentationDataset
 
 
 class TrainCrops:
@@ -89,7 +90,7 @@ class TrainCrops:
         columns = np.floor((centres + left) / rate).astype(int)
         inside = ((rows >= 0) & (rows < label.shape[0]))[:, None] & ((columns >= 0) & (columns < label.shape[1]))
         found = label[np.clip(rows, 0, label.shape[0] - 1)[:, None], np.clip(columns, 0, label.shape[1] - 1)]
-        return np.where(inside, found, IGNORE)
+        return np.where(inside, found, IGNORE_LABEL)
 
 
 

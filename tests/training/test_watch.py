@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_runs
 from small_runs import batches, run, same_bits, two_layers
 
 from ademxapp import locks
@@ -46,13 +47,25 @@ def test_other_runs_are_not_warned_of(tmp_path, caplog, lr):
     assert not warnings(caplog)
 
 
-def test_labels_of_one_class_are_no_collapse(tmp_path, caplog):
+def test_labels_of_one_class_are_told_as_that_and_are_no_collapse(tmp_path, caplog):
     loader = batches()
     loader.label[:] = 1
     start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
     start.args["linear3_bias"][1] = 100
     run(tmp_path, loader, lr=0, epochs=4, start=start)
-    assert not warnings(caplog)
+    (text,) = warnings(caplog)
+    assert "every label that counts is class 1: there is nothing to tell apart" in text and "label_ids" in text
+
+
+def test_labels_that_are_all_void_are_told_at_the_first_report_and_end_the_run_at_the_eighth(caplog):
+    watch = Watch(LOG)
+    void = {"batches": 3, "late": 0.0, "top_class": 0, "top_class_share": None, "top_class_true_share": None}
+    for _ in range(7):
+        watch.report(void)
+    (text,) = warnings(caplog)
+    assert "no label counts: all of the last 3 batches are void" in text and "tools/report.py data" in text
+    with pytest.raises(ValueError, match="no label counts in 8 reports in a row: there is nothing to learn"):
+        watch.report(void)
 
 
 def test_a_trouble_that_comes_again_is_told_again(caplog):
@@ -165,6 +178,17 @@ def test_the_batch_with_a_loss_that_is_not_finite_is_named_with_its_images(tmp_p
             return np.full(5, np.nan if index == 9 else 0, np.float32), np.float32(0)
     with Loader(Broken(0), 4) as loader, pytest.raises(ValueError, match=r"batch 3 \(images image 8, image 9, …\)"):
         run(tmp_path, loader)
+
+
+def test_parameters_are_looked_at_with_every_report(tmp_path, monkeypatch):
+    """oneDNN's ReLU makes 0 of what is no number, so that the loss stays finite."""
+    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="hidden")
+    scores = mx.sym.FullyConnected(mx.sym.Activation(hidden, act_type="relu"), num_hidden=3, name="linear3")
+    monkeypatch.setattr(small_runs, "two_layers", lambda: mx.sym.SoftmaxOutput(scores, name="softmax"))
+    start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
+    start.args["hidden_weight"][:] = np.nan
+    with pytest.raises(ValueError, match="hidden_weight is not finite at epoch 1, batch 4: the training has diverged"):
+        run(tmp_path, batches(), start=start)
 
 
 def test_parameters_that_are_not_finite_are_never_kept(tmp_path):

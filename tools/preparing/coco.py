@@ -25,7 +25,8 @@ import numpy as np
 
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
-from issegm.datasets import DATASETS, IGNORE
+from ademxapp.symbol.losses import IGNORE_LABEL
+from issegm.datasets import DATASETS
 from issegm.tables import COCO
 from tools.preparing.common import Split
 from tools.preparing.images import image_names
@@ -134,5 +135,5 @@ def draw_instances(instances: Sequence[Instance], height: int, width: int, name:
             filled = mask.decode(mask.merge(encoded) if isinstance(encoded, list) else encoded)
         except Exception as error:  # of many kinds
             raise ValueError(f"{name}: an outline cannot be drawn: {error}") from None
-        label[filled > 0] = IGNORE if instance.crowd and instance.value else instance.value
+        label[filled > 0] = IGNORE_LABEL if instance.crowd and instance.value else instance.value
     return label

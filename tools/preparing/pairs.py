@@ -6,8 +6,9 @@ from typing import Iterator, Optional, Sequence, Tuple
 import numpy as np
 
 from ademxapp.data.lists import Sample, write_segmentation_list
+from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.data import open_pair
-from issegm.datasets import IGNORE, SegmentationDataset
+from issegm.datasets import SegmentationDataset
 from tools.preparing.label_colours import Colour, other_colour, read_palette
 
 
@@ -56,7 +57,7 @@ class Pairs:
         pixels = np.zeros(self.record.classes + 1, np.int64)
         if label is not None:
             counts = np.bincount(label.ravel(), minlength=256)
-            pixels[:-1], pixels[-1] = counts[:self.record.classes], counts[IGNORE]
+            pixels[:-1], pixels[-1] = counts[:self.record.classes], counts[IGNORE_LABEL]
         return Finding((width, height), image.orientation, pixels, self._odd_colour(sample, pixels))
 
     def _odd_colour(self, sample: Sample, pixels: np.ndarray) -> Optional[Tuple[int, Colour]]:
