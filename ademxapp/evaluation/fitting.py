@@ -39,7 +39,7 @@ class WindowChoice:
     """
 
     def __init__(self, symbol: "engine.Symbol", contexts: Sequence["engine.Device"], batch: int, stride: int,
-                 asked: Optional[int] = None, say: Callable[[str], object] = print, free: Optional[int] = None) -> None:
+                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None) -> None:
         self._symbol, self._stride, self._say = symbol, stride, say
         self._asked = whole_cells(asked or 0, stride)
         self._devices, on_cards = contexts, contexts[0].device_type == "gpu"

@@ -16,6 +16,8 @@ from ademxapp.data.lists import (
     write_segmentation_list,
 )
 from ademxapp.evaluation.classification import read_predictions, write_predictions
+from ademxapp.yaml_files import read_yaml
+from tools.preparing.common import lines_of
 
 
 def test_lists_come_back_as_they_were_written(tmp_path):
@@ -148,3 +150,11 @@ def test_wrong_lines_of_segmentation_lists_are_named(tmp_path, text, words):
     (tmp_path / "x.lst").write_text(text)
     with pytest.raises(ValueError, match=words):
         read_segmentation_list(str(tmp_path / "x.lst"), "root")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_windows_editors_are_read(tmp_path, encoding):
+    (tmp_path / "x.yaml").write_bytes("classes: [Straße,\r\n  Baum]\r\n".encode(encoding))
+    assert read_yaml(str(tmp_path / "x.yaml")) == {"classes": ["Straße", "Baum"]}
+    (tmp_path / "x.txt").write_bytes("Züge/1 \r\n\r\n2\r\n".encode(encoding))
+    assert lines_of(str(tmp_path), "x.txt") == [("Züge/1", f"{tmp_path}/x.txt:1"), ("2", f"{tmp_path}/x.txt:3")]
