@@ -1,5 +1,5 @@
 """Pictures: correctness, labels drawn over images, sheets as in the paper's Figures 5 to 11, and captioned grids."""
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -78,7 +78,7 @@ def contact_sheet(rows: List[List[np.ndarray]], captions: Sequence[str], height:
 
 
 def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns: int,
-                   legend: Sequence[Tuple[Colour, str]] = ()) -> np.ndarray:
+                   legend: Sequence[Tuple[Colour, str]] = (), foot: Optional[int] = None) -> np.ndarray:
     """Pictures in rows of `columns`, each with a caption under it, and a legend of colours at the foot.
 
     Parameters
@@ -88,6 +88,8 @@ def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns:
     captions : list of str
         Cut off where they are wider than their column.
     legend : list of ((r, g, b), str)
+    foot : int, optional
+        Height of the legend, in pixels, where it is cut off; by default what it needs.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns:
     line, rows = pictures[0].shape[0] + CAPTION + GAP, -(-len(pictures) // columns)
     width = sum(widths) + GAP * (len(widths) + 1)
     entries = _legend_places(legend, width)
-    foot = entries[-1][1] + CAPTION + GAP if entries else 0
+    foot = _height(entries) if foot is None else foot
     sheet = Image.new("RGB", (width, GAP + rows * line + foot), GROUND)
     draw = ImageDraw.Draw(sheet)
     for index, (picture, caption) in enumerate(zip(pictures, captions)):
@@ -120,6 +122,15 @@ def at_height(picture: np.ndarray, height: int) -> np.ndarray:
     few_colours = image.getcolors(64) is not None
     method = Image.NEAREST if few_colours else Image.LANCZOS
     return np.asarray(image.resize((max(1, round(image.width * height / image.height)), height), method))
+
+
+def legend_height(names: Sequence[str], picture_width: int) -> int:
+    """What a legend of `names` needs under one picture, in pixels."""
+    return _height(_legend_places([((0, 0, 0), name) for name in names], picture_width + 2 * GAP))
+
+
+def _height(entries: List[Tuple[int, int]]) -> int:
+    return entries[-1][1] + CAPTION + GAP if entries else 0
 
 
 def _legend_places(legend: Sequence[Tuple[Colour, str]], width: int) -> List[Tuple[int, int]]:

@@ -284,11 +284,12 @@ def recipes(folder):
     (folder / "recipe.yaml").write_text(
         "title: A run\nabout: >\n  Of two\n  networks.\ntime: &long about a day\noutput: output/run\nfor:\n"
         "  - {net: a1, crop: 480, how: *long}\n  - {net: a2, crop: 500, how: once}\n"
-        "needs:\n  '{output}/{net}.params': of tools/weights.py\nstages:\n  - name: '{net}, test'\n"
-        "    command: issegm/voc.py --phase val --weights {output}/{net}.params --test-scales {crop} --root {data}\n"
+        "needs:\n  '{output}/{net}.params': of tools/weights.py\nvalues: {seed: 1}\nsteps:\n  - name: '{net}, test'\n"
+        "    run: issegm/voc.py\n    with: {phase: val, weights: ['{output}/{net}.params'], test-scales: '{crop}',\n"
+        "           seed: '{seed}', data-root: '{data}'}\n"
         "    makes: '{output}/{net}/result.json'\n    log: '{output}/{net}'\n    minutes: 30\n"
-        "    expect: {mean_iou: 57.76}\n    paper: {mean_iou: 80.1}\n"
-        "  - {name: lists, command: tools/prepare.py voc, makes: data/voc/val.lst}\n")
+        "    expect: {mean_iou: 57.76}\n"
+        "  - {name: lists, run: tools/prepare.py voc, makes: data/voc/val.lst, when: net}\n")
     return [folder / "recipe.yaml"]
 
 
