@@ -13,7 +13,8 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 from typing import Optional, Sequence
 
 from ademxapp.cli import make_parser
-from tools import reproduce
+
+from . import reproduce
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

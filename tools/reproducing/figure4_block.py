@@ -6,8 +6,9 @@ import numpy as np
 from ademxapp.files import replacing
 from ademxapp.inspection.paths import TINY, expected_contributions
 from ademxapp.text_tables import table
-from tools.reproducing.keep import read_json
-from tools.reproducing.kept import Values
+
+from .keep import read_json
+from .kept import Values
 
 KEPT = "docs/results/figure4/figure4.json"
 COLUMNS = ("network", "dataset", "parameters", "top-1 error, %", "units n", "k = 0", "n/4", "n/2", "3n/4", "k = n",

@@ -15,10 +15,11 @@ from ademxapp import paper
 from ademxapp.cli import Parser, number
 from ademxapp.settings import Devices
 from ademxapp.yaml_files import read_yaml
-from tools import report
-from tools.reproducing.paper_tables import device_settings
-from tools.reproducing.steps import add_data_argument
-from tools.reproducing.tested import Places, make, scores_of
+
+from .. import report
+from .paper_tables import device_settings
+from .steps import add_data_argument
+from .tested import Places, make, scores_of
 
 SHEETS_OF_RUN = (("results.png", "spread"), ("failures.png", "worst"))
 

@@ -16,9 +16,10 @@ from ademxapp.cli import Parser
 from ademxapp.paper import LOST, Figure, Row, Table, read_table
 from ademxapp.settings import Devices
 from ademxapp.text_tables import FORMATS, emit, table
-from tools.reproducing.measurements import counts_of, speeds_of
-from tools.reproducing.steps import add_data_argument, run_steps
-from tools.reproducing.tested import Need, Places, make, recipe_of, scores_of
+
+from .measurements import counts_of, speeds_of
+from .steps import add_data_argument, run_steps
+from .tested import Need, Places, make, recipe_of, scores_of
 
 
 class Column(NamedTuple):

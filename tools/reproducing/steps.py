@@ -19,8 +19,9 @@ from ademxapp.cli import Parser, UsageError, existing_file, number
 from ademxapp.files import write_text
 from ademxapp.paper import TABLES, read_table
 from ademxapp.training.progress import clock
-from tools.reproducing.kept import is_known, kept
-from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
+
+from .kept import is_known, kept
+from .recipes import DEVICES, Recipe, Setting, Step, read_recipe
 
 DONE, TO_DO, OTHER = "done", "to do", "made by another command"
 ELSEWHERE = (*DEVICES, "data-root", "root", "data", "output")  # flags that do not decide what comes out
@@ -77,7 +78,7 @@ def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[
 
 def show_summary(recipe: Recipe, output: str, seconds: float) -> None:
     """Print, and keep beside the runs, the block that the recipe ends with."""
-    from tools.reproducing.blocks import BLOCKS
+    from .blocks import BLOCKS
     text = f"== Done in {clock(seconds)}, {BLOCKS[recipe.summary](output)}\n"
     write_text(os.path.join(output, "summary.txt"), text)
     print(f"\n{text}", end="")

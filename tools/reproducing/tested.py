@@ -16,11 +16,12 @@ from ademxapp.paper import class_column
 from ademxapp.symbol import parse_label
 from ademxapp.weights.released import BY_FILE
 from issegm.datasets import dataset_record
-from tools.reproducing.kept import is_known, kept
-from tools.reproducing.recipes import Recipe, Setting, Step, in_output, read_recipe
-from tools.reproducing.servers import answer_path, how_to_answer, read_answer
-from tools.reproducing.steps import ELSEWHERE
-from tools.submit import ENTRIES
+
+from ..submit import ENTRIES
+from .kept import is_known, kept
+from .recipes import Recipe, Setting, Step, in_output, read_recipe
+from .servers import answer_path, how_to_answer, read_answer
+from .steps import ELSEWHERE
 
 FILLED = ("model", "dataset", "test_scales", "batch_images", "head")  # by the drivers, where they are not given
 
