@@ -24,7 +24,7 @@ help:
 	@echo "ENGINE=torch does it on PyTorch instead of MXNet, in .venv-torch (Python 3.9 to 3.14)."
 
 demo: $(VENV)/.has-run
-	@$(RUN) tools/reproduce.py run recipes/demo.yaml
+	@$(RUN) tools/demo.py
 
 test: lint
 	@$(RUN) -m pytest -q -ra -m "not slow" --durations=15

@@ -16,10 +16,10 @@ from typing import Any, Dict, List, Optional
 
 from ademxapp.cli import Parser, UsageError
 from ademxapp.files import write_json
+from ademxapp.kept import Values, kept
 from ademxapp.paper import SCORES
 from ademxapp.training.progress import read_reports
 
-from .kept import Values, kept
 from .recipes import Recipe, Step, read_recipe
 from .steps import add_recipe_arguments
 
