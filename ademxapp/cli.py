@@ -2,6 +2,7 @@
 import argparse
 import importlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from ademxapp import engine
 from ademxapp.engine.mxnet import backend
 from ademxapp.errors import UsageError, one_line
 from ademxapp.flags import Settings
-from ademxapp.stopping import Stopped
+from ademxapp.stopping import Stopped, heeded, leave_terminal
 
 LOG = "ademxapp"  # the logger of the programs
 
@@ -52,8 +53,11 @@ def run(module_name, needs_mxnet=True):
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+    sys.stdout.reconfigure(errors="surrogateescape")  # names of files may have any bytes
     try:
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in heeded():
+            if number != signal.SIGINT:
+                signal.signal(number, _terminated)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
         if needs_mxnet:
             backend.prepare()  # before anything else stumbles over the wrong NumPy
@@ -78,6 +82,7 @@ def run(module_name, needs_mxnet=True):
 
 
 def _terminated(number, _):
+    leave_terminal(number)
     raise Stopped(number)
 
 
@@ -90,13 +95,15 @@ def _tell_log_files(message):
 
 
 def number(kind, minimum=None, maximum=None):
-    """An argparse type: an int or float within bounds, both included."""
+    """An argparse type: an int or a finite float within bounds, both included."""
     def convert(text):
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
-        if value != value or (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text} is no finite number")
+        if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
             bounds = [f"{word} {bound}" for word, bound in (("at least", minimum), ("at most", maximum))
                       if bound is not None]
             raise argparse.ArgumentTypeError(f"{text} is out of range: wanted {' and '.join(bounds)}")

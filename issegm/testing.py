@@ -2,7 +2,7 @@
 import itertools
 import os
 from dataclasses import fields, replace
-from typing import List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -15,10 +15,12 @@ from ademxapp.evaluation.crf import CrfSettings
 from ademxapp.evaluation.labelling import BestClasses, CrfLabels
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
+from ademxapp.settings import Testing
 from issegm.data import open_pair, read_pair
 from issegm.outputs import label_path, read_labels
 from issegm.scoring import percent, score_lines
-from issegm.settings import Crf
+from issegm.segmenter import DenseTest, Segmenter
+from issegm.settings import Crf, DenseTesting
 
 S = TypeVar("S", bound=Crf)
 
@@ -44,6 +46,17 @@ def crf_settings(asked: S, search: bool = False) -> Tuple[S, Tuple[CrfSettings, 
     values = {name: given[name] or (getattr(CrfSettings, name),) for name in names}
     kept = {f"crf_{name}": value if search else value[0] for name, value in values.items()}
     return replace(asked, **kept), tuple(CrfSettings(*one) for one in itertools.product(*values.values()))
+
+
+def dense_test(settings: Union[DenseTesting, Testing], batch: int = 1) -> DenseTest:
+    """How images are segmented."""
+    return DenseTest(settings.test_scales, settings.test_flipping, settings.test_steps, settings.window, batch)
+
+
+def windows_chosen(networks: Sequence[Segmenter]) -> Dict[str, Dict[str, int]]:
+    """What `result.json` says of windows: {input: their side}, where they were chosen for want of memory."""
+    chosen = {f"{width}x{height}": side for one in networks for (height, width), side in one.windows_chosen.items()}
+    return {"windows_chosen": chosen} if chosen else {}
 
 
 def make_labeller(crfs: Sequence[CrfSettings], workers: Optional[int] = None, weights: Optional[List[float]] = None

@@ -267,6 +267,14 @@ def test_validations_that_cannot_be_are_told_before_the_training(world, drive, p
     assert not list((world / "never").glob("*.params"))
 
 
+@pytest.mark.parametrize("program, place", [("ilsvrc", "data/tiny/val"), ("voc", "data/demo/val.lst")])
+def test_a_validation_without_images_names_its_own_list(world, drive, program, place):
+    (world / place).rename("elsewhere")
+    status, (line,) = drive(program, f"{TRAIN[program]} --output never --val-every 1")
+    assert status == 2 and "no samples found" in line and "; --val-list FILE names others" in line
+    assert "--records" not in line
+
+
 @pytest.mark.parametrize("program, more", [
     ("ilsvrc", ""), ("voc", ""), ("voc", "--cpus 1 --prefetch-threads 2 --prefetcher process")])
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(world, drive, program, more):

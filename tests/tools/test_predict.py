@@ -102,7 +102,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_done(weights, photographs,
     with pytest.raises(ValueError, match="2 of 3 images could not be used"):
         predict.main([*(str(photographs / name) for name in ("broken.jpg", "empty.png", "plain.jpg")), "--weights",
                       weights["seg"], "--test-scales", "40", "--out", str(out), "--cpus", "1"])
-    assert sorted(path.name for path in out.iterdir()) == ["plain.png", "plain_overlay.jpg", "predict.log"]
+    assert sorted(path.name for path in out.iterdir()) == ["plain.png", "plain_overlay.jpg", "predict.json",
+                                                           "predict.log"]
     told = (out / "predict.log").read_text()
     assert "left out: " in told and "broken.jpg cannot be decoded" in told and "the file is empty" in told
 
@@ -159,7 +160,7 @@ def test_one_bad_image_stops_no_other(weights, tmp_path, capsys):
     with pytest.raises(ValueError, match="4 of 6 images could not be used, as told above: .*a.png"):
         predict.main([str(folder), "--weights", weights["seg"], "--test-scales", "24", "--out", str(out), "--cpus",
                       "1"])
-    assert {path.name for path in out.iterdir()} == {"a.png", "a_overlay.jpg", "z.png", "z_overlay.jpg",
+    assert {path.name for path in out.iterdir()} == {"a.png", "a_overlay.jpg", "z.png", "z_overlay.jpg", "predict.json",
                                                      "unwritable.png", "predict.log"}
     told = (out / "predict.log").read_text()
     assert "a.jpg and" in told and "would be one file" in told and "empty.bmp cannot be decoded: the file is" in told

@@ -11,6 +11,8 @@ import warnings
 from importlib import import_module, metadata, util
 from pathlib import Path
 
+from ademxapp.machine import processors
+
 CPU_BUILD, CUDA_BUILD = "mxnet", "mxnet-cu112"
 INSTALL = "pip install 'ademxapp[cpu]' (in a clone of the project: pip install -e '.[cpu]')"
 
@@ -62,7 +64,7 @@ def prepare():
     # numpy 1.24 dropped the alias, which MXNet imports. 1.20 to 1.23 keep it out of the namespace and warn when asked.
     vars(numpy).setdefault("bool", bool)
     if "mxnet" not in sys.modules:  # by default MXNet takes half of the cores, and it reads this only once
-        os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+        os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
         os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind says that oneDNN is in use
 
 

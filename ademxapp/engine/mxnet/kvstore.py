@@ -11,7 +11,7 @@ from typing import Any, Optional, Set
 import numpy as np
 
 from ademxapp.engine.mxnet.backend import mx
-from ademxapp.stopping import SIGNALS
+from ademxapp.stopping import heeded
 from ademxapp.training.distributed import RANK, Alone
 
 
@@ -33,7 +33,7 @@ class Workers(Alone, mx.kv.KVStoreBase):
     """
 
     def __init__(self) -> None:
-        before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}  # no Python runs while it waits
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded()}  # no Python runs while it waits
         try:
             self._store = mx.kv.create("dist_sync")
         finally:
