@@ -1,16 +1,19 @@
 """Training with several processes, on one machine or on many, over torch.distributed: NCCL on cards, gloo on CPUs."""
+import contextlib
 import os
+import signal
 from datetime import timedelta
-from typing import Any, List, Optional
+from typing import Any, Iterator, List, Optional
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
 
 from ademxapp.errors import UsageError
+from ademxapp.stopping import heeded
 from ademxapp.training.distributed import Alone
 
-HOURS = 24  # that a worker waits for another before PyTorch gives up; --stall-minutes ends it earlier
+WAIT = timedelta(days=7)  # for another worker, before PyTorch gives up; --stall-minutes ends it earlier
 
 
 class Workers(Alone):
@@ -22,7 +25,13 @@ class Workers(Alone):
 
     def __init__(self) -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
-        distributed.init_process_group(backend, timeout=timedelta(hours=HOURS))
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded()}  # no Python runs while it waits
+        try:
+            with _together():
+                distributed.init_process_group(backend, timeout=WAIT)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
         self.store = self
 
@@ -31,7 +40,8 @@ class Workers(Alone):
         values = np.ascontiguousarray(values)
         mine = torch.tensor(np.frombuffer(values.tobytes(), np.uint8))
         everyones = [torch.empty_like(mine) for _ in range(self.count)]
-        distributed.all_gather(everyones, mine)
+        with _together():
+            distributed.all_gather(everyones, mine)
         return np.stack([np.frombuffer(part.numpy().tobytes(), values.dtype).reshape(values.shape)
                          for part in everyones])
 
@@ -39,14 +49,25 @@ class Workers(Alone):
     def add_up(tensors: List[Tensor]) -> None:
         """Replace the tensors by their sums over all workers, the same bits in each."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        distributed.all_reduce(flat)
+        with _together():
+            distributed.all_reduce(flat)
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
             tensor.copy_(total.view(tensor.shape))
 
     def __exit__(self, error: Optional[type], *_: Any) -> None:
         if error is None:
-            distributed.barrier()
+            self.gather("end", np.zeros(1))
         distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Within, the lack of another worker is told in one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"another worker is gone, or cannot be reached ({reason}): see its log") from None
 
 
 def launched(kvstore: str) -> bool:
