@@ -44,11 +44,11 @@ def make_parser(description: str, settings: Optional[Type[Settings]] = None) -> 
     return parser
 
 
-def run(module_name, needs_mxnet=True):
+def run(module_name: str, needs_mxnet: bool = True) -> None:
     """Import a program's module, call its `main()` and end the process.
 
     A user's error ends with one line on stderr: exit status 2 for wrong use, 1 for failure. `--debug` shows where.
-    Without `needs_mxnet` the program starts in a Python, or with a NumPy, that MXNet cannot use.
+    Without `needs_mxnet` the program starts with a NumPy that MXNet, which is installed, cannot use.
     """
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
@@ -59,7 +59,7 @@ def run(module_name, needs_mxnet=True):
             if number != signal.SIGINT:
                 signal.signal(number, _terminated)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
-        if needs_mxnet:
+        if needs_mxnet and engine.usual() == "mxnet" and "torch" not in sys.argv:
             backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
@@ -75,7 +75,7 @@ def run(module_name, needs_mxnet=True):
         sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
-    if status and "DMLC_ROLE" in os.environ:  # MXNet would wait, at the end, for workers that wait for this one
+    if status and {"DMLC_ROLE", "WORLD_SIZE"} & set(os.environ):  # else it would wait for workers that wait for it
         sys.stdout.flush()
         os._exit(status)
     sys.exit(status)

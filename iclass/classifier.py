@@ -24,6 +24,7 @@ from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import mean_of_passes, view_means
+from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
@@ -240,15 +241,17 @@ class Classifier:
         """An image's crops (views, 3, side, side) at every scale, the largest first; messages call it `name`."""
         return {scale: self._reader((), scale).views(pixels, name) for scale in self._scales}
 
-    def of_prepared(self, images: Sequence[Dict[int, np.ndarray]]) -> np.ndarray:
+    def of_prepared(self, images: Sequence[Dict[int, np.ndarray]], names: Sequence[str] = ()) -> np.ndarray:
         """Probabilities (images, classes) float32 of images as `prepare` gives them, averaged over the views."""
-        return mean_of_passes((self._of_batches(self.predictor, [np.stack([one[scale] for one in images])])
-                               for scale in self._scales), len(images))
+        probs = mean_of_passes((self._of_batches(self.predictor, [np.stack([one[scale] for one in images])])
+                                for scale in self._scales), len(images))
+        return require_finite(probs, self.weights, lambda place: names[place] if names else "the image")
 
     def probabilities(self, samples: Sequence[Sample], predictor: Optional[Predictor] = None) -> np.ndarray:
         """Probabilities (samples, classes) float32, averaged over the views; of another `predictor`, where given."""
-        return mean_of_passes((self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales),
-                              len(samples))
+        probs = mean_of_passes((self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales),
+                               len(samples))
+        return require_finite(probs, self.weights, lambda place: samples[place].image_path)
 
     def score_with(self, predictor: Predictor, sample: Sample) -> None:
         """Give another `predictor` what it would be given of a sample."""

@@ -33,10 +33,10 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ademxapp import driver, engine
+from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
-from ademxapp.engine import Device
+from ademxapp.engine import Device, load
 from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
@@ -54,6 +54,7 @@ from iclass.settings import ClassificationSettings
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the phase that they name."""
     asked = driver.named_run(parse(argv))
+    load(asked.engine)
     label = parse_label(asked.model)
     try:
         inputs = network(label.network).input
@@ -133,7 +134,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = network.probabilities(samples, engine.load().Predictor(symbol, parameters, contexts))
+        probs = network.probabilities(samples, load().Predictor(symbol, parameters, contexts))
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
         return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
 

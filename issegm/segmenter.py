@@ -28,6 +28,7 @@ from ademxapp.evaluation.dense import (
     scaled_pixels,
     scores_at_image_size,
 )
+from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
@@ -261,6 +262,8 @@ class Segmenter:
         pixels = prepared or self.prepare(sample, image)
         maps = {scale: predict_dense(self.forward, image, scale, self.settings(scale, image.shape[:2]), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
+        for one in maps.values():
+            require_finite(one.scores[None], self.weights, lambda _: sample.image_path if sample else "the image")
         return [maps[scale] for scale in self.scales]
 
     def score_with(self, forward: Callable[[np.ndarray], np.ndarray], sample: Sample) -> None:

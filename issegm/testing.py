@@ -167,6 +167,10 @@ def lines_of_scores(record, scores, result):
     yield from score_lines(record, result)
     acc, iou = most_frequent_class_scores(scores.confusion.counts)
     yield f"the most frequent class everywhere: pixel accuracy {percent(acc)}, mean IoU {percent(iou)}"
+    true = np.flatnonzero(scores.confusion.counts.sum(1))
+    if len(true) == 1 < record.classes:
+        yield (f"warning: every pixel that counts is {record.class_names[true[0]]}: these scores say nothing; "
+               "label_ids and ignored_ids in a --dataset-file say which values are classes")
 
 
 def score_label_images(scores, samples, record, folders, readers=1):

@@ -32,9 +32,9 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver, engine
+from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
-from ademxapp.engine import Device
+from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
 from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
@@ -67,6 +67,7 @@ CROP = 500  # pixels, of training
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the phase that they name."""
     asked = driver.named_run(parse(argv))
+    load(asked.engine)
     label = parse_label(asked.model)
     try:
         stride, inputs = output_stride(label), network(label.network).input
@@ -171,7 +172,7 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
                         dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores, forward = Scores(record), engine.load().Predictor(network.symbol, parameters, contexts)
+        scores, forward = Scores(record), load().Predictor(network.symbol, parameters, contexts)
         score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
                       settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}

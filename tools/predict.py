@@ -1,8 +1,8 @@
-"""Segment or classify photographs: the network says which.
+"""Segment or classify photographs and videos: the network says which.
 
     python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --test-flipping
     python tools/predict.py holiday/ 'more/*.jpg' --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --out seen
-    python tools/predict.py street.jpg --model cityscapes.onnx
+    python tools/predict.py street.jpg drive.mp4 --model cityscapes.onnx
     python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --dtype int8
 
 The third, with a file that tools/weights.py export wrote, needs onnxruntime and no MXNet. The fourth needs the ranges
@@ -11,6 +11,10 @@ that an earlier test with --dtype int8 at this scale keeps beside the weights, o
 Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
 classes over the photograph, and prints the classes' shares of the pixels. Classification prints the most probable
 classes and writes <out>/predictions.tsv. An image that cannot be used is named, and the others go on.
+
+Of a video, <out>/<video>_frames.tsv has the classes' percent of each frame or, of classification, its best class;
+segmentation writes <out>/<video>_overlay.mp4 as well, without sound. An interruption leaves what is done, to be played
+and read, as *.unfinished.*. Videos in folders are left out: name them.
 
 Photographs are turned as their cameras noted (EXIF orientation), as viewers show them, and so are the results; training
 and tests take pixels as they are stored. Of animations the first picture counts. HEIC needs pillow-heif (the extra
@@ -46,12 +50,13 @@ from ademxapp.cli import (
 from ademxapp.data.class_folders import some
 from ademxapp.data.images import stem, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.photographs import find_photographs, read_upright
+from ademxapp.data.photographs import find_photographs, is_video, read_upright
 from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.evaluation.classification import best_classes, write_predictions
 from ademxapp.evaluation.dense import label_map
 from ademxapp.evaluation.pictures import captioned_grid
 from ademxapp.evaluation.pipeline import overlapped
+from ademxapp.evaluation.videos import classify_video, segment_video, video_outputs
 from ademxapp.files import replacing, write_json
 from ademxapp.flags import Settings, flag
 from ademxapp.logs import library_versions, start_log
@@ -113,7 +118,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     network = open_onnx(asked) if asked.model else open_weights(asked)
     segmentation = isinstance(network, Segmenter)
     samples, notes = find_images(asked.images)
-    twins = twins_of(samples, asked.out) if segmentation else {}
+    twins = twins_of(samples, asked.out, segmentation)
     require_own_files(asked.out, written(samples, asked.out, segmentation), asked.overwrite)
     log = start_log(os.path.join(asked.out, "predict.log"), versions(asked), asked.debug)
     for note in notes:
@@ -123,7 +128,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         with items.told(sample):
             raise ValueError(reason)
     network = network if asked.model else on_devices(asked, network, log)
-    (segment if segmentation else classify)(asked, network, [one for one in samples if one not in twins], log, items)
+    images, videos = ([sample for sample in samples if sample not in twins and is_video(sample.image) == moving]
+                      for moving in (False, True))
+    (segment if segmentation else classify)(asked, network, images, log, items)
+    predict_videos(asked, network, videos, items)
     log.info("%d images, written to %s", len(samples) - len(items.failed), asked.out)
     if items.failed:
         raise ValueError(f"{len(items.failed)} of {len(samples)} images could not be used, as told above: "
@@ -223,20 +231,22 @@ def find_images(names: Sequence[str]) -> Tuple[List[Sample], List[str]]:
     return [Sample("", path) for path in paths], notes
 
 
-def outputs(sample: Sample, folder: str) -> Tuple[str, str]:
-    """The files that segmentation writes for a sample: label image, overlay."""
+def outputs(sample: Sample, folder: str, segmentation: bool = True) -> Tuple[str, ...]:
+    """The files of a sample alone: of segmentation, label image and overlay; of a video its own."""
     path = os.path.join(folder, stem(sample.image))
-    return f"{path}.png", f"{path}_overlay.jpg"
+    if is_video(sample.image):
+        return video_outputs(path, segmentation)
+    return (f"{path}.png", f"{path}_overlay.jpg") if segmentation else ()
 
 
-def twins_of(samples: Sequence[Sample], folder: str) -> Dict[Sample, str]:
+def twins_of(samples: Sequence[Sample], folder: str, segmentation: bool) -> Dict[Sample, str]:
     """The samples whose results would replace those of an earlier one, each with the reason.
 
     UsageError if a result would replace one of the images.
     """
     images, taken, twins = {os.path.realpath(sample.image_path) for sample in samples}, {}, {}
     for sample in samples:
-        paths = [os.path.realpath(path) for path in outputs(sample, folder)]
+        paths = [os.path.realpath(path) for path in outputs(sample, folder, segmentation)]
         for path in paths:
             if path in images:
                 raise UsageError(f"the result of {sample.image_path} would replace the image {path}: --out DIR names "
@@ -252,9 +262,9 @@ def twins_of(samples: Sequence[Sample], folder: str) -> Dict[Sample, str]:
 
 def written(samples: Sequence[Sample], folder: str, segmentation: bool) -> List[str]:
     """The files of results that will be written."""
-    if segmentation:
-        return [path for sample in samples for path in outputs(sample, folder)]
-    return [os.path.join(folder, PREDICTIONS)]
+    together = [] if segmentation or all(is_video(sample.image) for sample in samples) else [PREDICTIONS]
+    return [*(os.path.join(folder, name) for name in together),
+            *(path for sample in samples for path in outputs(sample, folder, segmentation))]
 
 
 def require_own_files(folder: str, paths: Sequence[str], overwrite: bool) -> None:
@@ -301,7 +311,10 @@ def segment(asked: PredictionSettings, network: Segmenter, samples: Sequence[Sam
         return None
 
     def forward(item: Any) -> Any:
-        return item and (*item[:2], network.score_maps(*item))
+        if item is not None:
+            with items.told(item[0]):
+                return *item[:2], network.score_maps(*item)
+        return None
 
     def finish(item: Any) -> Optional[Tuple[Sample, np.ndarray]]:
         if item is None:
@@ -317,9 +330,13 @@ def segment(asked: PredictionSettings, network: Segmenter, samples: Sequence[Sam
     for result in tqdm(results, total=len(samples), unit="image", desc="segmenting", disable=None):
         if result is not None:
             sample, shares = result
-            told = [f"{record.class_names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
-                    if shares[index] >= TOLD]
-            tqdm.write(f"{sample.image_path}: {', '.join(told)}")
+            tqdm.write(f"{sample.image_path}: {largest(shares, record.class_names)}")
+
+
+def largest(shares: np.ndarray, names: Sequence[str]) -> str:
+    """The classes with a share that is worth to be told, the largest first."""
+    return ", ".join(f"{names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
+                     if shares[index] >= TOLD)
 
 
 def write_segmented(sample: Sample, image: np.ndarray, labels: np.ndarray, network: Segmenter, folder: str) -> None:
@@ -342,7 +359,10 @@ def classify(asked: PredictionSettings, network: Classifier, samples: Sequence[S
         return None
 
     def forward(item: Any) -> Optional[Tuple[Sample, np.ndarray]]:
-        return item and (item[0], network.of_prepared([item[1]])[0])
+        if item is not None:
+            with items.told(item[0]):
+                return item[0], network.of_prepared([item[1]], [item[0].image_path])[0]
+        return None
 
     results = tqdm(overlapped(samples, read, forward, lambda item: item), total=len(samples), unit="image",
                    desc="classifying", disable=None)
@@ -355,3 +375,17 @@ def classify(asked: PredictionSettings, network: Classifier, samples: Sequence[S
         print(sample.image_path)
         for index in order:
             print(f"  {100 * row[index]:5.1f} %  {network.class_names[index]}")
+
+
+def predict_videos(asked: PredictionSettings, network: Union[Segmenter, Classifier], videos: Sequence[Sample],
+                   items: Items) -> None:
+    """Write the table of each video and, of segmentation, its overlay; print the means over its frames."""
+    for sample in videos:
+        stem_path = os.path.join(asked.out, stem(sample.image))
+        with items.told(sample):
+            if isinstance(network, Segmenter):
+                frames, means = segment_video(sample.image_path, stem_path, network.predict, network.class_names,
+                                              network.colours)
+            else:
+                frames, means = classify_video(sample.image_path, stem_path, network.predict, network.class_names)
+            print(f"{sample.image_path}: {frames} frames, on average {largest(means, network.class_names)}")

@@ -89,7 +89,10 @@ def refined(probabilities: np.ndarray, image: np.ndarray, settings: CrfSettings)
     if settings.bilateral_weight:
         field.addPairwiseBilateral(sxy=settings.bilateral_width, srgb=settings.bilateral_colour,
                                    rgbim=np.ascontiguousarray(image), compat=settings.bilateral_weight)
-    return np.asarray(field.inference(settings.iterations)).argmax(0).astype(np.uint8).reshape(height, width)
+    refined_probabilities = np.asarray(field.inference(settings.iterations))
+    if not np.isfinite(refined_probabilities).all():
+        raise ValueError(f"the CRF gives probabilities that are not finite, with {settings}")
+    return refined_probabilities.argmax(0).astype(np.uint8).reshape(height, width)
 
 
 def needed_bytes(score_maps: Sequence[ScoreMap], size: Tuple[int, int], settings: Sequence[CrfSettings]) -> int:

@@ -14,15 +14,14 @@ from ademxapp.evaluation.pipeline import overlapped
 LEGEND_SHARE = 0.5  # of a frame's height, which its legend takes at most
 
 
-def video_outputs(path: str, folder: str, segmentation: bool) -> Tuple[str, ...]:
-    """The files that are written for a video: the table and, of segmentation, the overlay."""
-    place = os.path.join(folder, stem(path))
-    return (f"{place}.tsv", f"{place}_overlay.mp4") if segmentation else (f"{place}.tsv",)
+def video_outputs(place: str, segmentation: bool) -> Tuple[str, ...]:
+    """The files that are written for a video: the table and, of segmentation, the overlay; `place`: how they start."""
+    return (f"{place}_frames.tsv", f"{place}_overlay.mp4")[:1 + segmentation]
 
 
-def segment_video(path: str, folder: str, labels_of: Callable[[np.ndarray], np.ndarray], class_names: Sequence[str],
+def segment_video(path: str, place: str, labels_of: Callable[[np.ndarray], np.ndarray], class_names: Sequence[str],
                   colours: np.ndarray) -> Tuple[int, np.ndarray]:
-    """Write <folder>/<stem>_overlay.mp4, without sound, and <folder>/<stem>.tsv, the classes' percent of each frame.
+    """Write <place>_overlay.mp4, without sound, and <place>_frames.tsv, the classes' percent of each frame.
 
     Where it is interrupted, what is done stays beside them, as `*.unfinished.*`.
 
@@ -50,9 +49,8 @@ def segment_video(path: str, folder: str, labels_of: Callable[[np.ndarray], np.n
         shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
         return seconds, shares, _frame(image, labels, class_names, colours, f"{stem(path)} {seconds:.2f} s")
 
-    place, count = os.path.join(folder, stem(path)), 0
-    os.makedirs(folder, exist_ok=True)
-    with _table(f"{place}.tsv", ["frame", "seconds", *class_names]) as table, \
+    count, (table_path, _) = 0, video_outputs(place, True)
+    with _table(table_path, ["frame", "seconds", *class_names]) as table, \
             VideoWriter(f"{place}_overlay", video.rate) as overlay:
         for seconds, shares, frame in _frames(video, labels_of, finish, "segmenting"):
             overlay.write(frame)
@@ -61,15 +59,14 @@ def segment_video(path: str, folder: str, labels_of: Callable[[np.ndarray], np.n
     return count, total / count
 
 
-def classify_video(path: str, folder: str, probabilities_of: Callable[[np.ndarray], np.ndarray],
+def classify_video(path: str, place: str, probabilities_of: Callable[[np.ndarray], np.ndarray],
                    class_names: Sequence[str]) -> Tuple[int, np.ndarray]:
-    """Write <folder>/<stem>.tsv: the most probable class of each frame; arguments and results as of `segment_video`.
+    """Write <place>_frames.tsv: the most probable class of each frame; arguments and results as of `segment_video`.
 
     `probabilities_of` gives (classes,) of pixels; the means are of the probabilities.
     """
     video, total, count = Video(path), np.zeros(len(class_names)), 0
-    os.makedirs(folder, exist_ok=True)
-    with _table(os.path.join(folder, f"{stem(path)}.tsv"), ["frame", "seconds", "class", "percent"]) as table:
+    with _table(video_outputs(place, False)[0], ["frame", "seconds", "class", "percent"]) as table:
         for seconds, _, found in _frames(video, probabilities_of, lambda item: item, "classifying"):
             best = int(np.argmax(found))
             _row(table, [str(count), f"{seconds:.3f}", class_names[best], f"{100 * found[best]:.2f}"])
@@ -100,6 +97,7 @@ def _frame(image: np.ndarray, labels: np.ndarray, class_names: Sequence[str], co
 def _table(path: str, columns: List[str]) -> Iterator[TextIO]:
     """A table that is written row by row, `*.unfinished.tsv` until it is whole; so it stays where it is interrupted."""
     unfinished = f"{os.path.splitext(path)[0]}.unfinished.tsv"
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(unfinished, "w", encoding="utf-8", buffering=1) as table:
         _row(table, columns)
         yield table

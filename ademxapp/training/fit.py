@@ -42,6 +42,8 @@ class Plan:
         As `ademxapp.engine.Module` takes them.
     fixed_statistics : bool
         BN's moving statistics are not trained.
+    dtype, compiled : str, bool
+        As `ademxapp.engine.Module` takes them.
     val_every : int
         Epochs from one validation to the next; the last epoch always has one. 0: none.
     snapshot_seconds, keep : float, int
@@ -65,6 +67,8 @@ class Plan:
     check_step: int = 1
     kvstore: str = "device"
     fixed_statistics: bool = False
+    dtype: str = "float32"
+    compiled: bool = False
     val_every: int = 0
     snapshot_seconds: float = float("inf")
     keep: int = 1
@@ -118,7 +122,8 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
         At one of `stopping.SIGNALS`, when a snapshot is written.
     """
     workers = workers or Alone()
-    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers)
+    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers, plan.dtype,
+                           plan.compiled)
     with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog, \
             Background(log) as background:
         validations = Validations(plan, validate, stop, log)

@@ -52,10 +52,10 @@ def test_colours_are_not_swapped(tmp_path):
 
 
 def test_a_segmented_video_has_an_overlay_and_a_table_of_shares(clip, tmp_path, caplog):
-    count, shares = segment_video(clip, str(tmp_path / "out"), labels_of, NAMES, voc_palette())
+    count, shares = segment_video(clip, str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
     assert count == 12 and shares.sum() == pytest.approx(1) and shares[1] == 0.5
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip.tsv"}
-    head, *table = rows(tmp_path / "out" / "clip.tsv")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip_frames.tsv"}
+    head, *table = rows(tmp_path / "out" / "clip_frames.tsv")
     assert head == ["frame", "seconds", *NAMES] and [row[0] for row in table] == [str(i) for i in range(12)]
     assert table[0][1:] == ["0.000", "50.00", "50.00", "0.00"] and table[11][2:] == ["0.00", "50.00", "50.00"]
     overlay = list(Video(str(tmp_path / "out" / "clip_overlay.mp4")))
@@ -70,19 +70,19 @@ def test_what_is_done_at_an_interruption_can_be_played(clip, tmp_path):
         return labels_of(image)
 
     with pytest.raises(KeyboardInterrupt):
-        segment_video(clip, str(tmp_path / "out"), interrupted, NAMES, voc_palette())
+        segment_video(clip, str(tmp_path / "out" / "clip"), interrupted, NAMES, voc_palette())
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.unfinished.mp4",
-                                                                    "clip.unfinished.tsv"}
+                                                                    "clip_frames.unfinished.tsv"}
     done = len(list(Video(str(tmp_path / "out" / "clip_overlay.unfinished.mp4"))))
-    assert done == len(rows(tmp_path / "out" / "clip.unfinished.tsv")) - 1 >= 3
-    segment_video(clip, str(tmp_path / "out"), labels_of, NAMES, voc_palette())
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip.tsv"}
+    assert done == len(rows(tmp_path / "out" / "clip_frames.unfinished.tsv")) - 1 >= 3
+    segment_video(clip, str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip_frames.tsv"}
 
 
 def test_a_classified_video_has_a_table_of_the_best_classes(clip, tmp_path):
-    count, means = classify_video(clip, str(tmp_path), lambda image: np.float32(
+    count, means = classify_video(clip, str(tmp_path / "clip"), lambda image: np.float32(
         [0.75, 0.25, 0] if image.mean() < 100 else [0.1, 0.2, 0.7]), NAMES)
-    head, *table = rows(tmp_path / "clip.tsv")
+    head, *table = rows(tmp_path / "clip_frames.tsv")
     assert count == 12 and head == ["frame", "seconds", "class", "percent"] and means.sum() == pytest.approx(1)
     assert table[0] == ["0", "0.000", "grass", "75.00"] and table[11][2:] == [NAMES[2], "70.00"]
 
