@@ -100,13 +100,10 @@ def numbers(engine, name):
 
 def trained(engine, optimizer):
     """Losses of 20 updates of A1 with fixed statistics, and what they change, in random sums."""
-    if optimizer == "sgd":
-        symbol, rate, scale = build(f"x_rna-a1-w0.04_cls{CLASSES}_s8", "2conv", "ohem", TUNED), 0.002, 1.0
-    else:
-        symbol, rate, scale = build(f"x_rna-a1-w0.04_cls{CLASSES}", None, None, FIXED), 0.002, 1 / 6
+    symbol, rate = build(f"x_rna-a1-w0.04_cls{CLASSES}_s8", "2conv", "ohem", TUNED), 0.01
     data, label, parameters = inputs(symbol, 64, images=6)
-    module = started(engine, symbol, data, label, parameters, optimizer, wd=5e-4, rescale_grad=scale,
-                     learning_rate=rate, lr_scheduler=Linear(rate, 2 * STEPS))
+    module = started(engine, symbol, data, label, parameters, optimizer, wd=5e-4, learning_rate=rate,
+                     lr_scheduler=Linear(rate, 2 * STEPS))
     losses, flat = [], label.reshape(len(label), -1)
     for _ in range(STEPS):
         step(module, data, label)
