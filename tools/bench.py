@@ -33,7 +33,7 @@ from typing import Optional, Sequence
 
 from ademxapp.cli import Parser, make_parser
 from ademxapp.text_tables import FORMATS
-from tools.benchmarks import dtypes, everything, networks, reading, scores, step, test_run, training
+from tools.benchmarks import dtypes, everything, graph, networks, reading, scores, step, test_run, training
 from tools.benchmarks.comparison import show
 
 MEASUREMENTS = {
@@ -43,6 +43,7 @@ MEASUREMENTS = {
     "training": (training, "images per second of training, with and without all that surrounds it"),
     "dtypes": (dtypes, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
     "test-run": (test_run, "whole tests, beside start-up and forward passes alone"),
+    "graph": (graph, "the PyTorch engine's graph beside a plain PyTorch module"),
     "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
 
