@@ -306,3 +306,19 @@ def test_workers_train_as_devices_do(tmp_path):
     require_same_bits(second, first)
     for name, value in module.get_params().all.items():
         np.testing.assert_allclose(first[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_card_is_measured_in_every_way(monkeypatch):
+    """Here the CPU stands in for one."""
+    from tools.benchmarks import card
+    for name, value in (("synchronize", None), ("reset_peak_memory_stats", None), ("max_memory_allocated", 2 ** 30)):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    for name, value in (("LEAST_SECONDS", 0.01), ("TRAINED", 4), ("TESTED", 4), ("TUNED_CROP", 64)):
+        monkeypatch.setattr(card, name, value)
+    cpu, = TORCH.devices(cpus=1)
+    for job in (card.Job("testing", "rna-f-w0.02"), card.Job("training", "rna-f-w0.02", dtype="bfloat16"),
+                card.Job("tuning", "rna-f1-w0.02", "1conv")):
+        found = card.measured(job, cpu)
+        assert found["images_per_s"] > 0 and found.get("memory", 1) == 1
+    wanted = list(card.jobs())
+    assert wanted[0] == card.Job("tuning", "rna-a1", "2conv") and len(set(wanted)) == len(wanted) > 60

@@ -97,7 +97,7 @@ def test_a_job_ends_with_the_worker_that_was_killed(data, tmp_path):
         found = subprocess.check_output(["pgrep", "-f", "--", f"--output {tmp_path}"], text=True).split()
         os.kill(next(int(worker) for worker in found if int(worker) != job.pid), signal.SIGKILL)
         assert "was killed by SIGKILL; without it the others cannot go on" in job.communicate(timeout=60)[1]
-        assert job.returncode == 1
+        assert job.returncode == 128 + signal.SIGKILL
     finally:
         job.terminate()
         job.wait()
