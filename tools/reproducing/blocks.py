@@ -146,7 +146,8 @@ def speed_ratio(name: str, what: str) -> str:
 
 def machines() -> str:
     """What the speeds are of."""
-    return "; ".join(dict.fromkeys(result(f"speed/{name}")["machine"] for name in MEASUREMENTS))
+    return "; ".join(dict.fromkeys(result(f"speed/{name}")["machine"] for name in MEASUREMENTS
+                                   if os.path.exists(f"{RESULTS}/speed/{name}.json")))
 
 
 def memory_spread() -> str:

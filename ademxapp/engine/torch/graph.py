@@ -2,7 +2,7 @@
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class Step(NamedTuple):
     inputs: Tuple[int, ...]
     output: int
     ended: Tuple[int, ...]
-    statistics: Optional[Tuple[str, str, float]]  # BN's moving mean and variance, and its momentum
+    statistics: Tuple[str, str, float]  # names of BN's moving mean and variance, and its momentum
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Graph:
             node, attrs = self._nodes[place], self._attrs(place)
             ended = tuple(other for other in dict.fromkeys(self._inputs[place])
                           if last[other] == place and other not in outputs)
-            statistics = None
+            statistics = "", "", 0.0
             if node["op"] == "BatchNorm":
                 mean, var = (self._nodes[other]["name"] for other in self._inputs[place][3:])
                 statistics = mean, var, attrs.get("momentum", 0.9)

@@ -69,7 +69,7 @@ class Module:
         self._run = torch.compile(self._train, fullgraph=True, dynamic=False) if compiled else self._train
         self._replicas: List[Replica] = []
         self._gradients: List[Tensor] = []
-        self._optimizer: Optional[Optimizer] = None
+        self._optimizer: Optimizer  # once there is one
         self.restored_states: Optional[Dict[str, np.ndarray]] = None
         self.restored_statistics: Dict[str, np.ndarray] = {}
 

@@ -2,7 +2,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class Predictor:
         return self._thread.submit(self._forward, parts).result
 
     def _forward(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        outputs = []
+        outputs: List[Tensor] = []
         with torch.inference_mode():
             for part, (device, values) in zip(parts, self._values.items()):
                 with computing(device, self._dtype):
