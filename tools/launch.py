@@ -42,7 +42,8 @@ from ademxapp import backend
 from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.engine import ENGINES
 from ademxapp.stopping import SIGNALS
-from tools.launching.job import Job
+
+from .launching.job import Job
 
 ROLES = ("worker", "server", "scheduler")
 

@@ -18,7 +18,8 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 
 from ademxapp.cli import Formatter, make_parser
 from ademxapp.processes import Pool
-from tools.preparing import (
+
+from .preparing import (
     ade20k,
     camvid,
     cifar10,
@@ -33,7 +34,7 @@ from tools.preparing import (
     places365,
     voc,
 )
-from tools.preparing.tree import require_tree
+from .preparing.tree import require_tree
 
 PREPARERS = {"ade20k": ade20k, "camvid": camvid, "cifar10": cifar10, "cityscapes": cityscapes, "coco": coco,
              "demo": demo, "folders": folders, "ilsvrc-cls": ilsvrc_cls, "own": own, "pascal-context": pascal_context,

@@ -9,8 +9,9 @@ import os
 
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from tools.preparing.common import Split, lines_of
-from tools.preparing.pairs import Pairs
+
+from .common import Split, lines_of
+from .pairs import Pairs
 
 
 def splits(args):

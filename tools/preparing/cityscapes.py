@@ -21,8 +21,9 @@ import os
 
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from tools.preparing.common import Split
-from tools.preparing.pairs import Pairs
+
+from .common import Split
+from .pairs import Pairs
 
 KIND = Pairs(DATASETS["cityscapes"])
 

@@ -21,8 +21,9 @@ from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.lists import Sample
 from ademxapp.files import write_text
 from iclass.datasets import DATASETS, ClassificationDataset
-from tools.preparing.common import Split, add_name_argument, dataset_name
-from tools.preparing.images import UNKNOWN, Images, image_names, in_class_folders, no_images
+
+from .common import Split, add_name_argument, dataset_name
+from .images import UNKNOWN, Images, image_names, in_class_folders, no_images
 
 SPLITS = ("train", "val", "test")
 

@@ -7,7 +7,8 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 from ademxapp.data.class_folders import class_folders, is_system, match_folders, some
 from ademxapp.data.images import ImageFile, read_bytes
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, write_classification_list
-from tools.preparing.pairs import size_lines, turned_lines
+
+from .pairs import size_lines, turned_lines
 
 UNKNOWN = -1  # the class of images whose truth is not published
 SHOWN = 10  # more classes than twice this have no line each

@@ -35,10 +35,11 @@ from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from ademxapp.yaml_files import read_yaml
 from issegm.datasets import SegmentationDataset
-from tools.preparing.common import Split, add_name_argument, dataset_name
-from tools.preparing.images import image_names, no_images, note
-from tools.preparing.label_colours import colour_values, is_coloured, values_of_colours
-from tools.preparing.pairs import Pairs
+
+from .common import Split, add_name_argument, dataset_name
+from .images import image_names, no_images, note
+from .label_colours import colour_values, is_coloured, values_of_colours
+from .pairs import Pairs
 
 CONVERTED = "labels-by-colours"
 

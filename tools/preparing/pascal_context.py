@@ -21,9 +21,10 @@ import numpy as np
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 from issegm.tables import PASCAL_CONTEXT
-from tools.preparing.common import Split, lines_of
-from tools.preparing.mat import read_matrix
-from tools.preparing.pairs import Pairs
+
+from .common import Split, lines_of
+from .mat import read_matrix
+from .pairs import Pairs
 
 LABELS = 459
 

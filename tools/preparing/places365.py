@@ -16,8 +16,9 @@ import os
 from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
 from iclass.datasets import DATASETS
-from tools.preparing.common import Split, lines_of
-from tools.preparing.images import UNKNOWN, Images, in_class_folders
+
+from .common import Split, lines_of
+from .images import UNKNOWN, Images, in_class_folders
 
 RECORD = DATASETS["places365"]
 KIND = Images(RECORD.class_names, RECORD.splits)

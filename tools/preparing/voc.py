@@ -41,11 +41,12 @@ from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 from issegm.tables import COCO, COCO_OF_VOC
-from tools.preparing.coco import instance_splits
-from tools.preparing.common import Split, lines_of, path_below
-from tools.preparing.images import image_names
-from tools.preparing.mat import read_matrix
-from tools.preparing.pairs import Pairs
+
+from .coco import instance_splits
+from .common import Split, lines_of, path_below
+from .images import image_names
+from .mat import read_matrix
+from .pairs import Pairs
 
 RECORD = DATASETS["voc"]
 IMAGES, LABELS = "VOC2012/JPEGImages/{}.jpg", "VOC2012/SegmentationClass/{}.png"
