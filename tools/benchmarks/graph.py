@@ -5,8 +5,9 @@ from typing import Callable, List
 from ademxapp.cli import Parser, number
 from ademxapp.symbol import SymbolOptions, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
-from tools.benchmarks.comparison import Comparison, Way, in_turns
-from tools.benchmarks.torch_twin import NETWORK, import_torch, torch_network
+
+from .comparison import Comparison, Way, in_turns
+from .torch_twin import NETWORK, import_torch, torch_network
 
 ASKED = 0.97
 CLASSES, STRIDE, HEAD = 21, 8, "2conv"
