@@ -78,7 +78,7 @@ def values_of_colours(path: str, record: SegmentationDataset) -> np.ndarray:
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(f"{path} has the colour {tuple(map(int, pixels[row, column]))} at column {column}, row {row}, "
-                         f"and {len(wrong):,} pixels in all of colours that no class has: labels must have exactly the "
+                         f"which no class has ({len(wrong):,} such pixels in all): labels must have exactly the "
                          "dataset's colours, without smooth edges")
     return table[places, 1].astype(np.uint8)
 
