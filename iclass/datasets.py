@@ -1,7 +1,7 @@
 """Datasets for classification, one record each."""
 import os
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ademxapp.data.class_folders import folder_names
 from ademxapp.data.dataset_file import read_dataset_file
@@ -32,7 +32,7 @@ class ClassificationDataset:
     splits: Dict[str, int] = field(default_factory=dict)
     paper_table: Optional[str] = field(default=None, metadata={"in_file": False})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.folders:
             object.__setattr__(self, "folders", self.class_names)
 
@@ -47,7 +47,7 @@ class ClassificationDataset:
         return {(network, "val"): tuple(scores.values()) for (network, _), scores in rows.items()}
 
 
-def _lines(name):
+def _lines(name: str) -> List[str]:
     """The lines of a file of this package's `names`."""
     with open(os.path.join(os.path.dirname(__file__), "names", name), encoding="utf-8") as lines:
         return lines.read().splitlines()
