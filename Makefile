@@ -19,7 +19,7 @@ help:
 	@echo "Each installs what it needs into .venv the first time. PYTHON=python3.11 chooses the Python (3.8 to 3.12)."
 
 demo: $(VENV)/.has-run
-	@$(RUN) tools/reproduce.py run recipes/demo.yaml
+	@$(RUN) tools/demo.py
 
 test: lint
 	@$(RUN) -m pytest -q -ra -m "not slow" --durations=15

@@ -5,10 +5,11 @@ import json
 import os
 import re
 import uuid
+from typing import Any, Iterator
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str) -> Iterator[str]:
     """Give a temporary path beside `path`; what is written there takes that name when the block ends well.
 
     An OSError that names no file, as a full disk's, names `path`.
@@ -38,12 +39,12 @@ def write_text(path: str, text: str) -> None:
         out.write(text)
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
 
 
-def digest(path, kind="sha256"):
+def digest(path: str, kind: str = "sha256") -> str:
     """The digest of a file in hexadecimal digits; `kind` is one of hashlib's, such as "md5"."""
     found = hashlib.new(kind)
     with open(path, "rb") as source:

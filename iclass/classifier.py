@@ -19,7 +19,7 @@ from ademxapp.data import transforms
 from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.data.photographs import ImageLike, rgb_of
-from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.deploy.onnx_model import OnnxModel, require_none
 from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
@@ -150,23 +150,27 @@ class Classifier:
         Raises ValueError if the file cannot be used so.
         """
         if str(path).endswith(".onnx"):
+            require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **views)
         network = cls.read(str(path), dataset_file=dataset_file, **views)
         return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[ClassificationDataset] = None,
-             pool_style: Optional[str] = None, dataset_file: Optional[str] = None, **views: Any) -> "Classifier":
+             pool_style: Optional[str] = None, dataset: Optional[str] = None, dataset_file: Optional[str] = None,
+             **views: Any) -> "Classifier":
         """The network of a `.params` file, which is on no device yet.
 
-        `label` and `record`, the network's and the dataset's, are found out if not given, and so is `pool_style`; other
-        arguments are as of `load`. ValueError unless the parameters are exactly the network's, and it takes such crops.
+        The network's `label` and `pool_style` and the dataset's `record` are found out if not given; the last by the
+        names of a `dataset` or its file, where given. Other arguments are as of `load`. ValueError unless the
+        parameters are exactly the network's, and it takes such crops.
         """
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
             logging.getLogger("ademxapp").warning("%s", known.note)
-        record = record or described_record(require_classifying(known, path), dataset_file=dataset_file)
+        require_classifying(known, path)
+        record = record or described_record(known, dataset, dataset_file)
         options = SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=pool_style or known.pool_style or None)
         symbol, views = classification_symbol(parse_label(known.label), options), default_views(known, **views)
         for side in views.sides:
@@ -187,7 +191,8 @@ class Classifier:
     @classmethod
     def of_onnx(cls, model: OnnxModel, **views: Any) -> "Classifier":
         """That of an `OnnxModel`."""
-        known = require_classifying(model.description, model.path)
+        known = model.description
+        require_classifying(known, model.path)
         if model.size and not views.get("scales"):
             views["scales"] = (max(model.size),)
         return cls(known, described_record(known), default_views(known, **views), model, model.path)
@@ -287,11 +292,10 @@ class Classifier:
                           views.side(scale))
 
 
-def require_classifying(known: Description, path: str) -> Description:
-    """`known`; ValueError unless it is of a classification network."""
+def require_classifying(known: Description, path: str) -> None:
+    """ValueError unless weights are of a classification network."""
     if known.task != CLASSIFICATION:
-        raise ValueError(f"{path} is a network that segments: issegm.Segmenter loads it")
-    return known
+        raise ValueError(f"{path} is a network that segments: issegm.Segmenter and issegm/voc.py are for it")
 
 
 def default_views(known: Description, **views: Any) -> Views:

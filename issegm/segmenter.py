@@ -16,7 +16,7 @@ from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.data.resize import scaled_size
-from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.deploy.onnx_model import OnnxModel, require_none
 from ademxapp.engine import Device, Symbol
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.dense import (
@@ -138,23 +138,26 @@ class Segmenter:
         Raises ValueError if the file cannot be used so.
         """
         if str(path).endswith(".onnx"):
+            require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **test)
         network = cls.read(str(path), dataset_file=dataset_file, **test)
         return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[SegmentationDataset] = None,
-             dataset_file: Optional[str] = None, **test: Any) -> "Segmenter":
+             dataset: Optional[str] = None, dataset_file: Optional[str] = None, **test: Any) -> "Segmenter":
         """The network of a `.params` file, which is on no device yet.
 
-        `label` and `record`, the network's and the dataset's, are found out if not given; other arguments are as of
-        `load`. ValueError unless the parameters are exactly the network's.
+        The network's `label` and the dataset's `record` are found out if not given; the latter by the names of a
+        `dataset` or its file, where given. Other arguments are as of `load`. ValueError unless the parameters are
+        exactly the network's.
         """
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
             logging.getLogger("ademxapp").warning("%s", known.note)
-        record = record or described_record(require_segmenting(known, path), dataset_file=dataset_file)
+        require_segmenting(known, path)
+        record = record or described_record(known, dataset, dataset_file)
         symbol = test_symbol(parse_label(known.label), known.head)
         require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * known.stride, 2 * known.stride)), path)
         return cls(known, record, default_test(known, record, **test), None, path, symbol, parameters)
@@ -169,8 +172,8 @@ class Segmenter:
     @classmethod
     def of_onnx(cls, model: OnnxModel, **test: Any) -> "Segmenter":
         """That of an `OnnxModel`."""
-        known = require_segmenting(model.description, model.path)
-        record = described_record(known)
+        known, record = model.description, described_record(model.description)
+        require_segmenting(known, model.path)
         return cls(known, record, default_test(known, record, **test), of_any_size(model), model.path)
 
     @property
@@ -277,11 +280,10 @@ def test_symbol(label: Label, head: str) -> Symbol:
     return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
 
 
-def require_segmenting(known: Description, path: str) -> Description:
-    """`known`; ValueError unless it is of a segmentation network."""
+def require_segmenting(known: Description, path: str) -> None:
+    """ValueError unless weights are of a segmentation network."""
     if known.task != SEGMENTATION:
-        raise ValueError(f"{path} is a network that classifies: iclass.Classifier loads it")
-    return known
+        raise ValueError(f"{path} is a network that classifies: iclass.Classifier and iclass/ilsvrc.py are for it")
 
 
 def default_test(known: Description, record: SegmentationDataset, **test: Any) -> DenseTest:

@@ -16,6 +16,7 @@ step: images per second of training steps of Model A1, beside PyTorch's; with on
 dtypes: images per second of Model A1 in testing, in float32, bfloat16 and INT8, beside PyTorch's in float32.
 scores: the confusion matrix of an image beside a bincount of its labels, and labels from score maps beside Pillow's
 resizing of every class in a pool of processes.
+lists: time and memory to read a list, and records, as long as ILSVRC's, and to the first batch of them.
 test-run: whole tests of both drivers, beside their start-up to the first batch and the forward passes alone.
 all: every measurement, kept in docs/results/speed, from which `python tools/reproduce.py pages` fills the pages.
 
@@ -33,12 +34,13 @@ from typing import Optional, Sequence
 
 from ademxapp.cli import Parser, make_parser
 from ademxapp.text_tables import FORMATS
-from tools.benchmarks import dtypes, everything, networks, reading, scores, step, test_run, training
+from tools.benchmarks import dtypes, everything, lists, networks, reading, scores, step, test_run, training
 from tools.benchmarks.comparison import show
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),
     "reading": (reading, "images per second of reading for training, on one core"),
+    "lists": (lists, "time and memory of lists of ILSVRC's length, to the first batch"),
     "scores": (scores, "confusion matrices, and score maps to labels"),
     "training": (training, "images per second of training, with and without all that surrounds it"),
     "dtypes": (dtypes, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),

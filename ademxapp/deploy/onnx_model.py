@@ -3,6 +3,7 @@
 The file holds what one must know to use it, as texts in JSON: the fields of `Description` in its metadata.
 """
 import os
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,14 @@ class OnnxModel:
         if self.description.pixels == "uint8":
             pixels = np.clip(np.round(pixels), 0, 255)
         return pixels.astype(self.description.pixels)
+
+
+def require_none(path: str, **given: Any) -> None:
+    """ValueError for an argument that cannot change anything of an ONNX file."""
+    idle = [name for name, value in given.items() if value is not None]
+    if idle:
+        raise ValueError(f"{', '.join(idle)} with {path}: an ONNX file says itself what its classes are, and runs on "
+                         "the CPU")
 
 
 def _runtime():

@@ -182,7 +182,7 @@ def predict(folder, path, source):
         except ValueError:
             logging.getLogger("ademxapp").handlers[-1].flush()
             _, left_out = log.read_text().split("left out: ")
-            raise ValueError(left_out.rstrip("\n")) from None
+            raise ValueError(left_out.partition("\n")[0]) from None
 
 
 def prepare(folder, path, source):

@@ -92,7 +92,7 @@ def read_instances(path: str, values: Dict[int, int]
     the file is none, or numbers other categories than COCO's.
     """
     try:
-        with open(path, encoding="utf-8") as source:
+        with open(path, "rb") as source:  # json tells UTF-8, with a mark or without, and UTF-16
             content = json.load(source)
         shown: Dict[int, List[Instance]] = {}
         for found in content["annotations"]:
