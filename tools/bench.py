@@ -34,8 +34,9 @@ from typing import Optional, Sequence
 
 from ademxapp.cli import Parser, make_parser
 from ademxapp.text_tables import FORMATS
-from tools.benchmarks import dtypes, everything, lists, networks, reading, scores, step, test_run, training
-from tools.benchmarks.comparison import show
+
+from .benchmarks import dtypes, everything, lists, networks, reading, scores, step, test_run, training
+from .benchmarks.comparison import show
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),

@@ -34,7 +34,8 @@ from typing import List, Optional, Sequence
 from ademxapp import backend
 from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.stopping import SIGNALS
-from tools.launching.job import Job
+
+from .launching.job import Job
 
 ROLES = ("worker", "server", "scheduler")
 

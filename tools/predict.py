@@ -45,7 +45,8 @@ from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION
 from iclass.classifier import Classifier
 from issegm.segmenter import Segmenter
-from tools.predicting import Items, classify, predict_videos, require_own_files, segment, twins_of, written
+
+from .predicting import Items, classify, predict_videos, require_own_files, segment, twins_of, written
 
 IN_FILE = ("gpus", "cpus", "dataset", "dataset_file", "pool_top_infer_style", "dtype",
            "calibrate_list", "data_root")  # flags that cannot change anything of an ONNX file

@@ -21,7 +21,8 @@ from typing import Optional, Sequence, Type
 
 from ademxapp.cli import Formatter, make_parser
 from ademxapp.processes import Pool
-from tools.preparing import (
+
+from .preparing import (
     ade20k,
     camvid,
     cifar10,
@@ -36,7 +37,7 @@ from tools.preparing import (
     places365,
     voc,
 )
-from tools.preparing.tree import require_tree
+from .preparing.tree import require_tree
 
 PREPARERS = {"ade20k": ade20k, "camvid": camvid, "cifar10": cifar10, "cityscapes": cityscapes, "coco": coco,
              "demo": demo, "folders": folders, "ilsvrc-cls": ilsvrc_cls, "own": own, "pascal-context": pascal_context,

@@ -19,9 +19,10 @@ from typing import Iterator
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from tools.preparing.common import Preparation, Split, lines_of
-from tools.preparing.images import image_names
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split, lines_of
+from .images import image_names
+from .pairs import Pairs
 
 FOLDERS = {"train": "training", "val": "validation"}
 KIND = Pairs(DATASETS["ade20k"])

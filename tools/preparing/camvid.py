@@ -10,8 +10,9 @@ from typing import Iterator
 
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from tools.preparing.common import Preparation, Split, lines_of
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split, lines_of
+from .pairs import Pairs
 
 
 def splits(asked: Preparation) -> Iterator[Split]:

@@ -21,8 +21,9 @@ from ademxapp.cli import UsageError
 from ademxapp.data.images import read_bytes
 from ademxapp.data.lists import Sample
 from iclass.datasets import DATASETS
-from tools.preparing.common import Preparation, Split, lines_of
-from tools.preparing.images import Images, in_class_folders
+
+from .common import Preparation, Split, lines_of
+from .images import Images, in_class_folders
 
 RECORD = DATASETS["cifar10"]
 BATCHES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "val": ("test_batch.bin",)}

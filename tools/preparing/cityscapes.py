@@ -24,8 +24,9 @@ from typing import Iterator, List, Optional
 from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
 from issegm.datasets import DATASETS
-from tools.preparing.common import Preparation, Split
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split
+from .pairs import Pairs
 
 KIND = Pairs(DATASETS["cityscapes"])
 

@@ -28,9 +28,10 @@ from ademxapp.data.lists import Sample
 from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.datasets import DATASETS
 from issegm.tables import COCO
-from tools.preparing.common import Preparation, Split
-from tools.preparing.images import image_names
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split
+from .images import image_names
+from .pairs import Pairs
 
 
 def splits(asked: Preparation) -> Iterator[Split]:

@@ -15,8 +15,9 @@ from ademxapp.files import write_text
 from ademxapp.flags import Settings, flag
 from ademxapp.machine import processors
 from ademxapp.processes import Pool
-from tools.preparing.images import Images
-from tools.preparing.pairs import Pairs
+
+from .images import Images
+from .pairs import Pairs
 
 Maker = Callable[[], np.ndarray]  # of a label map, (H, W) uint8
 

@@ -11,9 +11,10 @@ from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
 from iclass.datasets import DATASETS as CLASSIFICATION
 from issegm.datasets import DATASETS as SEGMENTATION
-from tools.preparing.common import Preparation, Split
-from tools.preparing.images import Images
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split
+from .images import Images
+from .pairs import Pairs
 
 SCENES = {"train": 360, "val": 60}
 PATCHES = {"train": 400, "val": 40}

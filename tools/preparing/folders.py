@@ -23,8 +23,9 @@ from ademxapp.data.lists import Sample
 from ademxapp.files import write_text
 from ademxapp.flags import flag
 from iclass.datasets import DATASETS, ClassificationDataset
-from tools.preparing.common import OwnPreparation, Split, dataset_name
-from tools.preparing.images import UNKNOWN, Images, image_names, in_class_folders, no_images
+
+from .common import OwnPreparation, Split, dataset_name
+from .images import UNKNOWN, Images, image_names, in_class_folders, no_images
 
 SPLITS = ("train", "val", "test")
 Found = Tuple[str, List[Sample], Sequence[str]]  # a split, its samples, notes

@@ -23,8 +23,9 @@ from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
 from iclass.datasets import DATASETS
 from iclass.devkit import DEVKIT, kit_synsets
-from tools.preparing.common import Preparation, Split, lines_of
-from tools.preparing.images import UNKNOWN, Images, image_names, in_class_folders, no_images
+
+from .common import Preparation, Split, lines_of
+from .images import UNKNOWN, Images, image_names, in_class_folders, no_images
 
 RECORD = DATASETS["ilsvrc-cls"]
 IDS = {synset: class_id for class_id, synset in enumerate(RECORD.folders)}

@@ -7,7 +7,8 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from ademxapp.data.class_folders import class_folders, is_system, match_folders, some
 from ademxapp.data.images import ImageFile, read_bytes
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, write_classification_list
-from tools.preparing.pairs import size_lines, turned_lines
+
+from .pairs import size_lines, turned_lines
 
 Finding = Tuple[Tuple[int, int], int]  # an image's (width, height), and its EXIF orientation
 UNKNOWN = -1  # the class of images whose truth is not published

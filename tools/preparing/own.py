@@ -36,10 +36,11 @@ from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
 from ademxapp.yaml_files import read_yaml
 from issegm.datasets import SegmentationDataset
-from tools.preparing.common import OwnPreparation, Split, dataset_name
-from tools.preparing.images import image_names, no_images, note
-from tools.preparing.label_files import colour_values, is_coloured, values_of_colours
-from tools.preparing.pairs import Pairs
+
+from .common import OwnPreparation, Split, dataset_name
+from .images import image_names, no_images, note
+from .label_files import colour_values, is_coloured, values_of_colours
+from .pairs import Pairs
 
 CONVERTED = "labels-by-colours"
 

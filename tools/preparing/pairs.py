@@ -9,7 +9,8 @@ from ademxapp.data.lists import Sample, write_segmentation_list
 from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.data import open_pair
 from issegm.datasets import SegmentationDataset
-from tools.preparing.label_files import Colour, other_colour, read_palette
+
+from .label_files import Colour, other_colour, read_palette
 
 
 @dataclass(frozen=True)

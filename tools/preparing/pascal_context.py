@@ -22,9 +22,10 @@ import numpy as np
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 from issegm.tables import PASCAL_CONTEXT
-from tools.preparing.common import Preparation, Split, lines_of
-from tools.preparing.label_files import read_matrix
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split, lines_of
+from .label_files import read_matrix
+from .pairs import Pairs
 
 LABELS = 459
 

@@ -19,8 +19,9 @@ from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
 from iclass.datasets import DATASETS
-from tools.preparing.common import Preparation, Split, lines_of
-from tools.preparing.images import UNKNOWN, Images, in_class_folders
+
+from .common import Preparation, Split, lines_of
+from .images import UNKNOWN, Images, in_class_folders
 
 RECORD = DATASETS["places365"]
 KIND = Images(RECORD.class_names, RECORD.splits)

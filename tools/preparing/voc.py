@@ -43,11 +43,12 @@ from ademxapp.data.samples import Sample
 from ademxapp.flags import flag
 from issegm.datasets import DATASETS
 from issegm.tables import COCO, COCO_OF_VOC
-from tools.preparing.coco import instance_splits
-from tools.preparing.common import Preparation, Split, lines_of, path_below
-from tools.preparing.images import image_names
-from tools.preparing.label_files import read_matrix
-from tools.preparing.pairs import Pairs
+
+from .coco import instance_splits
+from .common import Preparation, Split, lines_of, path_below
+from .images import image_names
+from .label_files import read_matrix
+from .pairs import Pairs
 
 RECORD = DATASETS["voc"]
 IMAGES, LABELS = "VOC2012/JPEGImages/{}.jpg", "VOC2012/SegmentationClass/{}.png"
