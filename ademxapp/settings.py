@@ -105,6 +105,8 @@ class Training(Settings):
                                     type=number(int, 1), metavar="N")
     val_list: Optional[str] = flag("with --val-every: the list to test on (default: data/<dataset>/val.lst)",
                                    metavar="FILE")
+    tensorboard: Optional[str] = flag("folder for TensorBoard, where the run has one of its label: every report and "
+                                      "validation, and pictures of the first validation images", metavar="DIR")
     snapshot_minutes: float = flag("time between snapshots inside an epoch; every epoch ends with one", 10,
                                    type=number(float, 0), metavar="M")
     keep: int = flag("snapshots that stay", 2, type=number(int, 1), metavar="N")
