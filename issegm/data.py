@@ -1,5 +1,5 @@
 """Images for segmentation: scaled crops with labels on the grid of the network's cells."""
-from typing import Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -9,8 +9,10 @@ from ademxapp.data.images import ImageFile, decode_label
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
 from ademxapp.symbol.losses import IGNORE_LABEL
-from ademxapp.symbol.networks import InputSettings
 from issegm.datasets import SegmentationDataset
+
+if TYPE_CHECKING:  # reading workers import this module, and need no more
+    from ademxapp.symbol.networks import InputSettings
 
 
 class TrainCrops:
@@ -30,7 +32,7 @@ class TrainCrops:
     rates : (float, float)
     """
 
-    def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: InputSettings, stride: int,
+    def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: "InputSettings", stride: int,
                  crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)) -> None:
         self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
         self.origin_size, self.rates = origin_size, rates
