@@ -3,6 +3,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 
 
@@ -49,3 +50,8 @@ def digest(path, kind="sha256"):
         for block in iter(lambda: source.read(1 << 20), b""):
             found.update(block)
     return found.hexdigest()
+
+
+def without_copy_number(stem: str) -> str:
+    """A file's name, without its extension, without the `(1)` that browsers put behind one that was there already."""
+    return re.sub(r" ?\(\d+\)$", "", stem)

@@ -1,10 +1,10 @@
 """Datasets for classification, one record each."""
 import os
 from dataclasses import dataclass, field
-from typing import Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ademxapp.data.dataset_file import read_dataset_file
-from ademxapp.inspection.published import TABLE1
+from ademxapp.paper import published
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,29 @@ class ClassificationDataset:
         What the classes' folders are called, where that is not their names.
     splits : dict
         {split: images} of the whole dataset.
-    paper : dict
-        {(network, split): (top-1, top-5)}, errors in percent as published.
+    paper_table : str, optional
+        The paper's table that has errors on val.
     """
 
     name: str
     class_names: Tuple[str, ...] = ()
     folders: Tuple[str, ...] = ()
     splits: Dict[str, int] = field(default_factory=dict)
-    paper: dict = field(default_factory=dict, metadata={"in_file": False})
+    paper_table: Optional[str] = field(default=None, metadata={"in_file": False})
 
     def __post_init__(self):
         if not self.folders:
             object.__setattr__(self, "folders", self.class_names)
+
+    def described(self) -> Dict[str, Any]:
+        """What a `Description` of weights says of the dataset, by its names."""
+        return {"class_names": self.class_names}
+
+    @property
+    def paper(self) -> Dict[Tuple[str, str], Tuple[float, ...]]:
+        """{(network, split): (top-1, top-5)}, errors in percent as published."""
+        rows = published(self.paper_table) if self.paper_table else {}
+        return {(network, "val"): tuple(scores.values()) for (network, _), scores in rows.items()}
 
 
 def _lines(name):
@@ -45,9 +55,10 @@ IMAGENETTE = ("n01440764", "n02102040", "n02979186", "n03000684", "n03028079", "
               "n03445777", "n03888257")
 
 DATASETS = {record.name: record for record in (
-    ClassificationDataset("ilsvrc-cls", SYNSET_NAMES, SYNSETS, {"train": 1281167, "val": 50000, "test": 100000}, paper={
-        (row.network, "val"): (row.top1_error, row.top5_error) for row in TABLE1}),
+    ClassificationDataset("ilsvrc-cls", SYNSET_NAMES, SYNSETS, {"train": 1281167, "val": 50000, "test": 100000},
+                          paper_table="table1"),
     ClassificationDataset("places365", tuple(_lines("places365.txt")),
+                          tuple(name.replace("/", "-") for name in _lines("places365.txt")),
                           splits={"train": 1803460, "val": 36500, "test": 328500}),
     ClassificationDataset("cifar10", (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

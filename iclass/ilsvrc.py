@@ -35,9 +35,10 @@ from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers
 from ademxapp.data.lists import read_classification_list
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.evaluation.predictor import Predictor
-from ademxapp.symbol import SymbolOptions, classification_symbol, network
+from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride
 from ademxapp.symbol.options import POOL_STYLES
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import parameter_shapes
 from iclass.data import TrainImages
 from iclass.datasets import SYNSETS, dataset_record
@@ -55,7 +56,7 @@ def main(argv=None):
     except ValueError as error:
         raise UsageError(str(error)) from None
     if args.phase == "train":
-        train(args, label, settings)
+        train(args, label, settings, record)
     else:
         val(args, label, settings, record)
 
@@ -89,7 +90,7 @@ def existing_files(text):
     return [existing_file(path) for path in text.split(",")]
 
 
-def train(args, label, settings):
+def train(args, label, settings, record):
     """Train a network."""
     driver.check_training_arguments(args)
     if not args.crop_area_range[0] <= args.crop_area_range[1] <= 1:
@@ -97,19 +98,29 @@ def train(args, label, settings):
             *args.crop_area_range))
     args.batch_images = args.batch_images or 256
     args.crop_size = args.crop_size or settings.train_crop
-    samples = find_samples(args, label)
+    samples = find_samples(args, label, record)
     workers = driver.join(args)
     log = driver.open_log(args, workers.rank)
     dataset = TrainImages(samples, args.crop_size, settings, interpolation(args, settings), args.crop_area_range)
     symbol = classification_symbol(label, options(args, training=True))
     driver.train(args, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
-                 lambda contexts: validation(args, label, settings, contexts))
+                 description(args, label, settings, record),
+                 lambda contexts: validation(args, label, settings, record, contexts))
 
 
-def validation(args, label, settings, contexts):
+def description(args, label, settings, record):
+    """What testing needs to know of the weights: they are tested as they are validated."""
+    usual = settings.test_crop if args.crop_size == settings.train_crop else args.crop_size
+    return Description(
+        str(label), CLASSIFICATION, label.classes, output_stride(label), settings.mean, settings.std,
+        interpolation(args, settings), only(args.test_scales) or usual, pool_style=args.pool_top_infer_style or "",
+        crop_size=args.crop_size, class_names=record.class_names)
+
+
+def validation(args, label, settings, record, contexts):
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = driver.validation_arguments(args, 10 * len(contexts))
-    samples = find_samples(testing, label)
+    samples = find_samples(testing, label, record)
     symbol, scales = classification_symbol(label, options(args, training=False)), args.test_scales or (args.crop_size,)
     trained = parameter_shapes(symbol, data=(1, 3, args.crop_size, args.crop_size))
     for side in view_sides(test_views(testing, scales)):
@@ -132,7 +143,7 @@ def val(args, label, settings, record):
     views = test_views(args)
     sides = view_sides(views)
     numbers = server_numbers(args, record)
-    samples = find_samples(args, label)
+    samples = find_samples(args, label, record)
     networks = load_networks([args.weights, *(args.also or ())], label, args.pool_top_infer_style, sides)
     folder = driver.test_folder(args)
     log = driver.open_log(args)
@@ -198,11 +209,12 @@ def errors(args, predictor, samples, scales, settings):
     return top_errors(probs, [sample.class_id for sample in samples])
 
 
-def find_samples(args, label):
+def find_samples(args, label, record):
     """The samples of the split; in phase test, their classes need not be known."""
     unknown = args.phase == "test"
     return driver.find_samples(args, label, lambda path: read_classification_list(
-        path, args.data_root, None if unknown else label.classes), tree=True, unknown=unknown)
+        path, args.data_root, None if unknown else label.classes), tree=True, unknown=unknown,
+        folders=record.folders)
 
 
 def interpolation(args, settings):

@@ -1,6 +1,6 @@
 """Datasets for segmentation, one record each."""
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -8,7 +8,8 @@ import numpy as np
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
-from issegm import published, tables
+from ademxapp.paper import published
+from issegm import tables
 
 IGNORE = 255
 _NO_CLASS = IGNORE - 1  # while labels are mapped: above every class
@@ -57,8 +58,8 @@ class SegmentationDataset:
         {category: its classes}, where the benchmark scores those too.
     instances : Instances, optional
         Where the benchmark scores them.
-    paper : dict
-        {(network, head, split): {score: percent}} as published; network and head are None where the paper names none.
+    paper_table : (str, str), optional
+        The paper's table that has scores on val, and the part of it.
     """
 
     name: str
@@ -72,7 +73,7 @@ class SegmentationDataset:
     evaluation: str = ""
     categories: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
     instances: Optional[Instances] = field(default=None, metadata={"in_file": False})
-    paper: dict = field(default_factory=dict, metadata={"in_file": False})
+    paper_table: Optional[Tuple[str, str]] = field(default=None, metadata={"in_file": False})
 
     def __post_init__(self):
         if not self.label_ids:
@@ -102,6 +103,12 @@ class SegmentationDataset:
         """Number of classes (int)."""
         return len(self.class_names)
 
+    @property
+    def paper(self) -> Dict[Tuple[str, Optional[str], str], Dict[str, float]]:
+        """{(network, head, split): {score: percent}} as published."""
+        rows = published(*self.paper_table) if self.paper_table else {}
+        return {(*key, "val"): scores for key, scores in rows.items()}
+
     def indices(self, names):
         """Class indices (tuple of int) of class names."""
         return tuple(self.class_names.index(name) for name in names)
@@ -110,6 +117,11 @@ class SegmentationDataset:
     def palette(self):
         """Colours of a label file's values, (256, 3) uint8."""
         return voc_palette() if self.colours is None else full_palette(self.colours)
+
+    def described(self) -> Dict[str, Any]:
+        """What a `Description` of weights says of the dataset, by its names."""
+        return {"class_names": self.class_names, "label_ids": self.label_ids, "ignored_ids": self.ignored_ids,
+                "palette": tuple(map(tuple, self.palette.tolist())), "same_size": self.same_size}
 
     def to_classes(self, label, name):
         """A label file's values as class indices, uint8, 255 where they do not count.
@@ -145,7 +157,7 @@ RECORDS = (
     SegmentationDataset(
         "voc", ("background", *tables.COCO_OF_VOC), largest_side=500,
         splits={"train": 1464, "val": 1449, "trainval": 2913, "test": 1456, "train+": 10582},
-        paper=published.by_split(published.VOC_VAL, {"test": published.VOC_TEST})),
+        paper_table=("table2", "")),
     SegmentationDataset(
         "cityscapes", tuple(tables.CITYSCAPES[value][1] for value in tables.CITYSCAPES_IDS), tables.CITYSCAPES_IDS,
         tuple(value for value in range(34) if value not in tables.CITYSCAPES_IDS),
@@ -154,18 +166,17 @@ RECORDS = (
         evaluation="mean IoU over the 19 classes, and over the 7 categories that they belong to",
         categories=tables.CITYSCAPES_CATEGORIES,
         instances=Instances("_labelIds.png", "_instanceIds.png", tables.CITYSCAPES_INSTANCE_SIZES),
-        paper=published.by_split(published.CITYSCAPES_VAL, {"test": published.CITYSCAPES_TEST})),
+        paper_table=("table4", "Cityscapes val")),
     SegmentationDataset(
         "ade20k", tuple(name for _, name in tables.ADE20K), tuple(range(1, 151)), (0,),
         ((0, 0, 0), *(colour for colour, _ in tables.ADE20K)), largest_side=500,  # as the published commands test it
         splits={"train": 20210, "val": 2000, "test": 3352},
         evaluation="the mean of pixel accuracy and mean IoU; pixels of value 0 in the truth do not count",
-        paper=published.by_split(published.ADE20K_VAL, {"test": published.ADE20K_TEST})),
+        paper_table=("table4", "ADE20K val")),
     SegmentationDataset(
         "pascal-context", ("background", *tables.PASCAL_CONTEXT), largest_side=500,
         splits={"train": 4998, "val": 5105},
-        evaluation="mean IoU over background and 59 classes, as in the paper (section 6.2)",
-        paper=published.by_split({}, {"val": published.PASCAL_CONTEXT_VAL})),
+        evaluation="mean IoU over background and 59 classes, as in the paper (section 6.2)"),
     SegmentationDataset(
         "pascal-context", tuple(tables.PASCAL_CONTEXT), tuple(range(1, 60)), (0, IGNORE), largest_side=500,
         splits={"train": 4998, "val": 5105},

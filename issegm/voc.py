@@ -38,6 +38,7 @@ from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.weights.description import SEGMENTATION, Description, only
 from issegm.data import TrainCrops
 from issegm.datasets import IGNORE, dataset_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
@@ -118,7 +119,16 @@ def train(args, label, record, settings, stride):
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if args.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
     driver.train(args, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
+                 description(args, label, record, settings, stride),
                  lambda contexts: validation(args, label, record, settings, stride, contexts, log))
+
+
+def description(args, label, record, settings, stride):
+    """What testing needs to know of the weights: they are tested as they are validated."""
+    return Description(
+        str(label), SEGMENTATION, label.classes, stride, settings.mean, settings.std, settings.interpolation,
+        only(args.test_scales) or args.origin_size, args.head, crop_size=args.crop_size, origin_size=args.origin_size,
+        **record.described())
 
 
 def warn_of_poor_starts(args, label, stride, log):

@@ -3,13 +3,9 @@
     python tools/bench.py networks
     python tools/bench.py networks rna-a1 rna-d1 rn-101 --batch 2 --rounds 1
     python tools/bench.py networks --gpus 0 --format markdown --output networks.md
-    python tools/bench.py reading
-    python tools/bench.py training
-    python tools/bench.py scores
-    python tools/bench.py step
-    python tools/bench.py test-run
-    python tools/bench.py dtypes
     python tools/bench.py reading --task classification --root data/ilsvrc12 --list data/ilsvrc12/train.lst
+    python tools/bench.py training
+    python tools/bench.py all
 
 networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
 where ten do not fit into the memory), and the ratio to ResNet-101, whose batches are run in turns with the network's.
@@ -21,7 +17,10 @@ dtypes: images per second of Model A1 in testing, in float32, bfloat16 and INT8,
 scores: the confusion matrix of an image beside a bincount of its labels, and labels from score maps beside Pillow's
 resizing of every class in a pool of processes.
 test-run: whole tests of both drivers, beside their start-up to the first batch and the forward passes alone.
-all: every measurement, and the page docs/results/speed.md of what they say.
+all: every measurement, kept in docs/results/speed, from which `python tools/reproduce.py pages` fills the pages.
+
+A measurement is a module of tools/benchmarks: `add_arguments(command)`, and `measure(...)`, which is given the values
+of those arguments by their names and returns comparisons.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -30,24 +29,25 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.bench")
 
-from functools import partial
+from typing import Optional, Sequence
 
-from ademxapp.cli import make_parser
-from tools.benchmarks import networks, reading, scores, speed_page, step, test_run, testing, training
-from tools.summary import FORMATS
+from ademxapp.cli import Parser, make_parser
+from ademxapp.text_tables import FORMATS
+from tools.benchmarks import dtypes, everything, networks, reading, scores, step, test_run, training
+from tools.benchmarks.comparison import show
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),
     "reading": (reading, "images per second of reading for training, on one core"),
     "scores": (scores, "confusion matrices, and score maps to labels"),
     "training": (training, "images per second of training, with and without all that surrounds it"),
-    "dtypes": (testing, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
+    "dtypes": (dtypes, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
     "test-run": (test_run, "whole tests, beside start-up and forward passes alone"),
     "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
 
 
-def build_parser():
+def build_parser() -> Parser:
     """The command line: a subcommand for each measurement."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -56,15 +56,16 @@ def build_parser():
         module.add_arguments(command)
         command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
         command.add_argument("--output", metavar="FILE", help="write there instead of printing")
-        command.set_defaults(measure=module.measure)
-    command = commands.add_parser("all", help="everything, and the page of it")
-    speed_page.add_arguments(command)
-    command.add_argument("--output", metavar="FILE", help=f"the page (default: {speed_page.DEFAULT})")
-    command.set_defaults(measure=partial(speed_page.measure, names=list(MEASUREMENTS)))
+    everything.add_arguments(commands.add_parser("all", help="everything, kept for the pages"))
     return parser
 
 
-def main(argv=None):
-    """Run the measurement that the arguments name."""
-    args = build_parser().parse_args(argv)
-    return args.measure(args)
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the measurement that the arguments name; the exit status."""
+    values = vars(build_parser().parse_args(argv))
+    command = values.pop("command")
+    if command == "all":
+        return everything.run(list(MEASUREMENTS), **values)
+    form, output = values.pop("format"), values.pop("output")
+    show(MEASUREMENTS[command][0].measure(**values), form, output)
+    return 0

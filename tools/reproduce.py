@@ -10,7 +10,7 @@
     python tools/reproduce.py page recipes/first-run.yaml --out docs/results/first-run.md
 
 A table's cells, and a recipe's stages, that are done are skipped, so that both can be stopped and taken up again. The
-tables are data in recipes/tables.
+tables are data in ademxapp/paper.
 
 A recipe has title, about, output and stages, each with name, command (what follows `python`), makes (the file that
 shows it is done), log (a training's, to resume it), expect (scores that came out here) and paper (the published ones,

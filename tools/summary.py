@@ -4,7 +4,6 @@
     python tools/summary.py rna-a rn-101 inception-v4 --brief
     python tools/summary.py rna-a1-w0.125 --batch 8 --crop 64 --format json
     python tools/summary.py rna-a rna-c rn-101 rn-152 vgg-16 --brief --plot networks.png
-    python tools/summary.py --table2 --output docs/results/table2-memory.md
 
 A label with a stride (_s8) is for segmentation, one without for classification, a network's name alone is its ILSVRC
 classifier. The plans are MXNet's for the maps between the layers; the parameters come on top: in training three times
@@ -22,25 +21,16 @@ import os
 from dataclasses import asdict
 
 from ademxapp.cli import UsageError, make_parser, number
-from ademxapp.files import replacing, write_json, write_text
-from ademxapp.inspection.costs import (
-    TASKS,
-    costs,
-    default_setting,
-    read_label,
-    table2_memory,
-)
+from ademxapp.files import replacing
+from ademxapp.inspection.costs import TASKS, costs, default_setting, read_label
 from ademxapp.inspection.memory import MIB
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
+from ademxapp.text_tables import FORMATS, emit, table
 
-FORMATS = ("table", "markdown", "json")
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
                 "recomputed (MiB)", "testing (MiB)")
-TABLE2_COLUMNS = ("network", "top", "paper (GB)", "plan (MiB)", "parameters", "plan + 3 x parameters (GiB)",
-                  "ratio to the paper", "off the mean ratio (%)")
-TABLE2_COMMAND = "python tools/summary.py --table2 --output {}"
 
 
 def build_parser():
@@ -58,18 +48,14 @@ def build_parser():
     parser.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
     parser.add_argument("--output", metavar="FILE", help="write there instead of printing")
     parser.add_argument("--plot", metavar="PNG", help="draw the networks' costs beside each other")
-    parser.add_argument("--table2", action="store_true", help="the memory column of the paper's Table 2 beside the "
-                        "plans, in Markdown; with --output FILE.md also FILE.json")
     return parser
 
 
 def main(argv=None):
     """Print, write or draw what the arguments ask for."""
     args = build_parser().parse_args(argv)
-    if args.table2:
-        return write_table2(args)
     if not args.labels:
-        raise UsageError("no label given: for instance voc_rna-a1_cls21_s8, or --table2")
+        raise UsageError("no label given: for instance voc_rna-a1_cls21_s8")
     try:
         labels = [read_label(text) for text in args.labels]
         settings = [default_setting(label, args.task, args.batch, args.crop, args.head, args.loss) for label in labels]
@@ -137,52 +123,6 @@ def cost_row(item):
     return (item.label + top, f"{setting.images} x {setting.crop}x{setting.crop}", item.depth,
             f"{item.parameters:,}{statistics}", f"{item.multiply_adds / 1e9:.2f}", f"{item.training_bytes // MIB:,}",
             f"{item.recomputed_bytes // MIB:,} ({less:.2f})", f"{item.testing_bytes // MIB:,}")
-
-
-def table(columns, rows, markdown):
-    """Rows of values under their columns' names, as text."""
-    lines = [tuple(map(str, columns))] + [tuple(map(str, row)) for row in rows]
-    if markdown:
-        lines.insert(1, ("---",) * len(columns))
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
-
-
-def write_table2(args):
-    """The page of Table 2's memory column, and its numbers as JSON beside it."""
-    rows = table2_memory()
-    mean = sum(row.ratio for row in rows) / len(rows)
-    worst = max(rows, key=lambda row: abs(row.deviation))
-    command = TABLE2_COMMAND.format(args.output or "FILE.md")
-    emit("\n\n".join([
-        "# Memory in fine-tuning: the paper's Table 2 and MXNet's plan",
-        f"Made by `{command}` in seconds; nothing is allocated.",
-        "The plan is what MXNet 1.9.1 plans for four images of 504x504 pixels on one device (stride 8, 21 classes, "
-        "plain softmax, BN with fixed statistics, no recomputation). With three times the parameters (values, "
-        "gradients, momentum; float32) it is divided by the memory that Table 2 of the paper prints for the same row. "
-        "The paper's figures hold the convolutions' workspace and the MXNet of 2016 besides, so the ratio is not 1; "
-        "that it is nearly the same for all rows says that the networks are the paper's.",
-        table(TABLE2_COLUMNS, [table2_row(row) for row in rows], markdown=True),
-        f"Mean ratio {mean:.3f}; farthest from it: {worst.network}, {worst.head}, by {100 * worst.deviation:+.1f} %.",
-    ]) + "\n", args.output)
-    if args.output:
-        write_json(os.path.splitext(args.output)[0] + ".json",
-                   {"command": command, "mean_ratio": mean, "rows": [asdict(row) for row in rows]})
-
-
-def table2_row(row):
-    """One line of the page."""
-    return (row.network, row.head, row.paper_gigabytes, f"{row.planned_bytes // MIB:,}", f"{row.parameters:,}",
-            f"{row.total_bytes / 2 ** 30:.2f}", f"{row.ratio:.3f}", f"{100 * row.deviation:+.1f}")
-
-
-def emit(text, path):
-    """Print a text, or write it to a file."""
-    if path:
-        write_text(path, text)
-    else:
-        print(text, end="")
 
 
 def draw(found, path):

@@ -26,7 +26,7 @@ def read_dataset_file(path, kind, name):
     unknown = [key for key in values if key not in fields]
     if unknown:
         raise ValueError(f"{path}: {reprlib.repr(unknown[0])} is no field of a dataset; known are {', '.join(fields)}")
-    found = {key: _as(hints[key], value, f"{path}: {key}") for key, value in values.items()}
+    found = {key: as_annotated(hints[key], value, f"{path}: {key}") for key, value in values.items()}
     if found.setdefault("name", name) != name:
         raise ValueError(f"{path}: name: {reprlib.repr(found['name'])}, but the label or --dataset says {name!r}")
     missing = [key for key, field in fields.items() if key not in found and _is_required(field)]
@@ -49,18 +49,21 @@ def _is_required(field):
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _as(hint, value, where):
-    """`value` as the annotation `hint` wants it: lists become tuples. Else ValueError."""
+def as_annotated(hint, value, where):
+    """`value`, of JSON or YAML, as the annotation `hint` wants it: lists become tuples. Else ValueError: `where`."""
+    if hint is typing.Any:
+        return value
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union:  # Optional
-        return None if value is None else _as(parts[0], value, where)
+        return None if value is None else as_annotated(parts[0], value, where)
     if origin is tuple and isinstance(value, list):
         if parts[-1] is Ellipsis:
-            return tuple(_as(parts[0], item, f"{where}: item {i}") for i, item in enumerate(value))
+            return tuple(as_annotated(parts[0], item, f"{where}: item {i}") for i, item in enumerate(value))
         if len(parts) == len(value):
-            return tuple(_as(part, item, where) for part, item in zip(parts, value))
+            return tuple(as_annotated(part, item, where) for part, item in zip(parts, value))
     if origin is dict and isinstance(value, dict):
-        return {_as(parts[0], key, where): _as(parts[1], item, f"{where}: {key}") for key, item in value.items()}
+        return {as_annotated(parts[0], key, where): as_annotated(parts[1], item, f"{where}: {key}")
+                for key, item in value.items()}
     if origin is None and type(value) is hint:
         return value
     raise ValueError(f"{where}: wanted {_words(hint)}, got {reprlib.repr(value)}")
@@ -76,4 +79,5 @@ def _words(hint, many=False):
         return f"{'lists' if many else 'a list'} of {count}{_words(parts[0], True)}"
     if origin is dict:
         return f"a mapping of {_words(parts[0], True)} to {_words(parts[1], True)}"
-    return {str: ("a text", "texts"), int: ("an integer", "integers"), bool: ("true or false",) * 2}[hint][many]
+    return {str: ("a text", "texts"), int: ("an integer", "integers"), float: ("a number", "numbers"),
+            bool: ("true or false",) * 2, typing.Any: ("anything",) * 2}[hint][many]

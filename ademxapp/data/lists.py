@@ -1,4 +1,4 @@
-"""Lists of samples, and folder trees read as lists.
+"""Lists of samples.
 
 Classification: `index<TAB>class<TAB>image`. Segmentation: `image<TAB>label`, or `image` alone where there is no truth.
 Paths are relative to the data root and stay below it; symbolic links there may lead anywhere, as their owner set them.
@@ -74,21 +74,6 @@ def list_task(path):
     """"classification" or "segmentation", as most lines of a list have three fields or not."""
     rows = _rows(path)
     return "classification" if 2 * sum(len(fields) == 3 for _, fields in rows) > len(rows) else "segmentation"
-
-
-def scan_tree(root, split, classes):
-    """Samples of `<root>/<split>/<class>/<image>`, classes numbered in the order of their sorted names.
-
-    Hidden folders and files are left out: macOS and Jupyter leave some.
-    """
-    folder = os.path.join(root, split)
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if len(names) != classes:
-        raise ValueError(f"{folder} has {len(names)} class folders, the label says {classes} classes")
-    return [Sample(root, os.path.join(split, name, image), class_id)
-            for class_id, name in enumerate(names)
-            for image in sorted(os.listdir(os.path.join(folder, name)))
-            if image.lower().endswith(IMAGE_EXTENSIONS) and not image.startswith(".")]
 
 
 def write_classification_list(path, samples):

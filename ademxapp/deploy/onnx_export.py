@@ -1,11 +1,10 @@
 """Networks as ONNX files that are known to compute what MXNet computes.
 
-What MXNet's own exporter (`mx.onnx`, for onnx 1.16.2 to 1.18.0) leaves to do is done here: a softmax in the place of
-the loss, parameters that are constants and not inputs, an old operator set that every runtime knows, normalisation,
-and the description of inputs and classes.
+A file ends in a softmax in the place of the loss, its parameters are constants and not inputs (else no runtime folds
+them), its operator set is an old one that every runtime knows.
 """
-import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,9 +14,15 @@ from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, OnnxModel
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.files import replacing
-from ademxapp.weights.parameters import parameter_shapes, require_exact
+from ademxapp.weights.description import Description
+from ademxapp.weights.parameters import Parameters, parameter_shapes, require_exact
 
-OPSET, IR_VERSION = 13, 7  # of ONNX 1.8: every operator is as MXNet writes it
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ademxapp.deploy.onnx_graph import Graph
+
+OPSET, IR_VERSION = 13, 7  # of ONNX 1.8
 TOLERANCE = 1e-5  # of probabilities
 LARGEST_CHECK = 320  # pixels, of a network that takes any size
 FILE_LIMIT = 2 ** 31 - 2 ** 20  # bytes of a protocol buffer, less those of the graph
@@ -31,11 +36,12 @@ class Agreement:
     decisions: int
 
 
-def export_onnx(path, symbol, parameters, description, size=None):
+def export_onnx(path: str, symbol: Any, parameters: Parameters, description: Description,
+                size: Optional[Tuple[int, int]] = None) -> Agreement:
     """Write a network as ONNX, whole or not at all, after a comparison with MXNet.
 
     The file's input is `data`, its output `softmax_output`, both (N, …); its metadata has the fields of
-    `ademxapp.deploy.onnx_model.Description`.
+    `ademxapp.weights.description.Description`.
 
     Parameters
     ----------
@@ -58,18 +64,19 @@ def export_onnx(path, symbol, parameters, description, size=None):
         If the network cannot be written as ONNX, or onnxruntime's probabilities differ from MXNet's by more than
         `TOLERANCE`.
     """
-    onnx = _onnx()
+    _require_packages()
+    import onnx
     _require_possible(symbol, parameters, description, size)
     with replacing(path) as temporary:
-        _write_graph(temporary, symbol, parameters, size or 2 * (_side(description),), dynamic=size is None)
-        model = onnx.load(temporary)
-        _finish(onnx, model, description)
+        model = _model(symbol, parameters, description, size)
         onnx.checker.check_model(model)
         onnx.save(model, temporary)
+        del model  # as large as the parameters
         return compare(OnnxModel(temporary), symbol, parameters)
 
 
-def compare(model, symbol, parameters, images=None):
+def compare(model: OnnxModel, symbol: Any, parameters: Parameters,
+            images: Optional[Sequence[np.ndarray]] = None) -> Agreement:
     """Run an `OnnxModel` and MXNet on the same images.
 
     Parameters
@@ -102,7 +109,7 @@ def compare(model, symbol, parameters, images=None):
     return Agreement(largest, decisions)
 
 
-def check_images(model):
+def check_images(model: OnnxModel) -> List[np.ndarray]:
     """Batches of drawn scenes, (N, H, W, 3) uint8 each, of the size of the model or of two sizes."""
     if model.size:
         sizes = [(1, model.size), (1, model.size)]
@@ -113,7 +120,7 @@ def check_images(model):
             for number, (count, size) in enumerate(sizes)]
 
 
-def _side(description):
+def _side(description: Description) -> int:
     """Pixels of a typical input, whole cells."""
     side = description.test_scale
     if description.task == "segmentation":
@@ -121,7 +128,8 @@ def _side(description):
     return side
 
 
-def _require_possible(symbol, parameters, description, size):
+def _require_possible(symbol: Any, parameters: Parameters, description: Description,
+                      size: Optional[Tuple[int, int]]) -> None:
     """ValueError unless the network takes inputs of the size, or of several sizes, and its file is not too large."""
     height, width = size or 2 * (_side(description),)
     require_exact(parameters, parameter_shapes(symbol, data=(1, 3, height, width)), description.label)
@@ -138,96 +146,41 @@ def _require_possible(symbol, parameters, description, size):
                          f"{FILE_LIMIT:,}")
 
 
-def _write_graph(path, symbol, parameters, size, dynamic):
-    """MXNet's own export of the scores that the loss is computed of."""
-    scores = symbol.get_children()[0]
-    try:
-        with _two_scales():
-            mx.onnx.export_model(scores, parameters.all, [(1, 3, *size)], np.float32, path, dynamic=dynamic,
-                                 dynamic_input_shapes=[("batch", 3, "height", "width")] if dynamic else None)
-    except (AttributeError, NotImplementedError) as error:
-        raise ValueError(f"MXNet cannot write this network as ONNX: {error}") from None
+def _model(symbol: Any, parameters: Parameters, description: Description,
+           size: Optional[Tuple[int, int]]) -> "ModelProto":
+    """The network as an `onnx.ModelProto`."""
+    from onnx import TensorProto, helper
+
+    from ademxapp.deploy.onnx_graph import Graph, add_scores
+    graph = Graph()
+    data = _normalise_inside(graph, description) if description.pixels else DATA
+    arrays = {name: getattr(value, "asnumpy", lambda value=value: value)() for name, value in parameters.all.items()}
+    graph.add("Softmax", [add_scores(graph, symbol.tojson(), arrays, data)], OUTPUT, axis=1)
+    input_shape = ("batch", 3, "height", "width") if size is None else (1, 3, *size)
+    output_shape = symbol.infer_shape(data=(1, 3, *(size or 2 * (_side(description),))))[1][0]
+    if size is None:
+        output_shape = ("batch", description.classes, "cells_high", "cells_wide")[:len(output_shape)]
+    pixels = helper.np_dtype_to_tensor_dtype(np.dtype(description.pixels or np.float32))
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, description.label, [helper.make_tensor_value_info(DATA, pixels, input_shape)],
+                          [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, output_shape)], graph.constants),
+        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="ademxapp")
+    helper.set_model_props(made, description.properties())
+    return made
 
 
-@contextlib.contextmanager
-def _two_scales():
-    """Within, MXNet can export what networks with two scales have: the enlarging of a map to another's size."""
-    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
-    operator = "_contrib_BilinearResize2D"
-    MXNetGraph.register(operator, OPSET)(_enlarge_like)
-    try:
-        yield
-    finally:
-        del MXNetGraph.registry_[OPSET][operator]
-
-
-def _enlarge_like(node, outputs_lookup, initializer, **_):
-    """The ONNX nodes of a BilinearResize2D with mode "like"; its corners stay where they are."""
-    from onnx import helper, numpy_helper
-    name = node["name"]
-    data, like = (outputs_lookup[index][output].name for index, output, *_ in node["inputs"])
-    for part, axes in (("outer", [0, 1]), ("inner", [2, 3])):
-        initializer.append(numpy_helper.from_array(np.array(axes, np.int64), f"{name}_{part}_axes"))
-    nodes = []
-    for part, source in (("outer", data), ("inner", like)):
-        nodes += [helper.make_node("Shape", [source], [f"{name}_{part}_shape"]),
-                  helper.make_node("Gather", [f"{name}_{part}_shape", f"{name}_{part}_axes"], [f"{name}_{part}"])]
-    return [*nodes, helper.make_node("Concat", [f"{name}_outer", f"{name}_inner"], [f"{name}_size"], axis=0),
-            helper.make_node("Resize", [data, "", "", f"{name}_size"], [name], mode="linear",
-                             coordinate_transformation_mode="align_corners")]
-
-
-def _finish(onnx, model, description):
-    """Bring a graph as MXNet writes it into the form that `export_onnx` promises, in place."""
-    graph = model.graph
-    used = {name for node in graph.node for name in node.input}
-    constants = [tensor.name for tensor in graph.initializer]
-    for index in reversed(range(len(constants))):
-        if constants[index] not in used:
-            del graph.initializer[index]
-    inputs = [value for value in graph.input if value.name not in constants]  # else no runtime folds them
-    del graph.input[:]
-    graph.input.extend(inputs)
-    graph.node.append(onnx.helper.make_node("Softmax", [graph.output[0].name], [OUTPUT], axis=1))
-    graph.output[0].name = OUTPUT
-    shape = graph.output[0].type.tensor_type.shape
-    if inputs[0].type.tensor_type.shape.dim[0].dim_param:
-        for dim, name in zip(shape.dim, ("batch", "", "cells_high", "cells_wide")):
-            dim.dim_param = name
-        shape.dim[1].dim_value = description.classes
-    if description.pixels:
-        _normalise_inside(onnx, graph, description)
-    graph.name = description.label
-    model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
-    model.producer_name = "ademxapp"
-    onnx.helper.set_model_props(model, description.properties())
-
-
-def _normalise_inside(onnx, graph, description):
-    """Put the normalisation before the first layer: input `data` becomes RGB in 0 … 255."""
+def _normalise_inside(graph: "Graph", description: Description) -> str:
+    """Add the normalisation of RGB in 0 … 255; the name of what it gives."""
     matrix, offset = transforms.normalisation(description.mean, description.std)
-    normalised = f"{DATA}_normalised"
-    for node in graph.node:
-        node.input[:] = [normalised if name == DATA else name for name in node.input]
-    graph.input[0].type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(description.pixels))
-    make = onnx.helper.make_node
-    nodes = [make("Cast", [DATA], [f"{DATA}_float"], to=onnx.TensorProto.FLOAT),
-             make("Mul", [f"{DATA}_float", f"{DATA}_factor"], [f"{DATA}_scaled"]),
-             make("Add", [f"{DATA}_scaled", f"{DATA}_offset"], [normalised])]
-    for place, node in enumerate(nodes):
-        graph.node.insert(place, node)
-    for name, values in (("factor", matrix.diagonal()), ("offset", offset)):
-        values = np.asarray(values, np.float32).reshape(1, 3, 1, 1)
-        graph.initializer.append(onnx.numpy_helper.from_array(values, f"{DATA}_{name}"))
+    factor, offset = (graph.constant(f"{DATA}_{name}", values.reshape(1, 3, 1, 1), np.float32)
+                      for name, values in (("factor", matrix.diagonal()), ("offset", offset)))
+    pixels = graph.add("Cast", [DATA], f"{DATA}_float", to=1)  # float32
+    return graph.add("Add", [graph.add("Mul", [pixels, factor], f"{DATA}_scaled"), offset], f"{DATA}_normalised")
 
 
-def _onnx():
+def _require_packages() -> None:
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxruntime  # noqa: F401  for the comparison
     except ImportError as error:
         raise ImportError(f"exporting needs onnx and onnxruntime ({error}): {INSTALL}") from None
-    version = tuple(int(part) for part in onnx.__version__.split(".")[:2])
-    if not (1, 16) <= version <= (1, 18):
-        raise ImportError(f"MXNet exports with onnx 1.16.2 to 1.18.0, not {onnx.__version__}: {INSTALL}")
-    return onnx

@@ -2,84 +2,16 @@
 
 The file holds what one must know to use it, as texts in JSON: the fields of `Description` in its metadata.
 """
-import dataclasses
-import json
 import os
-import typing
-from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 
 from ademxapp.machine import processors
+from ademxapp.weights.description import read_properties
 
 DATA, OUTPUT = "data", "softmax_output"  # names of the file's input and output
 PIXEL_TYPES = ("uint8", "float32")
 INSTALL = "pip install 'ademxapp[onnx]' (in a clone of the project: pip install -e '.[onnx]')"
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is known of an exported network.
-
-    Attributes
-    ----------
-    label : str
-        Of the run that it comes from.
-    task : str
-        "classification": probabilities (N, classes); "segmentation": (N, classes, H / stride, W / stride).
-    classes, stride : int
-        Number of classes; pixels from one cell to the next.
-    mean, std : 3 floats
-        Of RGB / 255, by which inputs are normalised.
-    interpolation : str
-        How images are scaled (see `ademxapp.data.resize`).
-    test_scale : int
-        Pixels of the shorter side in classification, of the longer one in segmentation.
-    class_names : tuple of str
-        None where they are not known.
-    label_ids : tuple of int
-        Segmentation: what each class is in label images.
-    palette : tuple of (r, g, b)
-        Segmentation: colours of label images' values, 0 … 255.
-    same_size : bool
-        Segmentation: all images of the dataset have one size.
-    pixels : str
-        "uint8" or "float32" where normalisation is a part of the network: inputs are RGB in 0 … 255. Else "".
-    """
-
-    label: str
-    task: str
-    classes: int
-    stride: int
-    mean: Tuple[float, float, float]
-    std: Tuple[float, float, float]
-    interpolation: str
-    test_scale: int
-    class_names: Tuple[str, ...] = ()
-    label_ids: Tuple[int, ...] = ()
-    palette: Tuple[Tuple[int, int, int], ...] = ()
-    same_size: bool = False
-    pixels: str = ""
-
-    def properties(self):
-        """The fields as {name: JSON}."""
-        return {name: json.dumps(value, ensure_ascii=False) for name, value in dataclasses.asdict(self).items()}
-
-
-def read_description(properties, path):
-    """The `Description` in {name: JSON}; ValueError, which names `path`, if it is not there or not whole."""
-    hints = typing.get_type_hints(Description)
-    try:
-        found = Description(**{name: _tuples(json.loads(properties[name])) for name in hints})
-        good = all(isinstance(getattr(found, name), typing.get_origin(hint) or hint) for name, hint in hints.items())
-        if good and found.classes > 0 and found.stride > 0 and len(found.mean) == len(found.std) == 3 and (
-                len(found.class_names) in (0, found.classes)):
-            return found
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise ValueError(f"{path} does not say what its inputs and classes are: wanted a file that tools/weights.py export "
-                     "wrote")
 
 
 class OnnxModel:
@@ -107,7 +39,7 @@ class OnnxModel:
         except Exception as error:  # onnxruntime's exceptions have no common ancestor but this
             raise ValueError(f"{path} cannot be read by onnxruntime: {_reason(error)}") from None
         self.path, self._input = path, self._session.get_inputs()[0]
-        self.description = read_description(self._session.get_modelmeta().custom_metadata_map, path)
+        self.description = read_properties(self._session.get_modelmeta().custom_metadata_map, path)
         sides = self._input.shape[2:]
         self.size = tuple(sides) if all(isinstance(side, int) for side in sides) else None
 
@@ -149,6 +81,3 @@ def _reason(error):
     """The first line of what onnxruntime says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
-
-def _tuples(value):
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

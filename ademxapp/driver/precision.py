@@ -35,14 +35,14 @@ def check_dtype(args):
                          "int8")
 
 
-def calibration_samples(args, label, read_list, count, tree=False):
+def calibration_samples(args, label, read_list, count, tree=False, folders=()):
     """Up to `count` samples, evenly chosen of --calibrate-list or of the train split; arguments as of `find_samples`.
 
     UsageError where there are none, or too few.
     """
     asked = Namespace(**{**vars(args), "split": "train", "list": args.calibrate_list, "records": None})
     try:
-        samples = find_samples(asked, label, read_list, tree)
+        samples = find_samples(asked, label, read_list, tree, folders=folders)
     except UsageError as error:
         found = str(error).partition("; --list")[0]
         raise UsageError(f"--dtype int8 needs images to measure ranges on, and {found}: --calibrate-list FILE names "

@@ -2,16 +2,16 @@
 import os
 from argparse import Namespace
 
-from ademxapp.data.lists import scan_tree
+from ademxapp.data.class_folders import scan_tree
 from ademxapp.data.records import read_records
 from ademxapp.errors import UsageError
 
 
-def find_samples(args, label, read_list, tree=False, unknown=False):
+def find_samples(args, label, read_list, tree=False, unknown=False, folders=()):
     """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, with `tree`, class folders.
 
     `read_list(path)` reads a list; `tree` says that the task is classification; with `unknown`, the classes of records
-    need not be known, as those of a list that is read so.
+    need not be known, as those of a list that is read so; `folders` are the classes' of the dataset's record, if known.
     """
     default_list = os.path.join("data", args.dataset, f"{args.split}.lst")
     folder = os.path.join(args.data_root, args.split)
@@ -27,7 +27,7 @@ def find_samples(args, label, read_list, tree=False, unknown=False):
     if os.path.isfile(default_list):
         return read_list(default_list)
     if tree and os.path.isdir(folder):
-        samples = scan_tree(args.data_root, args.split, label.classes)
+        samples = scan_tree(args.data_root, args.split, label.classes, folders)
         if not samples:
             raise ValueError(f"there is no image in the class folders of {folder}")
         return samples

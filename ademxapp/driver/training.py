@@ -2,7 +2,7 @@
 import contextlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ademxapp.data.loader import Loader
 from ademxapp.driver.arguments import PLACES, what_matters
@@ -31,9 +31,10 @@ CLASSIFICATION = Recipe(optimizers.TorchNesterov.__name__.lower(), False, False,
 SEGMENTATION = Recipe("sgd", True, True, lambda base_lr: min(base_lr / 100, 1e-6))
 
 
-def train(args, workers, symbol, dataset, metric, recipe, log, validation):
+def train(args, workers, symbol, dataset, metric, recipe, log, description, validation):
     """Train a task's network from afresh, from weights or from a snapshot, as the arguments say; `workers`: as `join`.
 
+    `description`, what is known of the weights, is written beside them, with the arguments and versions.
     `validation(contexts)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
     """
     contexts = devices(args, log)
@@ -44,7 +45,7 @@ def train(args, workers, symbol, dataset, metric, recipe, log, validation):
     folder = os.path.join(args.output, f"{args.model}_snapshot")
     with only_run(folder) if workers.rank == 0 else contextlib.nullcontext(), workers:
         parameters, snapshot = starting_point(args, shapes, len(dataset), log)
-        plan, loader = training_plan(args, workers, shards, dataset, recipe)
+        plan, loader = training_plan(args, workers, shards, dataset, recipe, description)
         require_same_start(workers, args, len(contexts), parameters, snapshot)
         log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
                  args.from_epoch + 1, args.stop_epoch, args.to_epoch)
@@ -69,7 +70,7 @@ def require_same_start(workers, args, devices, parameters, snapshot):
         "parameters": (parameters.all[name].asnumpy().tobytes() for name in sorted(parameters.all))})
 
 
-def training_plan(args, workers, shards, dataset, recipe):
+def training_plan(args, workers, shards, dataset, recipe, description):
     """The `Plan` of a training whose batches are divided into `shards`, and the `Loader` of this worker's part."""
     loader = Loader(dataset, args.batch_images // workers.count, shuffle=True, drop_last=True, seed=args.seed,
                     workers=args.prefetch_threads, kind=args.prefetcher, part=workers.rank, parts=workers.count)
@@ -85,7 +86,8 @@ def training_plan(args, workers, shards, dataset, recipe):
         fixed_statistics=recipe.fixed_statistics, val_every=args.val_every or 0,
         snapshot_seconds=60 * args.snapshot_minutes, keep=args.keep,
         stall_minutes=args.stall_minutes,
-        state={"images": len(dataset), "arguments": what_matters(args), "versions": versions()}), loader
+        state={"images": len(dataset), "arguments": what_matters(args), "versions": versions()},
+        about=replace(description, recipe=what_matters(args), versions=versions()).values()), loader
 
 
 def starting_point(args, shapes, images, log):

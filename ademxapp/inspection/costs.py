@@ -1,10 +1,9 @@
 """The costs of one labelled network, for a batch of given size."""
 from dataclasses import dataclass, field, replace
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from ademxapp.inspection import graph
 from ademxapp.inspection.memory import planned_bytes, training_bytes
-from ademxapp.inspection.published import TABLE2_MEMORY
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, segmentation_symbol
 from ademxapp.symbol.labels import Label, parse_label
 
@@ -138,30 +137,7 @@ def group_units(layers):
             for (level, _), members in groups]
 
 
-@dataclass(frozen=True)
-class MemoryRow:
-    """A row of Table 2 beside MXNet's plan: bytes, and (plan + 3 x parameters) in GiB over the paper's GB."""
-
-    network: str
-    head: str
-    paper_gigabytes: float
-    planned_bytes: int
-    parameters: int
-    total_bytes: int
-    ratio: float
-    deviation: Optional[float] = None
-
-
-def table2_memory(classes=21, images=SEGMENTATION_IMAGES, crop=504):
-    """Every row of Table 2's memory column beside the plan; `deviation` is ratio / mean ratio - 1."""
-    rows = []
-    for paper in TABLE2_MEMORY:
-        label = Label("voc", paper.network, classes, 8)
-        symbol = build(label, Setting("segmentation", images, crop, paper.head), training=True)
-        shape = (images, 3, crop, crop)
-        planned, parameters = planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0]
-        total = training_bytes(planned, parameters)
-        rows.append(MemoryRow(paper.network, paper.head, paper.gigabytes, planned, parameters, total,
-                              total / 2 ** 30 / paper.gigabytes))
-    mean = sum(row.ratio for row in rows) / len(rows)
-    return [replace(row, deviation=row.ratio / mean - 1) for row in rows]
+def training_memory(label: Label, setting: Setting, recompute: bool = False) -> int:
+    """Bytes of one device in training: MXNet's plan, and values, gradients and momentum of the parameters."""
+    symbol, shape = build(label, setting, training=True, recompute=recompute), setting.data_shape
+    return training_bytes(planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0])

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
+from ademxapp.files import without_copy_number
+
 _LABEL = re.compile(
     r"^(?P<dataset>[a-z0-9-]+)_(?P<network>[a-z0-9.-]+)_cls(?P<classes>\d+)(?:_s(?P<stride>\d+))?(?:_(?P<tag>.+))?$")
 _EPOCH = re.compile(r"_ep(?:-(\d{4,}))?$")
@@ -61,4 +63,5 @@ def _file_stem(text):
     for extension in _EXTENSIONS:
         if name.endswith(extension):
             name = name[:-len(extension)]
+    name = without_copy_number(name)
     return name[:-len("-symbol")] if name.endswith("-symbol") else name

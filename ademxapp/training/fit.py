@@ -41,6 +41,8 @@ class Plan:
         Time without the end of a batch after which the process ends itself. 0: it does not.
     state : dict
         What the snapshots say of the run besides where it is: arguments, versions.
+    about : dict
+        What testing needs to know of the weights: see `ademxapp.weights.description`. Nothing is written if empty.
     """
 
     label: str
@@ -59,6 +61,7 @@ class Plan:
     keep: int = 1
     stall_minutes: float = 0
     state: dict = field(default_factory=dict)
+    about: dict = field(default_factory=dict)
 
     @property
     def path(self):
@@ -195,7 +198,7 @@ class _Run:
     def _write(self, snapshot, checkpoint):
         if checkpoint:
             path = save_checkpoint(self.plan.output, self.plan.label, snapshot.state["epoch"], self._symbol,
-                                   snapshot.parameters)
+                                   snapshot.parameters, self.plan.about)
             self._log.info("wrote %s", path)
         save_snapshot(f"{self.plan.path}_snapshot", snapshot, self.plan.keep)
 

@@ -2,8 +2,9 @@
 import json
 import time
 
-from ademxapp.files import write_json, write_text
+from ademxapp.files import write_text
 from ademxapp.training.progress import clock, read_reports
+from ademxapp.weights.description import write_description
 from ademxapp.weights.parameters import save_parameters
 
 
@@ -40,7 +41,7 @@ class Validations:
         best = not before or score > max(before)
         if best:
             save_parameters(f"{self._plan.path}_best.params", parameters)
-            write_json(f"{self._plan.path}_best.json", row)
+            write_description(f"{self._plan.path}_best.params", {**row, **self._plan.about})
         with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
         self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(

@@ -5,6 +5,8 @@ import numpy as np
 
 from ademxapp.errors import one_line
 from ademxapp.symbol import classification_symbol, network, parse_label, segmentation_symbol
+from ademxapp.weights.describe import describe
+from ademxapp.weights.description import SEGMENTATION
 from ademxapp.weights.formats import read_weights
 from ademxapp.weights.parameters import Parameters, differences, parameter_shapes
 from ademxapp.weights.released import BY_FILE, md5_of
@@ -54,12 +56,11 @@ def by_kind(weights):
 def network_shapes(path, parameters):
     """Shapes of the parameters that the network of a file's label has: (arguments, auxiliary states).
 
-    Whether it segments, and with which head, is read from `parameters`; if they do not tell, from the label.
+    What does not describe itself tells by `parameters` whether it segments, and with which head.
     """
-    label = parse_label(path)
-    scores = parameters.args.get(f"linear{label.classes}_weight")
-    dense = label.stride is not None if scores is None else scores.ndim == 4
-    head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
-    symbol = segmentation_symbol(label, head=head, loss="softmax") if dense else classification_symbol(label)
+    known = describe(path, shapes={name: value.shape for name, value in parameters.args.items()})
+    label = parse_label(known.label)
+    symbol = (segmentation_symbol(label, head=known.head, loss="softmax") if known.task == SEGMENTATION
+              else classification_symbol(label))
     side = network(label.network).input.test_crop
     return parameter_shapes(symbol, data=(1, 3, side, side))

@@ -5,6 +5,7 @@ from typing import Tuple
 
 from ademxapp.backend import mx
 from ademxapp.files import replacing, write_text
+from ademxapp.weights.description import write_description
 from ademxapp.weights.initialise import initial_parameters
 from ademxapp.weights.params_files import read_params
 
@@ -93,11 +94,16 @@ def save_arrays(path, arrays):
             raise OSError(f"{path} could not be written: is the disk full?")
 
 
-def save_checkpoint(folder, label, epoch, symbol, parameters):
-    """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former."""
+def save_checkpoint(folder, label, epoch, symbol, parameters, about=None):
+    """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former.
+
+    `about`, values of a `Description`, goes beside the weights.
+    """
     write_text(os.path.join(folder, f"{label}_ep-symbol.json"), symbol.tojson())
     path = os.path.join(folder, f"{label}_ep-{epoch:04d}.params")
     save_parameters(path, parameters)
+    if about:
+        write_description(path, {"epoch": epoch, **about})
     return path
 
 

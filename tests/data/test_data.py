@@ -11,7 +11,6 @@ from ademxapp.data.lists import (
     Sample,
     read_classification_list,
     read_segmentation_list,
-    scan_tree,
     write_classification_list,
     write_segmentation_list,
 )
@@ -191,17 +190,6 @@ def test_wrong_lines_of_segmentation_lists_are_named(tmp_path, text, words):
     (tmp_path / "x.lst").write_text(text)
     with pytest.raises(ValueError, match=words):
         read_segmentation_list(str(tmp_path / "x.lst"), "root")
-
-
-def test_class_folders_are_numbered_by_name_and_hidden_files_left_out(tmp_path):
-    for name in ("val/n2/b.JPEG", "val/n2/a.jpg", "val/n10/c.png", "val/n10/notes.txt", "val/n10/._c.png",
-                 "val/.ipynb_checkpoints/x.jpg", "val/readme.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = [(sample.image, sample.class_id) for sample in scan_tree(str(tmp_path), "val", 2)]
-    assert found == [("val/n10/c.png", 0), ("val/n2/a.jpg", 1), ("val/n2/b.JPEG", 1)]
-    with pytest.raises(ValueError, match="2 class folders, the label says 3 classes"):
-        scan_tree(str(tmp_path), "val", 3)
 
 
 # Resizing

@@ -1,10 +1,12 @@
 """ONNX files: what is in them, and that they compute what MXNet computes."""
+import collections
 import json
 import os
 import re
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -18,7 +20,7 @@ from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.resize import FILTERS
 from ademxapp.data.scenes import draw_scene, picture_rng
-from ademxapp.deploy.onnx_model import Description, OnnxModel, read_description
+from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
 from ademxapp.evaluation.multiscale import Network
@@ -32,15 +34,14 @@ from ademxapp.symbol import (
     parse_label,
     segmentation_symbol,
 )
+from ademxapp.weights.description import Description, read_properties
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
 from issegm.datasets import DATASETS
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ademxapp[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ademxapp[onnx]'")
-if tuple(map(int, onnx.__version__.split(".")[:2])) > (1, 18):
-    pytest.skip(f"MXNet cannot export with onnx {onnx.__version__}", allow_module_level=True)
 
-from ademxapp.deploy import onnx_export  # noqa: E402
+from ademxapp.deploy import onnx_export, onnx_graph  # noqa: E402
 from tools import predict, weights  # noqa: E402
 from tools.predicting.with_onnx import default_scale, of_any_size  # noqa: E402
 
@@ -146,18 +147,38 @@ def test_real_images(tmp_path, data_root):
 
 def test_a_file_that_differs_from_mxnet_is_not_written(tmp_path, monkeypatch):
     symbol, parameters, description = build(CLS)
-    path, write = tmp_path / "net.onnx", onnx_export._write_graph
-
-    def write_another(path, symbol, parameters, *rest, **options):
-        weight = "linear10_bias"
-        write(path, symbol, Parameters({**parameters.args, weight: parameters.args[weight] + mx.nd.arange(10) / 1000},
-                                       parameters.auxs), *rest, **options)
-
-    monkeypatch.setattr(onnx_export, "_write_graph", write_another)
+    path, compute = tmp_path / "net.onnx", OnnxModel.__call__
+    monkeypatch.setattr(OnnxModel, "__call__", lambda *arguments: compute(*arguments) + np.arange(10) / 1e5)
     path.write_text("what was there")
     with pytest.raises(ValueError, match="differ from MXNet's by"):
         onnx_export.export_onnx(path, symbol, parameters, description)
     assert [one.name for one in tmp_path.iterdir()] == ["net.onnx"] and path.read_text() == "what was there"
+
+
+@pytest.mark.parametrize("label", [CLS, "x_rna-b1-w0.05_cls10", "x_rn-50-w0.05_cls10"])
+def test_opencv_gives_batches_of_any_number_their_own_probabilities(tmp_path, label):
+    """Where the shape of the last matrix was computed in the file, OpenCV's were all 1.0 from two images on."""
+    symbol, parameters, description = build(label)
+    onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
+    predictor = Predictor(symbol, parameters, [mx.cpu()])
+    for count in (1, 3):
+        net = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))  # anew: OpenCV's fused sums keep their first size
+        data = np.random.default_rng(count).normal(size=(count, 3, 64, 64)).astype(np.float32)
+        net.setInput(data)
+        assert abs(net.forward() - predictor(data)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda nodes: nodes[-2].update(op="erf"), "^erf .node linear10. cannot be written as ONNX; there are rules for"),
+    (lambda nodes: nodes[-1].update(op="LinearRegressionOutput"), "ends in LinearRegressionOutput softmax, wanted")])
+def test_what_has_no_rule_is_refused_by_name(change, words):
+    content = json.loads(build(CLS)[0].tojson())
+    nodes = [node for node in content["nodes"] if node["name"] != "softmax_label"]
+    content["heads"][0][0] = len(nodes) - 1
+    change(nodes)
+    with pytest.raises(ValueError, match=words):
+        onnx_graph.add_scores(onnx_graph.Graph(), json.dumps({**content, "nodes": nodes}),
+                              collections.defaultdict(lambda: np.zeros(1)), "data")
 
 
 # The command
@@ -197,7 +218,8 @@ def test_what_a_file_says(checkpoints, capsys):
         "label": SEG, "task": "segmentation", "classes": 11, "stride": 8, "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225], "interpolation": "adaptive", "test_scale": 480,
         "class_names": list(record.class_names), "label_ids": list(range(11)),
-        "palette": record.palette.tolist(), "same_size": True, "pixels": "uint8"}
+        "palette": record.palette.tolist(), "same_size": True, "pixels": "uint8", "head": "2conv", "pool_style": "",
+        "ignored_ids": [11], "crop_size": 0, "origin_size": 0, "recipe": {}, "versions": {}, "weights_sha256": ""}
 
 
 def test_a_classifier_of_any_size(checkpoints):
@@ -395,9 +417,9 @@ def test_a_file_without_description_is_refused(tmp_path, checkpoints):
                                           ("label", "no JSON"), ("palette", "7")])
 def test_a_description_that_is_wrong_is_refused(field, value):
     good = build(SEG, True)[2].properties()
-    assert read_description(good, "a.onnx").label == SEG
+    assert read_properties(good, "a.onnx").label == SEG
     with pytest.raises(ValueError, match="a.onnx does not say"):
-        read_description({**good, field: value}, "a.onnx")
+        read_properties({**good, field: value}, "a.onnx")
 
 
 def test_what_is_no_onnx_file_is_said_in_one_line(tmp_path, checkpoints):

@@ -290,7 +290,7 @@ def test_a_table_of_types_needs_float32_first():
 @pytest.mark.skipif(not can_compute("bfloat16"), reason="bfloat16 needs AVX-512")
 def test_the_measurement_says_what_share_of_the_matrix_product_is_reached(tmp_path, monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr("tools.benchmarks.testing.PRODUCTS", (32,))
+    monkeypatch.setattr("tools.benchmarks.dtypes.PRODUCTS", (32,))
     out = tmp_path / "found.json"
     bench.main(["dtypes", "--width", "0.02", "--crop", "32", "--seconds", "0", "--format", "json", "--output",
                 str(out)])

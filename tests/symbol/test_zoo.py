@@ -9,7 +9,7 @@ from reference import golden_parameters
 
 from ademxapp.backend import mx
 from ademxapp.inspection import graph
-from ademxapp.inspection.published import TABLE1
+from ademxapp.paper import read_table
 from ademxapp.symbol import (
     SymbolOptions,
     classification_symbol,
@@ -121,12 +121,12 @@ def test_last_maps_at_the_training_crop(name):
     assert maps.infer_shape(data=(1, 3, crop, crop))[1][0][2:] == (side, side)
 
 
-@pytest.mark.parametrize("row", TABLE1, ids=lambda row: row.network)
+@pytest.mark.parametrize("row", read_table("table1").rows, ids=lambda row: row.method)
 def test_depth_and_crop_are_the_papers(row):
     net = network(row.network)
-    assert (net.depth, net.input.train_crop) == (row.depth, row.crop)
+    assert (net.depth, net.input.train_crop) == (row.paper["depth"], row.paper["input"])
     if row.network != "inception-resnet-v2":
-        assert graph.depth(classification_symbol(f"x_{row.network}_cls1000")) == row.depth
+        assert graph.depth(classification_symbol(f"x_{row.network}_cls1000")) == row.paper["depth"]
 
 
 def test_depth_of_inception_resnet_v2_is_that_of_its_papers_figures():

@@ -274,8 +274,8 @@ def runs(tmp_path_factory):
 @pytest.mark.slow
 def test_the_first_worker_writes(runs):
     assert {path.name for path in (runs / "undisturbed").iterdir()} == {
-        *(f"{LABEL}{end}" for end in (".log", "-worker1.log", ".jsonl", ".png", "_ep-0003.params", "_ep-symbol.json",
-                                      "_val.jsonl", "_best.params", "_best.json", "_snapshot"))}
+        *(f"{LABEL}{end}" for end in (".log", "-worker1.log", ".jsonl", ".png", "_ep-0003.params", "_ep-0003.json",
+                                      "_ep-symbol.json", "_val.jsonl", "_best.params", "_best.json", "_snapshot"))}
     reports = read_reports(str(runs / "undisturbed" / LABEL))
     assert [(report["epoch"], report["batch"]) for report in reports] == [
         (epoch, batch) for epoch in (1, 2, 3) for batch in range(1, BATCHES + 1)]

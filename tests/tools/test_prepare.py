@@ -206,6 +206,18 @@ def test_coco_sample_against_its_own_masks(data_root, tmp_path):
             assert (label[alone] == (255 if annotation["iscrowd"] else annotation["category_id"])).all()
 
 
+def test_a_root_that_no_label_can_be_called_by(tmp_path, capsys):
+    root = tmp_path / "My_Garden"
+    write_own(root)
+    file = ["--dataset-file", str(root / "garden.yaml")]
+    prepare.main(["own", "--root", str(root), "--out", str(tmp_path / "lists"), *file])
+    assert "my-garden" in capsys.readouterr().out and (tmp_path / "lists" / "my-garden" / "train.lst").is_file()
+    prepare.main(["own", "--root", str(root), "--out", str(tmp_path / "lists"), *file, "--name", "beds"])
+    assert (tmp_path / "lists" / "beds" / "train.lst").is_file()
+    with pytest.raises(UsageError, match="--name 'My Beds': wanted small letters, digits and '-'"):
+        prepare.main(["own", "--root", str(root), "--out", str(tmp_path / "lists"), *file, "--name", "My Beds"])
+
+
 def test_images_and_labels_of_ones_own(tmp_path, capsys):
     write_own(tmp_path / "garden")
     write_image(f"{tmp_path}/garden/images/test/t.jpg")

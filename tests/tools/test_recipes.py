@@ -12,7 +12,6 @@ from ademxapp import cli
 from ademxapp.cli import UsageError
 from ademxapp.symbol import label_epoch, network, output_stride, parse_label
 from iclass.datasets import dataset_record as classification_record
-from issegm import published
 from issegm.datasets import dataset_record as segmentation_record
 from tools import reproduce
 from tools.reproducing.recipes import read_recipe
@@ -85,51 +84,6 @@ def check_run(stage, args, makes):
         parts = [stem] + ([] if args.split == "val" else [args.split]) + ([args.tag] if args.tag else [])
         assert makes.startswith(f"{folder}/{'_'.join(parts)}") and makes.endswith("/result.json")
         assert label_epoch(args.weights) is not None
-
-
-def published_scores(args):
-    """What the records have of a test: {score: percent}, without the network where the paper names none."""
-    label = parse_label(args.weights)
-    if not hasattr(args, "head"):
-        errors = classification_record(label.dataset, label.classes).paper.get((label.network, args.split), ())
-        return dict(zip(("top1_error", "top5_error"), errors))
-    head = "1conv" if "_1conv" in args.weights else "2conv"
-    paper = segmentation_record(label.dataset, label.classes).paper
-    return paper.get((label.network, head, args.split)) or paper.get((None, None, args.split), {})
-
-
-@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem in (
-    "ilsvrc", "ilsvrc-others", "voc", "voc-test", "cityscapes", "cityscapes-coarse", "ade20k", "ade20k-test",
-    "pascal-context")], ids=lambda path: path.stem)
-def test_scores_are_those_of_the_papers_tables(path, parse, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    tests = [stage for stage in read_recipe(str(path))["stages"] if "--phase" in stage["command"]]
-    for stage in tests:
-        command = [in_place(part) for part in shlex.split(stage["command"])]
-        write(command[command.index("--weights") + 1])
-        assert stage.get("paper", {}).items() <= published_scores(parse(command)).items(), stage["name"]
-    assert any("paper" in stage for stage in tests)
-
-
-def test_the_recipes_have_all_results_of_the_paper():
-    """Every row of its tables that can be tested, and what is said in passing (sections 5 and 6.2)."""
-    found = {(path.stem, tuple(stage["paper"].items())) for path in RECIPES
-             for stage in read_recipe(str(path))["stages"] if stage.get("paper")}
-    names = ("pixel_acc", "mean_acc", "mean_iou")
-    wanted = {(recipe, tuple(zip(names, row))) for recipe, table in (
-        ("voc", published.VOC_VAL), ("cityscapes", published.CITYSCAPES_VAL), ("ade20k", published.ADE20K_VAL))
-        for row in table.values()}
-    wanted |= {("ade20k-pooling", (("mean_iou", 41.24),)), ("ade20k-pooling", (("mean_iou", 43.09),)),
-               ("pascal-context", tuple(published.PASCAL_CONTEXT_VAL.items())), ("voc-test", (("mean_iou", 82.5),)),
-               ("voc-coco", (("mean_iou", 84.9),)),
-               ("cityscapes-coarse", tuple(published.CITYSCAPES_TEST.items()))}
-    errors = classification_record("ilsvrc-cls", 1000).paper
-    wanted |= {("ilsvrc", tuple(zip(("top1_error", "top5_error"), scores)))
-               for (name, _), scores in errors.items() if name.startswith("rna-")}
-    wanted |= {("ilsvrc-others", tuple(zip(("top1_error", "top5_error"), scores)))
-               for (name, _), scores in errors.items() if not name.startswith("rna-")}
-    wanted |= {("ade20k-test", tuple(published.ADE20K_TEST.items()))}
-    assert found == wanted
 
 
 RECIPE = """

@@ -46,16 +46,6 @@ def test_a_plot_and_a_file(tmp_path):
     assert "rn-50-w0.1" in (tmp_path / "costs.txt").read_text()
 
 
-def test_the_page_of_table_2_is_the_stored_one(tmp_path):
-    summary.main(["--table2", "--output", str(tmp_path / "page.md")])
-    stored = json.loads((ROOT / "docs/results/table2-memory.json").read_text())
-    made = json.loads((tmp_path / "page.json").read_text())
-    assert made["rows"] == stored["rows"]
-    page = (ROOT / "docs/results/table2-memory.md").read_text()
-    assert stored["command"] in page
-    assert (tmp_path / "page.md").read_text().splitlines()[6:] == page.splitlines()[6:]
-
-
 def test_wrong_use_is_one_line():
     with pytest.raises(UsageError, match="no label given"):
         summary.main([])
@@ -67,10 +57,8 @@ def test_wrong_use_is_one_line():
 
 def test_bench_networks(capsys):
     bench.main(["networks", "rna-f-w0.03125", "--crop", "32", "--batch", "1", "--rounds", "1", "--format", "json"])
-    found = json.loads(capsys.readouterr().out)
-    assert found["reference"] == "rn-101"
-    item, = found["networks"]
-    assert item["ratio"] == pytest.approx(item["images_per_second"] / item["reference_per_second"])
-    assert (item["network"], item["images"], item["crop"]) == ("rna-f-w0.03125", 1, 32)
+    item, = json.loads(capsys.readouterr().out)
+    assert item["ratio"] == pytest.approx(item["rates"][0] / item["other_rates"][0])
+    assert (item["what"], item["against"], item["remark"]) == ("rna-f-w0.03125", "rn-101", "1 x 32x32")
     with pytest.raises(ValueError, match="known are"):
         bench.main(["networks", "rn-51"])

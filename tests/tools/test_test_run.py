@@ -142,6 +142,5 @@ def test_commands_to_time_are_drivers_with_weights_of_their_own(data_root, tmp_p
 
 
 def test_weights_without_a_task_are_wrong_use(tmp_path):
-    args = SimpleNamespace(task=None, weights=str(tmp_path), images=1, turns=1)
     with pytest.raises(UsageError, match="--task"):
-        test_run.measure(args)
+        test_run.measure(None, 1, 1, str(tmp_path))

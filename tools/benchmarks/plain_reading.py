@@ -3,12 +3,16 @@
 With the same random numbers these give the crops of `iclass.data` and `issegm.data`, to within rounding: a reference
 for their speed and their contents.
 """
+from typing import Sequence, Tuple
+
 import numpy as np
 from PIL import Image
 
+from ademxapp.data.lists import Sample
 from ademxapp.data.resize import FILTERS, choose_filter
 from ademxapp.data.transforms import GREY, LIGHTING_VALUES, LIGHTING_VECTORS, random_sized_crop
-from issegm.datasets import IGNORE
+from ademxapp.symbol.zoo import InputSettings
+from issegm.datasets import IGNORE, SegmentationDataset
 
 JITTER, LIGHTING = 0.4, 0.1
 
@@ -16,19 +20,20 @@ JITTER, LIGHTING = 0.4, 0.1
 class PlainImages:
     """As `iclass.data.TrainImages`, with the same parameters."""
 
-    def __init__(self, samples, crop, settings, interpolation="adaptive", areas=(0.08, 1.0)):
+    def __init__(self, samples: Sequence[Sample], crop: int, settings: InputSettings, interpolation: str = "adaptive",
+                 areas: Tuple[float, float] = (0.08, 1.0)):
         self.samples, self.crop, self.interpolation, self.areas = samples, crop, interpolation, areas
         self.mean, self.std = np.array(settings.mean), np.array(settings.std)
         self.data_shape, self.label_shape = (3, crop, crop), ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """The image's path."""
         return self.samples[index].image_path
 
-    def load(self, index, rng):
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, int]:
         """A crop (3, crop, crop) float32 and its class id."""
         image = Image.open(self.samples[index].image_path).convert("RGB")
         box = random_sized_crop(rng, (image.height, image.width), self.areas)
@@ -54,7 +59,8 @@ class PlainImages:
 class PlainCrops:
     """As `issegm.data.TrainCrops`, with the same parameters; files are not kept."""
 
-    def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3)):
+    def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: InputSettings, stride: int,
+                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)):
         self.samples, self.stride, self.crop, self.origin_size, self.rates = samples, stride, crop, origin_size, rates
         self.mean, self.std, self.interpolation = np.array(settings.mean), np.array(settings.std), \
             settings.interpolation
@@ -62,14 +68,14 @@ class PlainCrops:
         self.table = np.full(256, IGNORE)
         self.table[list(record.label_ids)] = range(record.classes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """The image's path."""
         return self.samples[index].image_path
 
-    def load(self, index, rng):
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
         """A crop (3, crop, crop) float32 and the classes of its cells, float32."""
         image = Image.open(self.samples[index].image_path).convert("RGB")
         classes = self.table[np.array(Image.open(self.samples[index].label_path))].astype(np.uint8)
@@ -94,11 +100,11 @@ class PlainCrops:
         return pixels.transpose(2, 0, 1).astype(np.float32), cells.reshape(-1).astype(np.float32)
 
 
-def grey_of(pixels):
+def grey_of(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) as (H, W, 1)."""
     return (pixels * GREY).sum(2, keepdims=True)
 
 
-def method(source, target, interpolation):
+def method(source: Tuple[int, int], target: Tuple[int, int], interpolation: str) -> int:
     """Pillow's filter."""
     return choose_filter(source, target) if interpolation == "adaptive" else FILTERS[interpolation]

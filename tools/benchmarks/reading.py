@@ -1,18 +1,19 @@
 """Images per second of reading for training, in turns with the straightforward way of `plain_reading`."""
 import os
 from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
-from ademxapp.cli import UsageError, existing_file, number
+from ademxapp.cli import Parser, UsageError, existing_file, number
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, read_classification_list, read_segmentation_list
 from ademxapp.data.worker import BatchMemory, load_sample
 from ademxapp.symbol import network
 from iclass.data import TrainImages
 from issegm.data import TrainCrops
-from issegm.datasets import DATASETS
-from tools.benchmarks.comparison import Comparison, in_turns, show
+from issegm.datasets import DATASETS, SegmentationDataset
+from tools.benchmarks.comparison import Comparison, Way, in_turns
 from tools.benchmarks.plain_reading import PlainCrops, PlainImages
 
 ASKED = {"classification": 3.5, "segmentation": 3.0}
@@ -22,9 +23,10 @@ STRIDE = 8
 PHOTOGRAPHS, SCENES = "ilsvrc_samples", "cityscapes"  # below ADEMXAPP_DATA
 TURN = {"classification": 83, "segmentation": 4}  # images; a turn takes about a second
 GREY_LEVELS = 1.0  # that crops may differ by, on average
+Dataset = Union[TrainImages, TrainCrops, PlainImages, PlainCrops]
 
 
-def add_arguments(command):
+def add_arguments(command: Parser) -> None:
     """The arguments of `reading`."""
     command.add_argument("--task", choices=sorted(ASKED), help="what is read (both)")
     command.add_argument("--root", metavar="DIR", help="where the list's paths start (the samples below ADEMXAPP_DATA)")
@@ -35,23 +37,24 @@ def add_arguments(command):
     command.add_argument("--seconds", type=number(float, 0), default=30, help="to measure each task")
 
 
-def measure(args):
+def measure(task: Optional[str], root: Optional[str], list: Optional[str], dataset: str, crop: Optional[int],
+            seconds: float) -> List[Comparison]:
     """Measure the tasks, and hold the crops against the reference's."""
-    if (args.list is None) != (args.root is None) or (args.list and args.task is None):
+    if (list is None) != (root is None) or (list and task is None):
         raise UsageError("--list, --root and --task go together")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        found = [compare(task, args) for task in ([args.task] if args.task else sorted(ASKED))]
+        return [compare(one, samples_of(one, list, root), dataset, crop or CROPS[one], seconds)
+                for one in ([task] if task else sorted(ASKED))]
     finally:
         cv2.setNumThreads(threads)
-    show(found, args)
 
 
-def compare(task, args):
+def compare(task: str, samples: Sequence[Sample], dataset: str, crop: int, seconds: float) -> Comparison:
     """The `Comparison` of one task."""
-    what, fast, plain = make_datasets(task, args)
-    rates = in_turns([reader(fast, TURN[task]), reader(plain, TURN[task])], args.seconds)
+    what, fast, plain = make_datasets(task, samples, DATASETS[dataset], crop)
+    rates = in_turns([reader(fast, TURN[task]), reader(plain, TURN[task])], seconds)
     levels, labels = differences(fast, plain, min(len(fast), TURN[task]))
     remark = (f"on average crops differ by {levels.mean():.2f} grey levels (promised: {GREY_LEVELS:g}), the worst by "
               f"{levels.max():.2f}")
@@ -60,29 +63,34 @@ def compare(task, args):
     return Comparison(what, AGAINST, *rates, ASKED[task], remark)
 
 
-def make_datasets(task, args):
-    """What is measured (str), the dataset that training uses, and the plain one."""
-    settings, crop = network("rna-a1").input, args.crop or CROPS[task]
+def samples_of(task: str, path: Optional[str], root: Optional[str]) -> List[Sample]:
+    """The samples of a list, or those below ADEMXAPP_DATA."""
     if task == "classification":
-        samples = read_classification_list(args.list, args.root) if args.list else photographs()
+        return read_classification_list(path, root) if path else photographs()
+    samples = read_segmentation_list(path, root) if path else scenes()
+    return [sample for sample in samples if sample.label_image]
+
+
+def make_datasets(task: str, samples: Sequence[Sample], record: SegmentationDataset, crop: int
+                  ) -> Tuple[str, Dataset, Dataset]:
+    """What is measured, the dataset that training uses, and the plain one."""
+    settings = network("rna-a1").input
+    if task == "classification":
         return (f"reading for classification, {len(samples)} images, crops of {crop}",
                 TrainImages(samples, crop, settings), PlainImages(samples, crop, settings))
-    samples = read_segmentation_list(args.list, args.root) if args.list else scenes()
-    samples = [sample for sample in samples if sample.label_image]
-    record = DATASETS[args.dataset]
     common = samples, record, settings, STRIDE, crop // STRIDE * STRIDE, record.largest_side
     return (f"reading for segmentation, {len(samples)} images, {record.name}, crops of {crop // STRIDE * STRIDE}",
             TrainCrops(*common), PlainCrops(*common))
 
 
-def photographs():
+def photographs() -> List[Sample]:
     """Samples of photographs, below ADEMXAPP_DATA."""
     folder = data_folder(PHOTOGRAPHS)
     return [Sample(str(folder), path.name, 0) for path in sorted(folder.iterdir())
             if path.suffix.lower() in IMAGE_EXTENSIONS]
 
 
-def scenes():
+def scenes() -> List[Sample]:
     """Samples of street scenes in the layout of Cityscapes, below ADEMXAPP_DATA."""
     folder = data_folder(SCENES)
     images = sorted(path.relative_to(folder) for path in folder.glob("leftImg8bit/*/*/*_leftImg8bit.png"))
@@ -90,7 +98,7 @@ def scenes():
         "gtFine", *image.parts[1:-1], image.name.replace("leftImg8bit", "gtFine_labelIds")))) for image in images]
 
 
-def data_folder(name):
+def data_folder(name: str) -> Path:
     """A folder of sample images."""
     folder = Path(os.environ.get("ADEMXAPP_DATA", "")) / name
     if "ADEMXAPP_DATA" not in os.environ or not folder.is_dir():
@@ -99,19 +107,19 @@ def data_folder(name):
     return folder
 
 
-def reader(dataset, images):
+def reader(dataset: Dataset, images: int) -> Way:
     """A way for `in_turns`: reads `images` samples into a batch, others in each turn, and returns how many."""
     memory = BatchMemory(1, 1, dataset.data_shape, dataset.label_shape)
 
-    def read(turn):
+    def read(turn: int) -> int:
         for i in range(turn * images, (turn + 1) * images):
             load_sample(dataset, memory, 0, 0, 0, i // len(dataset), i % len(dataset))
         return images
     return read
 
 
-def differences(fast, plain, images, epochs=3):
-    """Mean absolute difference of each crop, in grey levels, and the share of its labels that differ (arrays)."""
+def differences(fast: Dataset, plain: Dataset, images: int, epochs: int = 3) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean absolute difference of each crop, in grey levels, and the share of its labels that differ."""
     scale = 255 * np.asarray(plain.std)[:, None, None]
     levels, labels = [], []
     for i in range(images * epochs):

@@ -1,17 +1,18 @@
 """Confusion matrices beside a single bincount, and score maps to labels beside Pillow, class by class in processes."""
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Callable, Iterable, Iterator, List, Tuple
 
 import numpy as np
 from PIL import Image
 
-from ademxapp.cli import number
+from ademxapp.cli import Parser, number
 from ademxapp.data.resize import choose_filter, scaled_size
 from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.dense import ScoreMap, label_map, scores_at_image_size
 from ademxapp.processes import without_main_module
-from tools.benchmarks.comparison import Comparison, in_turns, show
+from tools.benchmarks.comparison import Comparison, Way, in_turns
 
 PROCESSES = 2
 STRIDE = 8
@@ -23,20 +24,18 @@ ASKED_CONFUSION, ASKED_LABELS = 1 / 5, 3.0
 TOLERANCE = 1e-4
 
 
-def add_arguments(command):
+def add_arguments(command: Parser) -> None:
     """The arguments of `scores`."""
     command.add_argument("--seconds", type=number(float, 0), default=15, help="to measure each of four comparisons")
 
 
-def measure(args):
+def measure(seconds: float) -> List[Comparison]:
     """Measure the confusion matrix and each kind of score map, and compare what came out."""
-    found = [confusion(args.seconds)]
     with without_main_module(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        found += [labels(name, pool, args.seconds) for name in MAPS]
-    show(found, args)
+        return [confusion(seconds), *(labels(name, pool, seconds) for name in MAPS)]
 
 
-def confusion(seconds):
+def confusion(seconds: float) -> Comparison:
     """The `Comparison` of the confusion matrix of one image, in processor time."""
     truth, predicted = label_images()
     counts = Confusion(CLASSES)
@@ -46,7 +45,7 @@ def confusion(seconds):
                       *rates, ASKED_CONFUSION, "asked is at most five times a bincount's time")
 
 
-def labels(name, pool, seconds):
+def labels(name: str, pool: Executor, seconds: float) -> Comparison:
     """The `Comparison` of labels from one score map, by the clock on the wall: the pool uses all its processes."""
     score_map = score_map_like(*MAPS[name])
     rates = in_turns([repeated(lambda: label_map([score_map])),
@@ -59,23 +58,23 @@ def labels(name, pool, seconds):
                       f"scores differ by at most {difference:.1e} (promised: {TOLERANCE:.0e})")
 
 
-def repeated(action, times=3):
+def repeated(action: Callable[[], object], times: int = 3) -> Way:
     """A way for `in_turns`."""
-    def run(_):
+    def run(_: int) -> int:
         for _ in range(times):
             action()
         return times
     return run
 
 
-def label_images():
+def label_images() -> Tuple[np.ndarray, np.ndarray]:
     """True and predicted classes of an image: patches, some of which do not count, and the same a little moved."""
     rng = np.random.default_rng(0)
     truth = np.kron(rng.choice([*range(CLASSES), 255], [side // 16 for side in SIZE]), np.ones((16, 16)))
     return truth.astype(np.uint8), np.minimum(np.roll(truth, 3, 1), CLASSES - 1).astype(np.uint8)
 
 
-def score_map_like(classes, size, scale, seed=0):
+def score_map_like(classes: int, size: Tuple[int, int], scale: int, seed: int = 0) -> ScoreMap:
     """A `ScoreMap` of random probabilities, of an image of `size` (h, w) with its longer side scaled to `scale`."""
     scaled = scaled_size(size, scale, longer=True)
     values = np.exp(np.random.default_rng(seed).normal(0, 2, (classes, *(-(-side // STRIDE) for side in scaled))))
@@ -85,14 +84,14 @@ def score_map_like(classes, size, scale, seed=0):
 # The plain way
 
 
-def pillow_planes(score_map, pool):
+def pillow_planes(score_map: ScoreMap, pool: Executor) -> Iterator[np.ndarray]:
     """Scores (H, W) float32 at image size of every class in turn, by processes."""
     classes = len(score_map.scores)
     return pool.map(pillow_plane, score_map.scores, *([value] * classes for value in (
         score_map.cell, score_map.scaled, score_map.size)))
 
 
-def pillow_plane(scores, cell, scaled, size):
+def pillow_plane(scores: np.ndarray, cell: int, scaled: Tuple[int, int], size: Tuple[int, int]) -> np.ndarray:
     """One class's scores (h, w) at image size, (H, W) float32: enlarged by the cell, cropped, resized to the image."""
     plane = Image.fromarray(scores)
     plane = plane.resize([side * cell for side in plane.size], Image.BICUBIC).crop((0, 0, scaled[1], scaled[0]))
@@ -101,6 +100,6 @@ def pillow_plane(scores, cell, scaled, size):
     return np.asarray(plane)
 
 
-def plain_labels(planes):
+def plain_labels(planes: Iterable[np.ndarray]) -> np.ndarray:
     """The best class of every pixel, (H, W), of its scores (H, W) for each class."""
     return np.stack(list(planes)).argmax(0)

@@ -8,12 +8,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import List, Optional, Tuple
 
-from ademxapp.cli import UsageError, existing_file, number
-from ademxapp.data.lists import Sample, scan_tree, write_classification_list, write_segmentation_list
+from ademxapp.cli import Parser, UsageError, existing_file, number
+from ademxapp.data.class_folders import scan_tree
+from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
-from tools.benchmarks.comparison import Comparison, show
+from tools.benchmarks.comparison import Comparison
 from tools.benchmarks.reading import data_folder
 
 PARTS = "tools.benchmarks.test_run_parts"
@@ -40,7 +42,7 @@ TASKS = {
                            10)}
 
 
-def add_arguments(command):
+def add_arguments(command: Parser) -> None:
     """The arguments of `test-run`."""
     command.add_argument("--task", choices=sorted(TASKS), help="which driver (both)")
     command.add_argument("--images", type=number(int, 1), help="in a test of segmentation; classification has 25 times "
@@ -51,23 +53,23 @@ def add_arguments(command):
                          "output/first-run, or random ones, which take as long)")
 
 
-def measure(args):
+def measure(task: Optional[str], images: Optional[int], turns: int, weights: Optional[str]) -> List[Comparison]:
     """Measure the tasks."""
-    if args.weights and not args.task:
+    if weights and not task:
         raise UsageError("--weights are of one network: give its --task too")
-    show([one for task in ([args.task] if args.task else sorted(TASKS, reverse=True)) for one in compare(task, args)],
-         args)
+    return [one for name in ([task] if task else sorted(TASKS, reverse=True))
+            for one in compare(name, images and images * (1 if name == "segmentation" else 25), turns, weights)]
 
 
-def compare(name, args):
+def compare(name: str, most: Optional[int], turns: int, weights: Optional[str]) -> List[Comparison]:
     """Two `Comparison`s of a task: of the whole run, and of its start."""
-    task, most = TASKS[name], args.images and args.images * (1 if name == "segmentation" else 25)
+    task = TASKS[name]
     images = len(samples_of(name)[:most])
     with tempfile.TemporaryDirectory() as folder:
-        command = command_of(name, images, args.weights, folder)
-        turns = [(whole_seconds(command), *parts_seconds(command, -(-images // task.batch)))
-                 for _ in range(args.turns + 1)][1:]
-    wholes, starts, forwards = zip(*turns)
+        command = command_of(name, images, weights, folder)
+        measured = [(whole_seconds(command), *parts_seconds(command, -(-images // task.batch)))
+                    for _ in range(turns + 1)][1:]
+    wholes, starts, forwards = zip(*measured)
     what = f"{name}: test of {images} images of {task.dataset}"
     return [
         Comparison(f"{what}, from the command to its end", "start-up to the first batch, and the forward passes alone",
@@ -79,7 +81,7 @@ def compare(name, args):
                    tuple(1 / start for start in starts), (1 / SECONDS_TO_START,) * len(starts), 1.0)]
 
 
-def command_of(name, images, weights, folder):
+def command_of(name: str, images: int, weights: Optional[str], folder: str) -> List[str]:
     """The test's command: module and arguments. Its list, its output and random weights are in `folder`."""
     task = TASKS[name]
     path, trained = os.path.join(folder, f"{name}.lst"), ROOT / "output" / "first-run" / task.weights
@@ -91,7 +93,7 @@ def command_of(name, images, weights, folder):
             "--batch-images", str(task.batch)]
 
 
-def samples_of(name):
+def samples_of(name: str) -> List[Sample]:
     """The val samples of a task; of classification, those of all classes in turns."""
     root = data_folder(TASKS[name].dataset)
     if name == "segmentation":
@@ -101,7 +103,7 @@ def samples_of(name):
     return sorted(samples, key=lambda sample: os.path.basename(sample.image)[::-1])
 
 
-def random_weights(name, folder):
+def random_weights(name: str, folder: str) -> str:
     """A file of random weights of the task's network."""
     path, label = os.path.join(folder, TASKS[name].weights), parse_label(TASKS[name].weights)
     symbol = segmentation_symbol(label, TESTING) if name == "segmentation" else classification_symbol(label, TESTING)
@@ -109,14 +111,14 @@ def random_weights(name, folder):
     return path
 
 
-def whole_seconds(command):
+def whole_seconds(command: List[str]) -> float:
     """Seconds that a driver's process takes with a command, by the clock on the wall."""
     start = time.monotonic()
     run(["-c", f"from ademxapp.cli import run; run({command[0]!r})", *command[1:]])
     return time.monotonic() - start
 
 
-def parts_seconds(command, batches):
+def parts_seconds(command: List[str], batches: int) -> Tuple[float, float]:
     """Seconds from the start of a driver's process to its first batch, and of its forward passes alone.
 
     The process (`test_run_parts`) gets as far as the first batch, which then goes through its module again and again,
@@ -127,7 +129,7 @@ def parts_seconds(command, batches):
     return found["first_batch"] - start, found["forward"]
 
 
-def run(words):
+def run(words: List[str]) -> str:
     """What a Python process in the repository prints; ValueError with its errors if it fails."""
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

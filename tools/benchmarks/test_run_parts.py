@@ -9,16 +9,18 @@ import sys
 import time
 from importlib import import_module
 
+import numpy as np
+
 from ademxapp.evaluation.predictor import Predictor
 
 REST = 0.5  # seconds until readers that are ahead have come to rest
 
 
-def main(passes, module, *arguments):
+def main(passes: str, module: str, *arguments: str) -> None:
     """Run the driver, with a predictor that ends the process."""
     begin = Predictor.begin
 
-    def timed(self, data):
+    def timed(self: Predictor, data: np.ndarray) -> None:
         first_batch = time.monotonic()
         time.sleep(REST)
         start = time.monotonic()

@@ -3,25 +3,27 @@ import logging
 import statistics
 import tempfile
 import time
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.cli import UsageError, number
+from ademxapp.cli import Parser, UsageError, number
 from ademxapp.symbol import classification_symbol
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.optimizers import TorchNesterov
-from ademxapp.weights.parameters import parameter_shapes, start_afresh
-from tools.benchmarks.comparison import Comparison, show
+from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
+from tools.benchmarks.comparison import Comparison
 
 ASKED = 0.97
 CLASSES = 10
 TURN = 4  # batches
+Shape = Tuple[int, ...]  # of images, (N, 3, H, W)
 AGAINST = "forward, backward and update alone"
 
 
-def add_arguments(command):
+def add_arguments(command: Parser) -> None:
     """The arguments of `training`."""
     command.add_argument("--network", default="rna-a1-w0.125", help="network to train")
     command.add_argument("--crop", type=number(int, 1), default=96, metavar="PIXELS", help="side of the images")
@@ -30,26 +32,25 @@ def add_arguments(command):
     command.add_argument("--epochs", type=number(int, 2), default=3, help="to train; the first does not count")
 
 
-def measure(args):
+def measure(network: str, crop: int, batch: int, batches: int, epochs: int) -> List[Comparison]:
     """Train as the drivers do, with the default times between snapshots and between curves."""
-    if args.batches % TURN:
-        raise UsageError(f"--batches {args.batches}: wanted a multiple of {TURN}, the batches of a turn")
-    symbol = classification_symbol(f"bench_{args.network}_cls{CLASSES}")
-    optimizer = {"learning_rate": 1e-4, "momentum": 0.9, "wd": 1e-4, "rescale_grad": 1 / args.batch}
-    shape = (args.batch, 3, args.crop, args.crop)
+    if batches % TURN:
+        raise UsageError(f"--batches {batches}: wanted a multiple of {TURN}, the batches of a turn")
+    symbol = classification_symbol(f"bench_{network}_cls{CLASSES}")
+    optimizer = {"learning_rate": 1e-4, "momentum": 0.9, "wd": 1e-4, "rescale_grad": 1 / batch}
+    shape = (batch, 3, crop, crop)
     start = start_afresh(parameter_shapes(symbol, data=shape), 0)
-    turns = Turns(shape, args.batches, BareLoop(symbol, shape, start, optimizer))
+    turns = Turns(shape, batches, BareLoop(symbol, shape, start, optimizer))
     quiet = logging.getLogger("bench")
     quiet.setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan("bench", folder, 0, args.epochs, TorchNesterov.__name__.lower(), optimizer, snapshot_seconds=600)
+        plan = Plan("bench", folder, 0, epochs, TorchNesterov.__name__.lower(), optimizer, snapshot_seconds=600)
         fit(plan, symbol, turns, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
         turns.end()
-    show(comparisons(turns.epochs[1:], f"training {args.network} on {args.batch}x{args.crop}x{args.crop}", args.batch),
-         args)
+    return comparisons(turns.epochs[1:], f"training {network} on {batch}x{crop}x{crop}", batch)
 
 
-def comparisons(epochs, what, images):
+def comparisons(epochs: Sequence[dict], what: str, images: int) -> List[Comparison]:
     """Those of the batches alone, by turns, and of whole epochs; `epochs` are `Turns.epochs` with `images` a batch."""
     parts = [part for epoch in epochs for part in epoch["parts"]]
     sums = [[sum(column) for column in zip(*epoch["parts"])] for epoch in epochs]
@@ -74,7 +75,7 @@ class Turns:
 
     late = 0
 
-    def __init__(self, shape, batches, bare):
+    def __init__(self, shape: Shape, batches: int, bare: Callable[[int], None]):
         self.batch_size, self.batches, self.epochs, self._bare, self._ended = shape[0], batches, [], bare, None
         self.provide_data, self.provide_label = descriptions(shape)
         self._batch = random_batch(shape)
@@ -93,12 +94,12 @@ class Turns:
         self.epochs.append({"parts": parts})
         self._ended = time.monotonic()
 
-    def end(self):
+    def end(self) -> None:
         """What follows the last epoch's batches has ended."""
         if self.epochs:
             self.epochs[-1]["end"] = time.monotonic() - self._ended
 
-    def start(self, epoch, batch=0):
+    def start(self, epoch: int, batch: int = 0) -> None:
         """Nothing: all batches are the same."""
 
     reset = close = lambda self: None
@@ -107,25 +108,25 @@ class Turns:
 class BareLoop:
     """Batches through MXNet's Module, and nothing else."""
 
-    def __init__(self, symbol, shape, start, optimizer):
+    def __init__(self, symbol: mx.sym.Symbol, shape: Shape, start: Parameters, optimizer: Dict[str, float]):
         self._module, self._batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
         self._module.bind(*descriptions(shape))
         self._module.init_params(arg_params=start.args, aux_params=start.auxs)
         self._module.init_optimizer("device", TorchNesterov.__name__.lower(), optimizer)
 
-    def __call__(self, batches):
+    def __call__(self, batches: int) -> None:
         for _ in range(batches):
             self._module.forward_backward(self._batch)
             self._module.update()
         mx.nd.waitall()
 
 
-def descriptions(shape):
+def descriptions(shape: Shape) -> Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]:
     """What MXNet's Module binds to, for images (N, 3, H, W): data, labels."""
     return [mx.io.DataDesc("data", shape)], [mx.io.DataDesc("softmax_label", shape[:1])]
 
 
-def random_batch(shape):
+def random_batch(shape: Shape) -> mx.io.DataBatch:
     """A batch of random images and labels."""
     rng = np.random.default_rng(0)
     return mx.io.DataBatch([mx.nd.array(rng.normal(size=shape))], [mx.nd.array(rng.integers(0, CLASSES, shape[0]))],

@@ -3,8 +3,8 @@ import json
 from dataclasses import asdict
 
 from ademxapp.symbol import network, parse_label
+from ademxapp.text_tables import FORMATS, table
 from ademxapp.weights.released import RELEASED
-from tools.summary import FORMATS, table
 
 COLUMNS = ("file", "MD5", "classes", "stride", "head", "score on the validation set (%)")
 

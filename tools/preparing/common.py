@@ -1,5 +1,6 @@
 """What every preparer shares: its arguments, and the way from a split's samples to a checked list with a summary."""
 import os
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, Dict, Optional, Sequence
@@ -44,6 +45,20 @@ class Broken:
     """Why a sample cannot be used."""
 
     reason: str
+
+
+def add_name_argument(parser):
+    """Add the argument that names a dataset of one's own."""
+    parser.add_argument("--name", help="of the dataset, as labels and lists will have it (default: the root's name, in "
+                        "small letters, with '-' for what no label can have)")
+
+
+def dataset_name(args):
+    """The name of the dataset; UsageError if no label can have it."""
+    name = args.name or re.sub(r"[^a-z0-9]+", "-", os.path.basename(os.path.abspath(args.root)).lower()).strip("-")
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise UsageError(f"--name {name!r}: wanted small letters, digits and '-', as in pets_rna-a1_cls37")
+    return name
 
 
 def add_arguments(parser):

@@ -16,11 +16,12 @@ import os
 import re
 
 from ademxapp.cli import UsageError, existing_file
+from ademxapp.data.class_folders import class_folders
 from ademxapp.data.lists import Sample
 from iclass.datasets import DATASETS
 from iclass.devkit import DEVKIT, kit_synsets
 from tools.preparing.common import Split, lines_of
-from tools.preparing.images import UNKNOWN, Images, class_folders, image_names, in_class_folders, no_images
+from tools.preparing.images import UNKNOWN, Images, image_names, in_class_folders, no_images
 
 RECORD = DATASETS["ilsvrc-cls"]
 IDS = {synset: class_id for class_id, synset in enumerate(RECORD.folders)}

@@ -2,14 +2,15 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
+from ademxapp.data.class_folders import class_folders, is_system, match_folders, some
 from ademxapp.data.images import decode_rgb, read_bytes
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, write_classification_list
 from tools.preparing.pairs import size_lines
 
 UNKNOWN = -1  # the class of images whose truth is not published
-SHOWN = 10  # classes named in a line
+SHOWN = 10  # more classes than twice this have no line each
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Images:
         yield from self._class_lines(counts)
         never = [name for class_id, name in enumerate(self.class_names) if class_id not in counts]
         if never:
-            yield f"odd: classes that never occur: {len(never):,} of {len(self.class_names):,}: {_first(never)}"
+            yield f"odd: classes that never occur: {len(never):,} of {len(self.class_names):,}: {some(never)}"
 
     def _class_lines(self, counts):
         """The classes with their images where they are few; else the fewest and the most."""
@@ -55,56 +56,47 @@ class Images:
                f"{counts[order[len(order) // 2]]:,} in the median")
 
 
-def in_class_folders(root, split, ids):
+def in_class_folders(root: str, split: str, ids: Dict[str, int]) -> Tuple[List[Sample], List[str]]:
     """Samples of `<root>/<split>/<class>/<image>`, with classes numbered by `ids`, {folder: class}; and notes.
 
-    Hidden files and folders are left out without a word, as macOS and Jupyter leave some.
+    Hidden files and folders, and systems', are left out without a word.
 
     Raises ValueError for a folder that `ids` does not have.
     """
-    samples, others = [], []
-    folders = class_folders(os.path.join(root, split))
-    strange = [name for name in folders if name not in ids]
-    if strange:
-        raise ValueError(f"{os.path.join(root, split)} has folders that are no class's: {_first(strange)}; wanted such "
-                         f"as {_first(list(ids)[:3])}")
-    for folder in folders:
-        names, strange = image_names(os.path.join(root, split, folder))
-        samples += [Sample(root, os.path.join(split, folder, name), ids[folder]) for name in names]
-        others += [os.path.join(split, folder, name) for name in strange]
-    beside = image_names(os.path.join(root, split))[0]
-    notes = [f"images beside the folders of classes, left out: {len(beside)}, the first "
-             f"{os.path.join(split, beside[0])}"] if beside else []
-    return samples, no_images(others) + notes
+    samples, others, deeper = [], [], []
+    for name, folder in match_folders(os.path.join(root, split), list(ids)).items():
+        place = os.path.join(split, folder)
+        images, strange = image_names(os.path.join(root, place))
+        samples += [Sample(root, os.path.join(place, image), ids[name]) for image in images]
+        others += [os.path.join(place, other) for other in strange]
+        deeper += [os.path.join(place, below) for below in class_folders(os.path.join(root, place))]
+    beside = [os.path.join(split, name) for name in image_names(os.path.join(root, split))[0]]
+    return samples, (no_images(others) + note("images beside the folders of classes, left out", beside)
+                     + note("folders below those of classes, not looked into", deeper))
 
 
-def image_names(folder):
-    """Sorted names of the images in a folder, and of its other files."""
-    names = sorted(_visible(folder, folders=False))
+def image_names(folder: str) -> Tuple[List[str], List[str]]:
+    """Sorted names of the images in a folder, and of its other files, hidden ones left out."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.is_dir() and not is_system(entry.name))
+    require_listable(folder, names)
     images = [name for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
     return images, sorted(set(names) - set(images))
 
 
-def no_images(paths):
+def no_images(paths: Sequence[str]) -> List[str]:
     """A note about files that are no images by their names: a list of none or one."""
-    return [f"files that are no images by their names: {len(paths)}, the first {paths[0]}"] if paths else []
+    return note("files that are no images by their names", paths)
 
 
-def class_folders(folder):
-    """Sorted names of the folders in a folder that are not hidden."""
-    return sorted(_visible(folder, folders=True))
+def note(what: str, paths: Sequence[str]) -> List[str]:
+    """A note that counts paths and names the first: a list of none or one."""
+    return [f"{what}: {len(paths)}, the first {paths[0]}"] if paths else []
 
 
-def _visible(folder, folders):
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir() == folders and not entry.name.startswith(".")]
+def require_listable(folder: str, names: Iterable[str]) -> None:
+    """ValueError for a name that a list cannot hold."""
     for name in names:
         if set(name) & set("\t\r\n"):
             raise ValueError(f"{os.path.join(folder, name)!r}: a list cannot hold a name with a tab or a line break: "
                              "rename it")
-    return names
-
-
-def _first(names):
-    """Some names, and how many more there are."""
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

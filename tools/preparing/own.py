@@ -16,29 +16,32 @@ A label is a PNG with one index per pixel, grey or with a palette, named as its 
     colours: [[0, 0, 0], [0, 200, 0], [90, 90, 90], [200, 0, 0]]   # of the values 0, 1, …; by default VOC's
     largest_side: 640                                     # by default 500
 
-The dataset is called as the root's folder is, and so are its lists' folder and the runs' labels.
+The dataset is called as the root's folder is, in small letters and with '-' for what no label can have (My_Garden:
+my-garden), or as --name says; so are its lists' folder and the runs' labels.
 """
 import os
 
 from ademxapp.cli import existing_file
+from ademxapp.data.class_folders import class_folders
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import SegmentationDataset
-from tools.preparing.common import Split
-from tools.preparing.images import class_folders, image_names, no_images
+from tools.preparing.common import Split, add_name_argument, dataset_name
+from tools.preparing.images import image_names, no_images
 from tools.preparing.pairs import Pairs
 
 
 def add_arguments(parser):
-    """The description of the dataset."""
+    """The description of the dataset, and its name."""
+    add_name_argument(parser)
     parser.add_argument("--dataset-file", required=True, type=existing_file, metavar="YAML", help="the dataset's "
                         "classes, label ids, colours")
 
 
 def splits(args):
     """A split for each folder of images."""
-    dataset = os.path.basename(os.path.abspath(args.root))
+    dataset = dataset_name(args)
     kind = Pairs(read_dataset_file(args.dataset_file, SegmentationDataset, dataset))
     for name in class_folders(os.path.join(args.root, "images")):
         images, others = image_names(os.path.join(args.root, "images", name))

@@ -37,7 +37,7 @@ def splits(args):
     """The splits train, val and, where it is there, test."""
     found = []
     if not os.path.isfile(os.path.join(args.root, LISTS["train"])):
-        ids = {name.replace("/", "-"): class_id for class_id, name in enumerate(RECORD.class_names)}
+        ids = {name: class_id for class_id, name in enumerate(RECORD.folders)}
         for split in ("train", "val"):
             samples, notes = in_class_folders(args.root, split, ids)
             found.append(Split("places365", split, samples, KIND, notes=notes))

@@ -62,5 +62,5 @@ def read_run(folder, data_root=None):
                          arguments.dataset_file)
     read_list = read_segmentation_list if segmentation else read_classification_list
     samples = find_samples(arguments, label, lambda path: read_list(path, arguments.data_root), not segmentation,
-                           unknown=True)
+                           unknown=True, folders=getattr(record, "folders", ()))
     return Run(folder, result, arguments, segmentation, record, samples)

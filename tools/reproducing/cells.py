@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Optional, Tuple, Union
 
-from tools.reproducing.tables import LOST
+from ademxapp.paper import LOST
 
 MEASURED, PAPER_ONLY, NEEDS = "measured", "paper only", "needs"
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from ademxapp.files import replacing, write_json, write_text
 from ademxapp.inspection.paths import TINY, expected_contributions
-from tools.summary import table
+from ademxapp.text_tables import table
 
 COLUMNS = ("network", "parameters", "top-1 error, %", "units n", "k = 0", "n/4", "n/2", "3n/4", "k = n",
            "long over short", "per mapping", "95 % of contributions")

@@ -10,12 +10,12 @@ to the best, and failures.png, the worst. Differences: grey is right, black wron
 import os
 import sys
 
+from ademxapp import paper
 from ademxapp.cli import add_device_arguments, number
 from ademxapp.yaml_files import read_yaml
 from tools import report
 from tools.reproducing.paper_table import device_words
 from tools.reproducing.stages import add_data_argument
-from tools.reproducing.tables import FOLDER
 from tools.reproducing.tested import scores_of
 
 SHEETS_OF_RUN = (("results.png", "spread"), ("failures.png", "worst"))
@@ -36,7 +36,7 @@ def add_arguments(parser):
 def run(args):
     """Make the sheets that can be made, and tell what the others need."""
     args.data, args.devices = args.data or "data", device_words(args)
-    described = read_yaml(os.path.join(FOLDER, "figures5-11.yaml"))
+    described = read_yaml(os.path.join(paper.FOLDER, "figures5-11.yaml"))
     folder, images = args.out_dir or os.path.join(args.output, "tables"), args.images or described["images"]
     if args.run:
         for name, pick in SHEETS_OF_RUN:
@@ -47,7 +47,7 @@ def run(args):
                 sheet(args.run, out, pick, images)
         return
     for figure in described["figures"]:
-        name, found = f"Figure {figure['figure']} ({figure['about']})", scores_of(figure["test"], args)
+        name, found = f"Figure {figure['figure']} ({figure['about']})", scores_of(figure["tests"], args)
         if found.needs:
             missing = "; ".join(f"{need.place} ({need.how})" for need in found.needs)
             print(f"{name} needs {missing}")

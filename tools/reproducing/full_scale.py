@@ -14,11 +14,11 @@ from ademxapp.inspection import graph
 from ademxapp.inspection.costs import build, default_setting
 from ademxapp.inspection.memory import MIB, planned_bytes, training_bytes
 from ademxapp.symbol import parse_label
+from ademxapp.text_tables import FORMATS, emit, table
 from ademxapp.yaml_files import read_yaml
 from iclass.datasets import DATASETS as CLASSIFICATION
 from issegm.datasets import DATASETS as SEGMENTATION
 from tools.reproducing.recipes import item_name, read_recipe
-from tools.summary import FORMATS, emit, table
 
 RECIPES = ("ilsvrc", "ilsvrc-strided", "places", "voc", "voc-train", "voc-coco", "cityscapes", "cityscapes-coarse",
            "ade20k", "ade20k-pooling", "pascal-context")

@@ -1,21 +1,19 @@
 """What a machine measures of a network without any dataset: costs, planned memory, speed."""
 import os
 import sys
-from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Tuple
 
 from ademxapp.backend import mx, read_capabilities
 from ademxapp.inspection import graph
-from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, build
-from ademxapp.inspection.memory import planned_bytes, training_bytes
-from ademxapp.inspection.speed import race
+from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, training_memory
 from ademxapp.machine import processor_name, processors
 from ademxapp.symbol import Label, classification_symbol, network
-from tools.benchmarks.networks import REFERENCE, make_runner, measure_one
+from tools.benchmarks import networks
 from tools.reproducing.cells import Need
 from tools.reproducing.state import recall, remember
 
+REFERENCE = "rn-101"
 MEMORY_CROP, MEMORY_CLASSES = 504, 21
 
 
@@ -74,11 +72,8 @@ def memory_of(row, folder):
                         "parameters, in GiB; nothing is allocated")
 
     def make():
-        symbol = build(Label("voc", row.network, MEMORY_CLASSES, 8),
-                       Setting("segmentation", SEGMENTATION_IMAGES, MEMORY_CROP, row.head), training=True)
-        shape = (SEGMENTATION_IMAGES, 3, MEMORY_CROP, MEMORY_CROP)
-        total = training_bytes(planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0])
-        return remember(path, inputs, {"bytes": total})
+        setting = Setting("segmentation", SEGMENTATION_IMAGES, MEMORY_CROP, row.head)
+        return remember(path, inputs, {"bytes": training_memory(Label("voc", row.network, MEMORY_CLASSES, 8), setting)})
 
     def read(values):
         memory = values["bytes"] / 2 ** 30
@@ -99,14 +94,9 @@ def speed_of(row, folder, batch, rounds, card):
     found = Measurement("speed", row.network)
 
     def make():
-        asked = Namespace(batch=batch, rounds=rounds, crop=None, gpus=card)
-        reference = make_runner(REFERENCE, asked)
-        if row.network == REFERENCE:
-            speed, = race([reference], rounds)
-            return remember(path, inputs, {"images": reference.images, "speed": speed, "reference": speed})
-        one = measure_one(row.network, reference, asked)
-        return remember(path, inputs, {"images": one.images, "speed": one.images_per_second,
-                                       "reference": one.reference_per_second})
+        one, = networks.measure([row.network], REFERENCE, batch, None, 1, rounds, card)
+        return remember(path, inputs, {"images": int(one.remark.split()[0]), "speed": one.rates[0],
+                                       "reference": one.other_rates[0]})
 
     def read(values):
         found.values = {"speed": values["speed"] / row.crops,

@@ -15,12 +15,12 @@ from ademxapp.files import write_json
 from ademxapp.inspection.costs import Setting, build, costs
 from ademxapp.inspection.memory import MIB, training_bytes
 from ademxapp.inspection.speed import Runner, race
+from ademxapp.paper import read_table
 from ademxapp.symbol import parse_label
+from ademxapp.text_tables import FORMATS, emit, table
 from tools.reproducing.measurements import machine
 from tools.reproducing.miniature import add_results_arguments, read_kept, read_rows
 from tools.reproducing.recipes import read_recipe
-from tools.reproducing.tables import read_table
-from tools.summary import FORMATS, emit, table
 
 REFERENCE = "rn-101"
 STRIDED = {"rna-a1": "Model A1 (strided)"}  # not in the paper's Table 1

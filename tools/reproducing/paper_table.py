@@ -10,15 +10,16 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 
 from ademxapp.cli import UsageError, add_device_arguments, number
+from ademxapp.paper import read_table
+from ademxapp.text_tables import FORMATS, emit
 from tools.reproducing import miniature, miniature_tables
 from tools.reproducing.cells import row_cells
 from tools.reproducing.measurements import costs_of, memory_of, speed_of
 from tools.reproducing.recipes import in_output, read_recipe, relocated
 from tools.reproducing.rendering import as_json, as_text
 from tools.reproducing.stages import add_data_argument, run_stages
-from tools.reproducing.tables import read_table
+from tools.reproducing.tables import columns_of
 from tools.reproducing.tested import recipe_of, scores_of
-from tools.summary import FORMATS, emit
 
 KINDS = ("costs", "memory", "speed", "test")
 DEFAULTS = {"output": "output", "batch": 1, "rounds": 5}
@@ -69,7 +70,7 @@ def run(args):
                 print(f"can be measured now: {one.kind} of {one.what}", file=sys.stderr)
             elif one.make:
                 one.make()
-        cells.append(row_cells(row, table.columns, found))
+        cells.append(row_cells(row, columns_of(table.columns), found))
     form = form_of(args)
     emit(as_json(table, cells) if form == "json" else as_text(table, cells, command_line(args), form == "markdown"),
          args.out)
@@ -119,15 +120,15 @@ def measurements(row, table, args):
     """{kind: Measurement} of a row, of the kinds that the table has columns of; without `--measure`, not to be made."""
     folder = os.path.join(args.output, "tables")
     card = args.gpus[0] if args.gpus else None
-    wanted = {column.kind for column in table.columns.values()}
+    wanted = {column.kind for column in columns_of(table.columns).values()}
     found = {}
     if row.network:
         found = {"costs": lambda: costs_of(row),
                  "speed": lambda: speed_of(row, folder, args.batch, args.rounds, card)}
         if row.head:
             found["memory"] = lambda: memory_of(row, folder)
-    if row.test:
-        found["test"] = lambda: scores_of(row.test, args)
+    if row.tests:
+        found["test"] = lambda: scores_of(row.tests, args)
     found = {kind: make() for kind, make in found.items() if kind in wanted}
     for kind, one in found.items():
         if kind not in args.measure:
@@ -138,10 +139,10 @@ def measurements(row, table, args):
 def train(table, args):
     """Run the recipes of the rows that have no scores and lack nothing but training; the status of one that fails."""
     for row in table.rows:
-        found = row.test and scores_of(row.test, args)
+        found = row.tests and scores_of(row.tests, args)
         if not found or found.values is not None or found.make:
             continue
-        recipe = relocated(recipe_of(row.test), args.output, args.devices)
+        recipe = relocated(recipe_of(row.tests[0]), args.output, args.devices)
         output = in_output(recipe["output"], args.output)
         missing = [path for path in recipe["needs"] if not os.path.exists(path.format(data=args.data, output=output))]
         if missing:

@@ -3,8 +3,9 @@ import json
 from dataclasses import asdict
 from functools import partial
 
+from ademxapp.text_tables import table
 from tools.reproducing.cells import MEASURED, PAPER_ONLY, cell_text, decimals, paper_text
-from tools.summary import table
+from tools.reproducing.tables import columns_of
 
 
 def as_json(described, cells):
@@ -36,7 +37,7 @@ def as_text(described, cells, command, markdown):
 def grid(described, cells):
     """Column titles, and the rows' texts; a column that only one side has figures of stands once."""
     titles, readers = ["method"], []
-    for name, column in described.columns.items():
+    for name, column in columns_of(described.columns).items():
         figures = [of_row[name].paper for of_row in cells if of_row[name].paper is not None]
         here = any(of_row[name].state != PAPER_ONLY for of_row in cells)
         if figures:
@@ -90,6 +91,6 @@ def obtained(described, cells):
         for name, cell in of_row.items():
             if cell.state == MEASURED:
                 columns, methods = found.setdefault(cell.how, ({}, {}))
-                columns[described.columns[name].title] = methods[row.method] = None
+                columns[columns_of(described.columns)[name].title] = methods[row.method] = None
     return [f"{', '.join(columns) if len(columns) < 6 else 'IoU of the classes and their mean'} of "
             f"{everything(list(methods), described.rows)}: {how}." for how, (columns, methods) in found.items()]

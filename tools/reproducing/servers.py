@@ -6,8 +6,9 @@ percent: columns of the tables (`tools.reproducing.tables`).
 import json
 import os
 
+from ademxapp.paper import class_column
 from tools.reproducing.cells import Need
-from tools.reproducing.tables import COLUMNS, class_column
+from tools.reproducing.tables import COLUMNS
 
 
 def answer_path(entry):

@@ -13,6 +13,7 @@ from ademxapp.data.lists import list_task, read_classification_list, read_segmen
 from ademxapp.driver import read_result, what_matters
 from ademxapp.driver.arguments import PLACES
 from ademxapp.files import digest
+from ademxapp.paper import class_column
 from ademxapp.symbol import parse_label
 from ademxapp.weights.released import BY_FILE
 from issegm.datasets import dataset_record
@@ -21,7 +22,6 @@ from tools.reproducing.cells import Need
 from tools.reproducing.measurements import Measurement
 from tools.reproducing.recipes import in_output, read_recipe, without
 from tools.reproducing.servers import answer_path, read_answer, server_need
-from tools.reproducing.tables import class_column
 from tools.submit import ENTRIES
 
 RECORD = "measured.json"  # in a test's folder: what its result was measured of
@@ -58,38 +58,39 @@ class Command:
         return self.values("--split") == ["test"]
 
 
-def scores_of(test, places):
-    """The `Measurement` of the scores of a row's `test`.
+def scores_of(tests, places):
+    """The `Measurement` of the scores of a row's `tests`.
 
     Of its tests, in this order: one that was made, one that can be made, the one that lacks least.
 
     Parameters
     ----------
-    test : dict
+    tests : tuple of dict
     places : Namespace
         data, output (folders), and devices (a list: the arguments of the programs that choose them).
     """
-    found = [tested(command) for command in commands_of(test, places)]
+    found = [tested(command) for command in commands_of(tests, places)]
     made = [one for one in found if one.values is not None] + [one for one in found if one.make]
     return made[0] if made else min(reversed(found), key=lambda one: len(one.needs))
 
 
-def commands_of(test, places):
-    """The commands of a row's `test`: of the recipe's weights, and of the released ones."""
+def commands_of(tests, places):
+    """The commands of a row's `tests`: of the recipe's weights, and of the released ones."""
+    test = tests[0]
     recipe = recipe_of(test)
     stages = [stage for stage in recipe["stages"] if "--phase" in stage["command"] or "msctest" in stage["command"]
-              if stage["name"] == test.get("stage", stage["name"]) and "--phase train" not in stage["command"]]
+              if stage["name"] == test.get("step", stage["name"]) and "--phase train" not in stage["command"]]
     if not stages:
-        raise ValueError(f"{test['recipe']} has no test called {test.get('stage')}")
+        raise ValueError(f"{test['recipe']} has no test called {test.get('step')}")
     place = {"data": places.data, "output": in_output(recipe["output"], places.output)}
     words = [in_output(word.format(**place), places.output) for word in shlex.split(stages[-1]["command"])]
     needs = {in_output(path.format(**place), places.output): " ".join(how.split())
              for path, how in recipe["needs"].items()}
     training = run_command(test, recipe, places)
     ours = Command(with_devices(words, places), stages[-1]["makes"].format(**place), needs, f"`{training}` makes it")
-    if "released" not in test:
+    if len(tests) == 1:
         return [ours]
-    released = BY_FILE[test["released"]]
+    released = BY_FILE[tests[1]["released"]]
     words = [f"{places.data}{word[len('data'):]}" if word.startswith("data/") else
              word if word != "output" else places.output for word in shlex.split(released.command)[1:]]
     result = os.path.join(places.output, os.path.splitext(released.file)[0], "result.json")
@@ -100,7 +101,7 @@ def commands_of(test, places):
 
 def recipe_of(test):
     """The recipe of a row's `test`, of its item alone."""
-    return read_recipe(test["recipe"], [test["only"]] if "only" in test else None)
+    return read_recipe(f"recipes/{test['recipe']}.yaml", [test["only"]] if "only" in test else None)
 
 
 def run_command(test, recipe, places):
@@ -108,7 +109,8 @@ def run_command(test, recipe, places):
     only = ["--only", test["only"]] if "only" in test else []
     output = in_output(recipe["output"], places.output)
     elsewhere = ["--output", output] if output != recipe["output"] else []
-    return shlex.join(["python", "tools/reproduce.py", "run", test["recipe"], *only, "--data", places.data, *elsewhere])
+    path = f"recipes/{test['recipe']}.yaml"
+    return shlex.join(["python", "tools/reproduce.py", "run", path, *only, "--data", places.data, *elsewhere])
 
 
 def with_devices(words, places):

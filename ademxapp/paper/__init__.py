@@ -1,0 +1,99 @@
+"""The paper's numbers: its Tables 1 to 7, each once, in a file of this folder.
+
+A figure that the text of the paper does not have whole is LOST. Errors and scores are in percent, speeds in images per
+second on a GTX 980, memory in GB per device.
+"""
+import functools
+import os
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple, Union
+
+from ademxapp.yaml_files import read_yaml
+
+FOLDER = os.path.dirname(__file__)
+TABLES = tuple(f"table{number}" for number in range(1, 8))
+LOST = "lost"
+SCORES = ("top1_error", "top5_error", "pixel_acc", "mean_acc", "mean_iou", "mean_iou_of_categories",
+          "mean_of_pixel_acc_and_mean_iou")
+Figure = Union[float, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes
+    ----------
+    method, group : str
+        What the paper calls it, and the part of the table that it stands in.
+    network, head : str, optional
+        Which network it is of; the top for segmentation.
+    crops : int
+        That one image counts for in the speed.
+    tests : tuple of dict
+        What scores it: the recipe, the item of its `for` (only) and the step (by default its last test); or, alone, the
+        file of released weights (released) that the row is of too.
+    paper : dict
+        {column: figure}.
+    """
+
+    method: str
+    group: str = ""
+    network: Optional[str] = None
+    head: Optional[str] = None
+    crops: int = 1
+    tests: Tuple[Dict[str, str], ...] = ()
+    paper: Dict[str, Figure] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> Dict[str, float]:
+        """What the paper has of SCORES, as far as it is whole."""
+        return {name: self.paper[name] for name in SCORES if self.paper.get(name, LOST) != LOST}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its `columns` by name, "IoU of CLASS" those of classes; `transposed`, its methods stand side by side."""
+
+    name: str
+    title: str
+    about: str
+    notes: str
+    columns: Tuple[str, ...]
+    rows: Tuple[Row, ...]
+    transposed: bool = False
+
+
+def class_column(name: str) -> str:
+    """The column of a class's IoU."""
+    return f"IoU of {name}"
+
+
+@functools.lru_cache(maxsize=None)
+def read_table(name: str) -> Table:
+    """A table, such as "table1"."""
+    data = read_yaml(os.path.join(FOLDER, f"{name}.yaml"))
+    classes = tuple(map(class_column, data.get("classes", ())))
+    rows = tuple(_row(row, classes) for row in data["rows"])
+    speeds = {row.network: row.paper["speed"] for row in rows if "speed" in row.paper}
+    for row in rows:
+        if "speed" in row.paper:
+            row.paper["speed_ratio"] = round(row.paper["speed"] / speeds[data["reference"]], 2)
+    return Table(name, data["title"], " ".join(data["about"].split()), " ".join(data.get("notes", "").split()),
+                 (*classes, *data["columns"]), rows, data.get("transposed", False))
+
+
+def _row(data: dict, classes: Tuple[str, ...]) -> Row:
+    figures = dict(data.get("paper", {}))
+    ious = figures.pop("class_iou", ())
+    figures.update(zip(classes, [LOST] * len(classes) if ious == LOST else ious))
+    return Row(**{**data, "tests": tuple(data.get("tests", ())), "paper": figures})
+
+
+def published(table: str, group: str = "") -> Dict[Tuple[str, Optional[str]], Dict[str, float]]:
+    """{(network, head): {score: percent}} of a table's rows, or of those of a part of it."""
+    found: Dict[Tuple[str, Optional[str]], Dict[str, float]] = {}
+    for row in read_table(table).rows:
+        if row.network and row.group == group and row.scores:
+            found.setdefault((row.network, row.head), row.scores)
+    return found

@@ -1,0 +1,24 @@
+"""Tables as text: for the terminal, or in Markdown."""
+from typing import Iterable, Optional, Sequence
+
+from ademxapp.files import write_text
+
+FORMATS = ("table", "markdown", "json")
+
+
+def table(columns: Sequence[object], rows: Iterable[Sequence[object]], markdown: bool = False) -> str:
+    """Rows of values under their columns' names."""
+    lines = [tuple(map(str, columns))] + [tuple(map(str, row)) for row in rows]
+    if markdown:
+        lines.insert(1, ("---",) * len(columns))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def emit(text: str, path: Optional[str] = None) -> None:
+    """Print a text, or write it to a file."""
+    if path:
+        write_text(path, text)
+    else:
+        print(text, end="")

@@ -1,0 +1,83 @@
+"""Which network is in a file of weights.
+
+Its description tells; where it has none, as the released files, the name tells the label, the last layer the rest.
+"""
+import dataclasses
+import os
+import re
+from typing import Mapping, Optional, Tuple
+
+from ademxapp.symbol import Label, network, output_stride, parse_label
+from ademxapp.weights.description import (
+    CLASSIFICATION,
+    SEGMENTATION,
+    Description,
+    description_path,
+    kept_description,
+    onnx_properties,
+    read_properties,
+)
+from ademxapp.weights.formats import read_weights
+
+_TOP = re.compile(r"(?:arg:)?linear\d+_weight")
+_HIDDEN = "conv6a_weight"
+Shapes = Mapping[str, Tuple[int, ...]]  # of parameters, by name
+
+
+def describe(path: str, label: Optional[str] = None, shapes: Optional[Shapes] = None) -> Description:
+    """The `Description` of a file of weights, of any format, or of an ONNX file.
+
+    Parameters
+    ----------
+    path : str
+    label : str, optional
+        That the user gives, where the name has none.
+    shapes : mapping, optional
+        {name: shape} of its parameters, if they are known; else the file is read where nothing else tells.
+
+    Raises
+    ------
+    ValueError
+        If nothing tells the label or the task, or an ONNX file does not describe itself.
+    OSError
+        If it cannot be read.
+    """
+    if path.endswith(".onnx"):
+        return read_properties(dict(onnx_properties(path)), path)
+    kept, note = kept_description(path)
+    if kept is None:
+        return dataclasses.replace(_by_name(path, label, shapes), note=note)
+    return kept if label is None else _of_label(kept, parse_label(label))
+
+
+def _of_label(known: Description, label: Label) -> Description:
+    return dataclasses.replace(known, label=str(label), classes=label.classes, stride=output_stride(label))
+
+
+def _by_name(path: str, text: Optional[str], shapes: Optional[Shapes]) -> Description:
+    """The description of weights that have none: of their name, and their parameters."""
+    try:
+        label = parse_label(text or path)
+    except ValueError:
+        if text is not None:
+            raise
+        raise ValueError(f"{path}: nothing tells which network this is: the name is no label, <dataset>_<network>"
+                         "_cls<N>[_s<stride>][_<tag>], and there is no description of it beside it, "
+                         f"{os.path.basename(description_path(path))}. Give the file its old name") from None
+    if shapes is None:
+        shapes = {name: array.shape for name, array in read_weights(path).items()}
+    task, head = task_and_head(path, shapes)
+    settings = network(label.network).input
+    dense = task == SEGMENTATION
+    return Description(str(label), task, label.classes, output_stride(label), settings.mean, settings.std,
+                       settings.interpolation, 0 if dense else settings.test_crop, head)
+
+
+def task_and_head(path: str, shapes: Shapes) -> Tuple[str, str]:
+    """The task of weights, and the head where they segment ("" else); ValueError unless they have a classifier."""
+    tops = [shape for name, shape in shapes.items() if _TOP.fullmatch(name)]
+    if not tops:
+        raise ValueError(f"{path} has no classifier, linear<classes>_weight: wanted weights of one of the drivers")
+    if len(tops[0]) != 4:
+        return CLASSIFICATION, ""
+    return SEGMENTATION, "2conv" if {_HIDDEN, f"arg:{_HIDDEN}"} & set(shapes) else "1conv"

@@ -1,0 +1,224 @@
+"""What is known of a network's weights, and where it is kept.
+
+Training leaves `<weights>.json` beside every checkpoint; an ONNX file has the same in its metadata, value by value.
+"""
+import dataclasses
+import io
+import json
+import math
+import os
+import typing
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+from ademxapp.data.dataset_file import as_annotated
+from ademxapp.errors import one_line
+from ademxapp.files import digest, without_copy_number, write_text
+
+TASKS = CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
+_DIGEST = "weights_sha256"
+_NUMBER, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protocol buffers' wire types; bytes of those of a fixed size
+_PROPERTIES = 14  # the field of onnx.proto's ModelProto that has the metadata
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a network's weights.
+
+    Attributes
+    ----------
+    label : str
+        Of the run that they come from.
+    task : str
+        "classification": probabilities (N, classes); "segmentation": (N, classes, H / stride, W / stride).
+    classes, stride : int
+        Number of classes; pixels from one cell to the next.
+    mean, std : 3 floats
+        Of RGB / 255, by which inputs are normalised.
+    interpolation : str
+        How images are scaled (see `ademxapp.data.resize`).
+    test_scale : int
+        Pixels of the shorter side in classification, of the longer one in segmentation; 0 where it is not known.
+    head : str
+        Segmentation: one of `ademxapp.symbol.heads.HEADS`.
+    pool_style : str
+        One of `ademxapp.symbol.options.POOL_STYLES`, "" for None.
+    crop_size, origin_size : int
+        Pixels: of the training's crops, and of the longer side before the random scale; 0 where they are not known.
+    class_names : tuple of str
+        None where they are not known.
+    label_ids, ignored_ids : tuple of int
+        Segmentation: what each class is in label images, and what does not count there.
+    palette : tuple of (r, g, b)
+        Segmentation: colours of label images' values, 0 … 255.
+    same_size : bool
+        Segmentation: all images of the dataset have one size.
+    pixels : str
+        "uint8" or "float32" where normalisation is a part of the network: inputs are RGB in 0 … 255. Else "".
+    recipe, versions : dict
+        The training's settings, and {name: version} of what it ran on.
+    weights_sha256 : str
+        Digest of the `.params` file; "" where it is not known.
+    note : str
+        What has to be told of a description that is not used; in no file.
+    """
+
+    label: str
+    task: str
+    classes: int
+    stride: int
+    mean: Tuple[float, float, float]
+    std: Tuple[float, float, float]
+    interpolation: str
+    test_scale: int
+    head: str = ""
+    pool_style: str = ""
+    crop_size: int = 0
+    origin_size: int = 0
+    class_names: Tuple[str, ...] = ()
+    label_ids: Tuple[int, ...] = ()
+    ignored_ids: Tuple[int, ...] = ()
+    palette: Tuple[Tuple[int, int, int], ...] = ()
+    same_size: bool = False
+    pixels: str = ""
+    recipe: Dict[str, Any] = field(default_factory=dict)
+    versions: Dict[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""
+    note: str = ""
+
+    def values(self) -> Dict[str, Any]:
+        """The fields that a file keeps, {name: value}."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "note"}
+
+    def properties(self) -> Dict[str, str]:
+        """The same as {name: JSON}, for the metadata of an ONNX file."""
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in self.values().items()}
+
+
+def only(scales: Optional[Sequence[int]]) -> Optional[int]:
+    """The scale that is asked for, where it is one."""
+    return scales[0] if scales and len(scales) == 1 else None
+
+
+def description_path(weights: str) -> str:
+    """Where the description of a file of weights is: beside it, `x.json` of `x.params`, `x.pth.json` of `x.pth`."""
+    stem, extension = os.path.splitext(weights)
+    return (stem if extension == ".params" else weights) + ".json"
+
+
+def write_description(weights: str, about: Mapping[str, Any]) -> None:
+    """Write `about`, values by a `Description`'s names and perhaps more, beside weights that have been written."""
+    values = {**about, _DIGEST: digest(weights)}
+    lines = (f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+    write_text(description_path(weights), "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def read_properties(properties: Mapping[str, str], path: str) -> Description:
+    """The `Description` in {name: JSON}; ValueError, which names `path`, if it is not there or not whole."""
+    try:
+        return _checked({name: json.loads(value) for name, value in properties.items() if name in _HINTS})
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} does not say what its inputs and classes are: wanted a file that tools/weights.py "
+                         "export wrote") from None
+
+
+_HINTS = {name: hint for name, hint in typing.get_type_hints(Description).items() if name != "note"}
+_REQUIRED = [one.name for one in dataclasses.fields(Description)
+             if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING]
+
+
+def _checked(values: Mapping[str, Any]) -> Description:
+    """The `Description` of a file's values; ValueError unless each is what it must be."""
+    missing = [name for name in _REQUIRED if name not in values]
+    if missing:
+        raise ValueError(f"it has no {missing[0]}")
+    found = Description(**{name: as_annotated(_HINTS[name], value, name) for name, value in values.items()})
+    for name, good in (("task", found.task in TASKS), ("classes", found.classes > 0), ("stride", found.stride > 0),
+                       ("mean", all(map(math.isfinite, found.mean))), ("test_scale", found.test_scale >= 0),
+                       ("std", all(0 < value < math.inf for value in found.std)),
+                       ("class_names", len(found.class_names) in (0, found.classes)),
+                       ("label_ids", len(found.label_ids) in (0, found.classes))):
+        if not good:
+            raise ValueError(f"{name}: {getattr(found, name)!r}")
+    return found
+
+
+def kept_description(weights: str) -> Tuple[Optional[Description], str]:
+    """The description beside a file of weights, or None; and what is to be told of one that is not used."""
+    beside, (stem, extension) = description_path(weights), os.path.splitext(weights)
+    places = (beside, description_path(without_copy_number(stem) + extension))
+    place = next(filter(os.path.isfile, places), None)
+    if place is None:
+        return None, ""
+    try:
+        with open(place, encoding="utf-8") as source:
+            values = json.load(source)
+        if not isinstance(values, dict) or "task" not in values:  # a validation's scores alone, of an older run
+            return None, ""
+        found = _checked({name: value for name, value in values.items() if name in _HINTS})
+    except (ValueError, RecursionError, OSError) as error:
+        return None, f"{place} cannot be used ({one_line(error)}): the weights are taken as their name says"
+    if found.weights_sha256 != digest(weights):
+        return None, (f"{place} is of other weights than {weights} (its digest differs): they are taken as their name "
+                      "says")
+    return found, ""
+
+
+def onnx_properties(path: str) -> Iterator[Tuple[str, str]]:
+    """Names and texts of an ONNX file's metadata: nothing else of it is read. ValueError if it is no such file.
+
+    It is a message of protocol buffers (onnx.proto: ModelProto); each pair is one, with the fields 1 and 2.
+    """
+    with open(path, "rb") as stream:
+        try:
+            for number, size in _fields(stream):
+                if number == _PROPERTIES:
+                    yield _texts(_taken(stream, size))
+                else:
+                    stream.seek(size, os.SEEK_CUR)
+        except (ValueError, EOFError):
+            raise ValueError(f"{path} is no whole ONNX file") from None
+
+
+def _texts(pair: bytes) -> Tuple[str, str]:
+    stream, texts = io.BytesIO(pair), {}
+    for number, size in _fields(stream):
+        texts[number] = _taken(stream, size).decode()
+    return texts.get(1, ""), texts.get(2, "")
+
+
+def _taken(stream: BinaryIO, size: int) -> bytes:
+    taken = stream.read(size)
+    if len(taken) < size:
+        raise EOFError
+    return taken
+
+
+def _fields(stream: BinaryIO) -> Iterator[Tuple[int, int]]:
+    """Numbers and sizes of a message's fields of bytes, which the caller reads or skips; others are passed over."""
+    while True:
+        key = _varint(stream, at_end=0)
+        if not key:
+            return
+        if key & 7 == _BYTES:
+            yield key >> 3, _varint(stream)
+        elif key & 7 in _FIXED:
+            stream.seek(_FIXED[key & 7], os.SEEK_CUR)
+        elif key & 7 == _NUMBER:
+            _varint(stream)
+        else:
+            raise ValueError(key)
+
+
+def _varint(stream: BinaryIO, at_end: Optional[int] = None) -> int:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = stream.read(1)
+        if not byte:
+            if shift or at_end is None:
+                raise EOFError
+            return at_end
+        value |= (byte[0] & 127) << shift
+        if byte[0] < 128:
+            return value
+    raise ValueError(value)
