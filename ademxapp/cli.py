@@ -6,13 +6,15 @@ import os
 import signal
 import sys
 import traceback
+import warnings
+from typing import Optional, Type
 
 from ademxapp import backend
 from ademxapp.errors import UsageError, mxnet_errors, one_line
+from ademxapp.flags import Settings
 from ademxapp.stopping import Stopped
 
 LOG = "ademxapp"  # the logger of the programs
-DTYPES = ("float32", "bfloat16", "int8")  # that CPUs test in
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,9 +34,12 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
         return super()._get_help_string(action)
 
 
-def make_parser(description):
-    """A parser whose help keeps the lines of `description`."""
-    return Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
+def make_parser(description: str, settings: Optional[Type[Settings]] = None) -> Parser:
+    """A parser whose help keeps the lines of `description`, with the flags of `settings`."""
+    parser = Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
+    if settings:
+        settings.add_to(parser)
+    return parser
 
 
 def run(module_name, needs_mxnet=True):
@@ -48,6 +53,7 @@ def run(module_name, needs_mxnet=True):
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
     try:
         signal.signal(signal.SIGTERM, _terminated)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
         if needs_mxnet:
             backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
@@ -80,25 +86,6 @@ def _tell_log_files(message):
     for handler in log.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.emit(log.makeRecord(LOG, logging.ERROR, __file__, 0, message, (), None))
-
-
-def add_device_arguments(parser):
-    """Add the arguments that choose devices; their group."""
-    group = parser.add_argument_group("devices")
-    where = group.add_mutually_exclusive_group()
-    where.add_argument("--gpus", type=numbers(int, 0, distinct=True), metavar="0,1,…",
-                       help="cards (default: the first, if any)")
-    where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="CPU devices to divide batches among")
-    return group
-
-
-def add_dtype_arguments(group):
-    """Add the arguments of what a test computes in."""
-    group.add_argument("--dtype", choices=DTYPES, help="what CPUs compute in; int8 measures the ranges of the maps on "
-                       "images of the train split first, and keeps them beside the weights (default: float32)")
-    group.add_argument("--calibrate-list", metavar="FILE", help="with --dtype int8: the list of those images, of which "
-                       "some are chosen evenly (default: data/<dataset>/train.lst or, in classification, the class "
-                       "folders in <data-root>/train)")
 
 
 def number(kind, minimum=None, maximum=None):

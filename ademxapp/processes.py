@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import sys
+import warnings
 
 import cv2
 
@@ -78,6 +79,7 @@ def _serve(connection, function, niceness):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process alone answers Ctrl-C
     os.nice(niceness)
     cv2.setNumThreads(1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # as in the program itself
     with contextlib.suppress(EOFError, OSError):
         while True:
             arguments = connection.recv()

@@ -79,13 +79,17 @@ class TestImages:
     def load(self, index, rng):
         """Crops (views, 3, crop, crop) float32 and the class id, float32; nothing is random."""
         sample = self.samples[index]
-        pixels, views = _open(sample).rgb(), np.empty(self.data_shape, np.float32)
-        size = testing_size(pixels.shape[:2], self.scale, sample.image_path)
+        return self.views(_open(sample).rgb(), sample.image_path), np.float32(sample.class_id)
+
+    def views(self, pixels: np.ndarray, name: str) -> np.ndarray:
+        """The crops of an image (H, W, 3) uint8, as of `load`; ValueError that has `name` if it is too narrow."""
+        views = np.empty(self.data_shape, np.float32)
+        size = testing_size(pixels.shape[:2], self.scale, name)
         if size != pixels.shape[:2]:
             pixels = np.asarray(resize(Image.fromarray(pixels), size, interpolation=self.interpolation))
         for view, (left, top, right, bottom) in zip(views, self._boxes(size, self.crop)):
             transforms.apply_colour_map(pixels[top:bottom, left:right], *self.colours, view)
-        return views, np.float32(sample.class_id)
+        return views
 
 
 def testing_size(size, scale, name):

@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.paper import published
+from ademxapp.weights.description import Description
 
 
 @dataclass(frozen=True)
@@ -82,3 +83,15 @@ def dataset_record(name, classes, dataset_file=None):
     if record.class_names and len(record.class_names) != classes:
         raise ValueError(f"dataset {name} has {len(record.class_names)} classes, the label says {classes}")
     return record
+
+
+def described_record(known: Description, dataset: Optional[str] = None, dataset_file: Optional[str] = None
+                     ) -> ClassificationDataset:
+    """The record of the dataset that weights have the classes of: that which is named, else that which is known."""
+    label = known.label.partition("_")[0]
+    if dataset or dataset_file or not known.class_names:
+        return dataset_record(dataset or label, known.classes, dataset_file)
+    built_in = DATASETS.get(label)
+    if built_in is not None and built_in.class_names == known.class_names:
+        return built_in
+    return ClassificationDataset(label, known.class_names)

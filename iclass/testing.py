@@ -8,7 +8,6 @@ from tqdm import tqdm
 from ademxapp import driver
 from ademxapp.cli import UsageError
 from ademxapp.data import transforms
-from ademxapp.data.lists import read_classification_list
 from ademxapp.data.loader import Loader
 from ademxapp.evaluation.classification import average_views
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
@@ -97,16 +96,15 @@ def load_networks(paths, label, pool_style, sides):
     return networks
 
 
-def make_predictor(args, network, views, contexts, log):
-    """The `Predictor` of a `Network`, in --dtype."""
+def make_predictor(settings, network, views, contexts, log):
+    """The `Predictor` of a `Network`, in the --dtype of the settings (`Precision` with `Data`)."""
     def find_images():
-        return driver.calibration_samples(args, network.label, lambda path: read_classification_list(
-            path, args.data_root), CALIBRATION_IMAGES, tree=True)
+        return driver.calibration_samples(settings, "classification", network.label.classes, CALIBRATION_IMAGES)
 
     def run(predictor, samples):
         probabilities(predictor, samples, network.settings, views)
 
-    return driver.make_predictor(args, network, contexts, log, find_images, run)
+    return driver.make_predictor(settings, network, contexts, log, find_images, run)
 
 
 def probabilities(predictor, samples, settings, views):

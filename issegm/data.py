@@ -1,11 +1,14 @@
 """Images for segmentation: scaled crops with labels on the grid of the network's cells."""
+from typing import Optional, Tuple
+
 import cv2
 import numpy as np
 
 from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile, decode_label
+from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
-from issegm.datasets import IGNORE
+from issegm.datasets import IGNORE, SegmentationDataset
 
 
 class TrainCrops:
@@ -99,7 +102,8 @@ class TrainCrops:
         return self._cache[index]
 
 
-def read_pair(sample, record, files=None):
+def read_pair(sample: Sample, record: SegmentationDataset, files: Optional[Tuple[bytes, Optional[bytes]]] = None
+              ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """An image (H, W, 3) uint8 and its classes (H, W) uint8, or None where the list names no label.
 
     `files` and what is raised are as of `open_pair`.
@@ -108,7 +112,8 @@ def read_pair(sample, record, files=None):
     return image.rgb(), label
 
 
-def open_pair(sample, record, files=None):
+def open_pair(sample: Sample, record: SegmentationDataset, files: Optional[Tuple[bytes, Optional[bytes]]] = None
+              ) -> Tuple[ImageFile, Optional[np.ndarray]]:
     """An image's `ImageFile` and its classes (H, W) uint8, or None where the list names no label.
 
     `files` are what `sample.read()` gave, if it was read before. Raises ValueError if they cannot be decoded, differ in
@@ -120,6 +125,9 @@ def open_pair(sample, record, files=None):
         return image, None
     label = record.to_classes(decode_label(label_bytes, sample.label_path), sample.label_path)
     if label.shape != image.size:
+        lies = (f": the label fits it as viewers show it, turned by its EXIF orientation {image.orientation}, but "
+                "pixels are taken as they are stored: store the image turned, or draw the label on it as it is"
+                ) if image.orientation > 4 and label.shape == image.size[::-1] else ""
         raise ValueError(f"{sample.label_path} has {label.shape[1]}x{label.shape[0]} pixels, its image "
-                         f"{image.size[1]}x{image.size[0]}")
+                         f"{image.size[1]}x{image.size[0]}{lies}")
     return image, label

@@ -9,6 +9,7 @@ from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.paper import published
+from ademxapp.weights.description import Description
 from issegm import tables
 
 IGNORE = 255
@@ -209,3 +210,16 @@ def dataset_record(name, classes, dataset_file=None):
         known = " or ".join(str(record.classes) for record in records)
         raise ValueError(f"dataset {name} has {known} classes, the label says {classes}")
     return found[0]
+
+
+def described_record(known: Description, dataset: Optional[str] = None, dataset_file: Optional[str] = None
+                     ) -> SegmentationDataset:
+    """The record of the dataset that weights have the classes of: that which is named, else that which is known."""
+    label = known.label.partition("_")[0]
+    if dataset or dataset_file or not known.class_names:
+        return dataset_record(dataset or label, known.classes, dataset_file)
+    own = SegmentationDataset(
+        label, known.class_names, known.label_ids, known.ignored_ids or (IGNORE,), known.palette or None,
+        known.origin_size or known.test_scale or SegmentationDataset.largest_side, known.same_size)
+    same = (record for record in RECORDS if record.name == label and record.described() == own.described())
+    return next(same, own)

@@ -2,6 +2,7 @@
 import json
 import os
 from collections import Counter
+from typing import Any, Dict, Sequence
 
 from ademxapp import driver
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
@@ -9,6 +10,7 @@ from ademxapp.driver.results import RESULT, UNFINISHED
 from ademxapp.evaluation.pictures import correct_picture
 from ademxapp.evaluation.score_files import write_scores
 from ademxapp.files import digest, write_json
+from ademxapp.flags import Settings
 
 
 class Outputs:
@@ -122,9 +124,9 @@ def require_distinct_names(samples, scores, labels):
                              "them with lists and --tags of their own, or with --no-save-results")
 
 
-def made_from(args, weights):
+def made_from(settings: Settings, weights: Sequence[str]) -> Dict[str, Any]:
     """What a test's files stem from: its arguments, and the contents of its weights (paths)."""
-    return {"arguments": driver.what_matters(args), "weights_sha256": [digest(path) for path in weights]}
+    return {"arguments": settings.arguments(), "weights_sha256": [digest(path) for path in weights]}
 
 
 def _made_from(folder):

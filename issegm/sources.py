@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from ademxapp import driver
 from ademxapp.cli import UsageError
 from ademxapp.data.images import decode_rgb
-from ademxapp.data.lists import read_segmentation_list
 from ademxapp.evaluation.dense import DenseSettings
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.multiscale import Network
@@ -102,28 +101,27 @@ def test_symbol(label, head):
     return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
 
 
-def make_network(args, weights, record, contexts, log, batch=1):
-    """The `Network` of `Weights`, tested as the arguments say; in --dtype, where there is such an argument."""
-    window = WindowChoice(weights.symbol, contexts, batch, weights.stride, args.window, log.info)
-    dense = dense_settings(args, record, network(weights.label.network).input, weights.stride, batch)
+def make_network(settings, weights, record, contexts, log, batch=1):
+    """The `Network` of `Weights`, tested as the settings say; in --dtype, where they have that."""
+    window = WindowChoice(weights.symbol, contexts, batch, weights.stride, settings.window, log.info)
+    dense = dense_settings(settings, record, network(weights.label.network).input, weights.stride, batch)
 
     def find_images():
-        return driver.calibration_samples(args, weights.label, lambda path: read_segmentation_list(
-            path, args.data_root), CALIBRATION_IMAGES)
+        return driver.calibration_samples(settings, "segmentation", weights.label.classes, CALIBRATION_IMAGES)
 
     def run(predictor, samples):
         for sample in samples:
             image = decode_rgb(sample.read()[0], sample.image_path)
-            Network(predictor, args.test_scales, dense, weights.path, window).score_maps(sample, image)
+            Network(predictor, settings.test_scales, dense, weights.path, window).score_maps(sample, image)
 
-    predictor = driver.make_predictor(args, weights, contexts, log, find_images, run)
-    return Network(predictor, args.test_scales, dense, weights.path, window)
+    predictor = driver.make_predictor(settings, weights, contexts, log, find_images, run)
+    return Network(predictor, settings.test_scales, dense, weights.path, window)
 
 
-def dense_settings(args, record, settings, stride, batch):
-    """How images are tested."""
-    return DenseSettings(settings.mean, settings.std, stride, args.test_steps, args.test_flipping,
-                         not record.same_size, batch, settings.interpolation)
+def dense_settings(settings, record, inputs, stride, batch):
+    """How images are tested; `inputs` are the network's."""
+    return DenseSettings(inputs.mean, inputs.std, stride, settings.test_steps, settings.test_flipping,
+                         not record.same_size, batch, inputs.interpolation)
 
 
 def windows_chosen(networks):

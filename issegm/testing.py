@@ -1,14 +1,14 @@
 """Testing on the samples of a list: score maps, labels, scores."""
 import itertools
 import os
-from argparse import ArgumentTypeError
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import UsageError, number, numbers
+from ademxapp.cli import UsageError
 from ademxapp.evaluation import crf
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.evaluation.crf import CrfSettings
@@ -18,67 +18,38 @@ from ademxapp.machine import processors
 from issegm.data import open_pair, read_pair
 from issegm.outputs import label_path, read_labels
 from issegm.scoring import percent, score_lines
+from issegm.settings import Crf
 
-_CRF_HELP = {
-    "iterations": "of the mean-field approximation",
-    "gaussian_weight": "of the term of distance", "gaussian_width": "its standard deviation in pixels",
-    "bilateral_weight": "of the term of distance and colour", "bilateral_width": "its standard deviation in pixels",
-    "bilateral_colour": "its standard deviation in levels of colour, 0 … 255"}
-_SMALLEST = 0.01  # width
+S = TypeVar("S", bound=Crf)
 
 
-def add_testing_arguments(parser):
-    """Add the arguments of how images are segmented, of the CRF too; the group of the former."""
-    group = parser.add_argument_group("testing of segmentation")
-    group.add_argument("--test-steps", type=number(int, 1), default=1, metavar="N", help="shifts per direction, in "
-                       "parts of the stride")
-    group.add_argument("--window", type=number(int, 1), metavar="PIXELS", help="larger inputs go through the network "
-                       "in overlapping windows of this side (default: only those that do not fit into the free memory, "
-                       "in the largest windows that do)")
-    group.add_argument("--no-save-results", action="store_true", help="do not write label images")
-    group.add_argument("--shard", type=shard, metavar="I/N", help="only every N-th image, from the I-th on; "
-                       "tools/msctest.py --score adds the parts up")
-    field = parser.add_argument_group("conditional random field", "The defaults are DeepLab's (Chen et al., TPAMI "
-                                      "40(4), 2018), for PASCAL VOC; tools/msctest.py --search looks for others.")
-    field.add_argument("--crf", action="store_true", help="label pixels by a CRF over the averaged scores")
-    for one in fields(CrfSettings):
-        kind = int if one.name == "iterations" else float
-        field.add_argument(f"--crf-{one.name.replace('_', '-')}", metavar="N" if kind is int else "X",
-                           type=numbers(kind, _SMALLEST if one.name.endswith(("width", "colour")) else 0),
-                           help=f"{_CRF_HELP[one.name]} (default: {one.default:g})")
-    field.add_argument("--crf-workers", type=number(int, 1, 256), metavar="N", help="processes (default: one per "
-                       "processor)")
-    return group
+def crf_settings(asked: S, search: bool = False) -> Tuple[S, Tuple[CrfSettings, ...]]:
+    """The settings with what is not given of a CRF, and the CRFs: none, one, or with `search` all of a grid.
 
-
-def crf_settings(args, search=False):
-    """The CRFs that the arguments ask for, a tuple of CrfSettings: none, one, or with `search` all of a grid.
-
-    Sets the arguments that are not given. UsageError if they do not go together, or pydensecrf is not installed.
+    UsageError if the flags do not go together, or pydensecrf is not installed.
     """
-    flags = {one.name: f"--crf-{one.name.replace('_', '-')}" for one in fields(CrfSettings)}
-    given = {name: getattr(args, f"crf_{name}") for name in flags}
-    if not (args.crf or search):
-        unused = [flags[name] for name, values in given.items() if values is not None]
+    names = [one.name for one in fields(CrfSettings)]
+    flags = {name: f"--crf-{name.replace('_', '-')}" for name in names}
+    given = {name: getattr(asked, f"crf_{name}") for name in names}
+    if not (asked.crf or search):
+        unused = [flags[name] for name in names if given[name] is not None]
         if unused:
             raise UsageError(f"{', '.join(unused)} without --crf: there is none that it could change")
-        return ()
+        return asked, ()
     if not crf.available():
         raise UsageError(crf.INSTALL)
-    several = [flags[name] for name, values in given.items() if values is not None and len(values) > 1]
+    several = [flags[name] for name in names if given[name] is not None and len(given[name]) > 1]
     if several and not search:
         raise UsageError(f"{several[0]} has more than one value: that is for the grid of tools/msctest.py --search")
-    for one in fields(CrfSettings):
-        values = given[one.name] = given[one.name] or (one.default,)
-        setattr(args, f"crf_{one.name}", values if search else values[0])
-    return tuple(CrfSettings(*values) for values in itertools.product(*given.values()))
+    values = {name: given[name] or (getattr(CrfSettings, name),) for name in names}
+    kept = {f"crf_{name}": value if search else value[0] for name, value in values.items()}
+    return replace(asked, **kept), tuple(CrfSettings(*one) for one in itertools.product(*values.values()))
 
 
-def make_labeller(args, settings, weights=None):
-    """What turns score maps into labels, a context manager: `BestClasses`, or `CrfLabels` of `settings`."""
-    if not settings:
-        return BestClasses(weights)
-    return CrfLabels(settings, args.crf_workers or processors(), weights)
+def make_labeller(crfs: Sequence[CrfSettings], workers: Optional[int] = None, weights: Optional[List[float]] = None
+                  ) -> Union[BestClasses, CrfLabels]:
+    """What turns score maps into labels, a context manager: `BestClasses`, or the CRFs in so many processes."""
+    return CrfLabels(crfs, workers or processors(), weights) if crfs else BestClasses(weights)
 
 
 # The samples
@@ -137,14 +108,6 @@ def labelled(samples):
     return samples
 
 
-def shard(text):
-    """An argparse type: "2/5", the second of five parts, as (2, 5)."""
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ArgumentTypeError(f"{text!r}: wanted I/N, for instance 1/4 to 4/4")
-    return int(number), int(count)
-
-
 def shard_name(part):
     """What a shard's folder is called by, or None for all of the images."""
     return part and "shard-{}-of-{}".format(*part)
@@ -173,14 +136,14 @@ def timing(outputs, samples, watch):
     return about
 
 
-def report(args, folder, record, scores, images, seconds, about, log, paper=None):
+def report(settings, folder, record, scores, images, seconds, about, log, paper=None):
     """Write `result.json`, with what there is to say `about` the test, and log the scores (a list: one or none)."""
     if not scores:
-        driver.write_result(folder, args, images, seconds, None, about)
+        driver.write_result(folder, settings, images, seconds, None, about)
         log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
         return
     result = scores[0].result()
-    driver.write_result(folder, args, images, seconds, paper, {**result, **about})
+    driver.write_result(folder, settings, images, seconds, paper, {**result, **about})
     for line in lines_of_scores(record, scores[0], result):
         log.info("%s", line)
     log.info("%d images, %.2f images/s; written to %s", images, images / seconds, folder)

@@ -12,4 +12,4 @@ PROGRAMS = {"classify": "iclass.ilsvrc", "segment": "issegm.voc",
 def main():
     """Run the program that the command is called after, and end the process."""
     name = os.path.basename(sys.argv[0]).partition("-")[2]
-    run(PROGRAMS[name], needs_mxnet=name != "predict")
+    run(PROGRAMS[name], needs_mxnet=name not in ("predict", "weights"))

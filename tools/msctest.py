@@ -25,23 +25,34 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.msctest")
 
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
+from logging import Logger
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ademxapp import driver
-from ademxapp.cli import UsageError, existing_file, make_parser, numbers
+from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
 from ademxapp.data.images import stem
-from ademxapp.data.lists import read_segmentation_list
+from ademxapp.data.lists import Sample
 from ademxapp.evaluation.crf import CrfSettings
-from ademxapp.evaluation.labelling import CrfLabels
+from ademxapp.evaluation.multiscale import Network
 from ademxapp.files import write_json
-from ademxapp.machine import processors
-from ademxapp.symbol import label_stem, output_stride, parse_label
-from issegm.datasets import DATASETS, dataset_record
+from ademxapp.flags import Decides, Settings, changed, flag
+from ademxapp.settings import Data, Devices, Testing
+from ademxapp.symbol import Label, label_stem, output_stride, parse_label
+from issegm.datasets import DATASETS, SegmentationDataset, dataset_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
-from issegm.sources import StoredScores, load_weights, make_network, map_weights, stored_weights, windows_chosen
+from issegm.settings import Crf, DenseTesting
+from issegm.sources import (
+    StoredScores,
+    Weights,
+    load_weights,
+    make_network,
+    map_weights,
+    stored_weights,
+    windows_chosen,
+)
 from issegm.testing import (
-    add_testing_arguments,
     crf_settings,
     labelled,
     lines_of_scores,
@@ -57,149 +68,172 @@ from issegm.testing import (
 NO_CRF = CrfSettings(gaussian_weight=0, bilateral_weight=0)
 
 
-def main(argv=None):
+@dataclass(frozen=True)
+class Averaged(Settings):
+    """What is averaged."""
+
+    GROUP = "what to average"
+    weights: Optional[Tuple[str, ...]] = flag(".params file of a network; may be given several times", None,
+                                              Decides.TEST, contents=True, type=existing_file, action="append",
+                                              metavar="FILE")
+    predictions: Optional[Tuple[str, ...]] = flag("folder of a test with --save-predictions, all of whose scales "
+                                                  "count; may be given several times", None, Decides.TEST,
+                                                  contents=True, action="append", metavar="DIR")
+    weights_of: Optional[Tuple[float, ...]] = flag("how much each network, and then each folder of predictions, counts "
+                                                   "(default: all the same)", None, Decides.TEST,
+                                                   type=numbers(float, 0), metavar="X,X,…")
+    model: Optional[str] = flag("the label (default: that of the first weights)", recorded=True, metavar="LABEL")
+
+
+@dataclass(frozen=True)
+class Done(Settings):
+    """What is done, and where its results go."""
+
+    GROUP = "what to do, if not to write labels and scores"
+    search: bool = flag("try the CRFs of a grid, for which the --crf flags take several values: a table of their "
+                        "scores, the best last", False, one_of="what", recorded=True)
+    score: Optional[Tuple[str, ...]] = flag("score label images; several folders are parts of one test", one_of="what",
+                                            recorded=True, nargs="+", metavar="DIR")
+    output: Optional[str] = flag("where the test's or the search's folder will be (default: beside the first weights "
+                                 "or predictions); with --score, the folder of result.json (default: none)",
+                                 metavar="DIR")
+    log_file: Optional[str] = flag("(default: <output>/<label>.log)", metavar="FILE")
+    debug: bool = flag("MXNet's naive engine, and tracebacks of errors", False)
+
+
+@dataclass(frozen=True)
+class AveragingSettings(Crf, DenseTesting, Testing, Data, Devices, Done, Averaged):
+    """All that this program is asked for."""
+
+    split: str = changed(Data, "split", "val")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and average, search or score."""
-    args = build_parser().parse_args(argv)
-    if args.score:
-        return score(args)
-    labels = network_labels(args)
-    crfs = crf_settings(args, args.search)
+    asked = parse(argv)
+    if asked.score:
+        return score(asked)
+    settings, labels = resolved(asked)
+    settings, crfs = crf_settings(settings, settings.search)
     try:
-        record = dataset_record(args.dataset, labels[0].classes, args.dataset_file)
-        strides = [output_stride(label) for label in labels[:len(args.weights)]]
+        record = dataset_record(settings.dataset, labels[0].classes, settings.dataset_file)
+        strides = [output_stride(label) for label in labels[:len(settings.weights)]]
     except ValueError as error:
         raise UsageError(str(error)) from None
-    check_arguments(args, labels, strides)
-    samples = find_samples(args)
-    stored = [StoredScores(folder, record.classes) for folder in args.predictions]
+    require_agreement(settings, labels, strides)
+    samples = of_shard(driver.find_samples(settings, "segmentation"), settings.shard)
+    stored = [StoredScores(folder, record.classes) for folder in settings.predictions]
     for source in stored:
         source.require(samples)
-    weights = [load_weights(path, label) for path, label in zip(args.weights, labels)]
-    if args.search:
-        return search(args, record, labelled(samples), weights, stored, crfs)
-    return test(args, record, samples, weights, stored, crfs)
+    weights = [load_weights(path, label) for path, label in zip(settings.weights, labels)]
+    if settings.search:
+        return search(settings, record, labelled(samples), weights, stored, crfs)
+    return test(settings, record, samples, weights, stored, crfs)
 
 
-def build_parser():
+def parse(argv: Optional[Sequence[str]] = None) -> AveragingSettings:
+    """What is asked for."""
+    asked = AveragingSettings.from_args(build_parser().parse_args(argv))
+    return replace(asked, weights=tuple(map(os.path.normpath, asked.weights or ())),
+                   predictions=tuple(asked.predictions or ()))
+
+
+def build_parser() -> Parser:
     """The program's arguments."""
-    parser = make_parser(__doc__)
-    group = parser.add_argument_group("what to average")
-    group.add_argument("--weights", type=existing_file, action="append", default=[], metavar="FILE", help=".params "
-                       "file of a network; may be given several times")
-    group.add_argument("--predictions", action="append", default=[], metavar="DIR", help="folder of a test with "
-                       "--save-predictions, all of whose scales count; may be given several times")
-    group.add_argument("--weights-of", type=numbers(float, 0), metavar="X,X,…", help="how much each network, and then "
-                       "each folder of predictions, counts (default: all the same)")
-    group.add_argument("--model", metavar="LABEL", help="the label (default: that of the first weights)")
-    group = parser.add_argument_group("what to do, if not to write labels and scores")
-    what = group.add_mutually_exclusive_group()
-    what.add_argument("--search", action="store_true", help="try the CRFs of a grid, for which the --crf flags take "
-                      "several values: a table of their scores, the best last")
-    what.add_argument("--score", nargs="+", metavar="DIR", help="score label images; several folders are parts of one "
-                      "test")
-    group.add_argument("--output", metavar="DIR", help="where the test's or the search's folder will be "
-                       "(default: beside the first weights or predictions); with --score, the folder of result.json "
-                       "(default: none)")
-    group.add_argument("--log-file", metavar="FILE", help="(default: <output>/<label>.log)")
-    group.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
-    driver.add_device_arguments(parser)
-    driver.add_data_arguments(parser, split="val")
-    driver.add_testing_arguments(parser)
-    add_testing_arguments(parser)
-    return parser
+    return make_parser(__doc__, AveragingSettings)
 
 
-def network_labels(args):
-    """The networks' labels, of stored predictions' too; sets the arguments that follow from the first of them."""
-    if not args.weights and not args.predictions:
+def resolved(asked: AveragingSettings) -> Tuple[AveragingSettings, List[Label]]:
+    """With what follows from the first network; and the networks' labels, of stored predictions' too."""
+    weights = asked.weights
+    if not weights and not asked.predictions:
         raise UsageError("there is nothing to average: wanted --weights FILE or --predictions DIR, or --score DIR")
-    args.weights = [os.path.normpath(path) for path in args.weights]
-    names = args.weights + [stored_weights(folder) for folder in args.predictions]
+    names = [*weights, *(stored_weights(folder) for folder in asked.predictions)]
     try:
-        labels = [parse_label(name) for name in names]
-        args.model = label_stem(args.model or names[0])
+        labels, model = [parse_label(name) for name in names], label_stem(asked.model or names[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
-    args.dataset = args.dataset or labels[0].dataset
-    args.data_root = args.data_root or os.path.join("data", args.dataset)
-    args.output = args.output or os.path.dirname((args.weights + [os.path.normpath(folder)
-                                                                  for folder in args.predictions])[0]) or "."
-    return labels
+    dataset = asked.dataset or labels[0].dataset
+    first = [*weights, *map(os.path.normpath, asked.predictions)][0]
+    return replace(asked, weights=weights, model=model, dataset=dataset,
+                   data_root=asked.data_root or os.path.join("data", dataset),
+                   output=asked.output or os.path.dirname(first) or "."), labels
 
 
-def find_samples(args):
-    """The samples of the split, or of a part of it."""
-    samples = driver.find_samples(args, None, lambda path: read_segmentation_list(path, args.data_root))
-    return of_shard(samples, args.shard)
-
-
-def check_arguments(args, labels, strides):
-    """UsageError unless the arguments agree with each other."""
-    for name, label in zip(args.weights + args.predictions, labels):
+def require_agreement(settings: AveragingSettings, labels: Sequence[Label], strides: Sequence[int]) -> None:
+    """UsageError unless the settings agree with each other."""
+    for name, label in zip((*settings.weights, *settings.predictions), labels):
         if label.classes != labels[0].classes:
             raise UsageError(f"{name} has {label.classes} classes, the first network {labels[0].classes}: scores of "
                              "different classes cannot be averaged")
-    if args.weights and not args.test_scales:
+    if settings.weights and not settings.test_scales:
         raise UsageError("--weights needs --test-scales, for instance --test-scales 375,500,625")
     for stride in strides:
-        if stride % args.test_steps:
-            raise UsageError(f"--test-steps {args.test_steps} does not divide the stride {stride}")
-    if args.weights_of is not None and len(args.weights_of) != len(labels):
-        raise UsageError(f"--weights-of has {len(args.weights_of)} numbers for {len(args.weights)} networks and "
-                         f"{len(args.predictions)} folders of predictions")
-    if args.weights_of is not None and not sum(args.weights_of):
+        if stride % settings.test_steps:
+            raise UsageError(f"--test-steps {settings.test_steps} does not divide the stride {stride}")
+    if settings.weights_of is not None and len(settings.weights_of) != len(labels):
+        raise UsageError(f"--weights-of has {len(settings.weights_of)} numbers for {len(settings.weights)} networks "
+                         f"and {len(settings.predictions)} folders of predictions")
+    if settings.weights_of is not None and not sum(settings.weights_of):
         raise UsageError("--weights-of has only zeros: something must count")
 
 
-def test(args, record, samples, weights, stored, crfs):
+def test(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
+         weights: Sequence[Weights], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
     """Label all samples, write labels and pictures and, where the list has truths, scores."""
     scored = any(sample.label_image for sample in samples)
     scores = [Scores(record, labelled(samples))] if scored else []
-    require_distinct_names(samples, False, not args.no_save_results)
-    folder = test_folder(args)
-    log = driver.open_log(args)
-    networks = make_networks(args, weights, record, log)
-    outputs, origin = Outputs(folder, record, not args.no_save_results), made_from(args, args.weights)
+    require_distinct_names(samples, False, not settings.no_save_results)
+    folder = test_folder(settings)
+    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
+    networks = make_networks(settings, weights, record, log)
+    outputs, origin = Outputs(folder, record, not settings.no_save_results), made_from(settings, settings.weights)
     outputs.start(samples, origin, False, log)
     watch, sources = driver.Stopwatch(), networks + stored
-    with make_labeller(args, crfs, map_weights(sources, args.weights_of)) as labeller:
-        score_samples(scores, samples, record, sources, labeller, args.prefetch_threads, outputs)
+    with make_labeller(crfs, settings.crf_workers, map_weights(sources, settings.weights_of)) as labeller:
+        score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads, outputs)
     about = {"weights_sha256": origin["weights_sha256"], **windows_chosen(networks), **timing(outputs, samples, watch)}
-    report(args, folder, record, scores, len(samples), watch.seconds, about, log)
+    report(settings, folder, record, scores, len(samples), watch.seconds, about, log)
     outputs.finish()
 
 
-def test_folder(args):
+def test_folder(settings: AveragingSettings) -> str:
     """The folder of the test, made; called after the first weights or predictions."""
-    first = stem(args.weights[0]) if args.weights else os.path.basename(os.path.normpath(args.predictions[0]))
-    return driver.test_folder(args, shard_name(args.shard), name=f"{first}_msc")
+    first = stem(settings.weights[0]) if settings.weights else os.path.basename(os.path.normpath(
+        settings.predictions[0]))
+    return driver.test_folder(settings, settings.output, f"{first}_msc",
+                              None if settings.split == "val" else settings.split, settings.tag,
+                              shard_name(settings.shard))
 
 
-def make_networks(args, weights, record, log):
-    """The sources that are networks, on the devices that the arguments ask for."""
-    contexts = driver.devices(args, log) if weights else []
-    return [make_network(args, one, record, contexts, log) for one in weights]
+def make_networks(settings: AveragingSettings, weights: Sequence[Weights], record: SegmentationDataset, log: Logger
+                  ) -> List[Network]:
+    """The sources that are networks, on the devices that are asked for."""
+    contexts = driver.devices(settings, log) if weights else []
+    return [make_network(settings, one, record, contexts, log) for one in weights]
 
 
-def search(args, record, samples, weights, stored, crfs):
+def search(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
+           weights: Sequence[Weights], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
     """Print the scores of all CRFs of the grid, and without one, by mean IoU; write them to `search.json`."""
-    folder, log, crfs = test_folder(args), driver.open_log(args), (NO_CRF, *crfs)
+    folder, crfs = test_folder(settings), (NO_CRF, *crfs)
+    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     log.info("%d settings of the CRF on %d images", len(crfs) - 1, len(samples))
-    sources = make_networks(args, weights, record, log) + stored
+    sources = make_networks(settings, weights, record, log) + stored
     scores = [Scores(record, samples) for _ in crfs]
-    with CrfLabels(crfs, args.crf_workers or processors(), map_weights(sources, args.weights_of)) as labeller:
-        score_samples(scores, samples, record, sources, labeller, args.prefetch_threads)
+    with make_labeller(crfs, settings.crf_workers, map_weights(sources, settings.weights_of)) as labeller:
+        score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads)
     results = [one.result() for one in scores]
     order = sorted(range(len(crfs)), key=lambda place: results[place]["mean_iou"] or 0)
     rows = [{**{name: results[place][name] for name in ("mean_iou", "pixel_acc")},
              "crf": asdict(crfs[place]) if place else None} for place in order]
-    write_json(os.path.join(folder, "search.json"), {"arguments": driver.what_matters(args), "images": len(samples),
+    write_json(os.path.join(folder, "search.json"), {"arguments": settings.arguments(), "images": len(samples),
                                                      "results": rows})
     for line in search_table(rows):
         print(line)
 
 
-def search_table(rows):
+def search_table(rows: Sequence[Dict[str, Any]]) -> Iterator[str]:
     """Lines of text: mean IoU, pixel accuracy and settings of every CRF (None: without one)."""
     names = [field.name for field in fields(CrfSettings)]
     yield "mean IoU  pixel accuracy  " + "  ".join(names)
@@ -208,35 +242,38 @@ def search_table(rows):
         yield f"{row['mean_iou'] or 0:8.2f}  {row['pixel_acc'] or 0:14.2f}  {'  '.join(values)}"
 
 
-def score(args):
+def score(asked: AveragingSettings) -> None:
     """Print the scores of label images, and write `result.json` where --output is given."""
-    given = args.weights or args.predictions or args.crf
-    if given:
+    if asked.weights or asked.predictions or asked.crf:
         raise UsageError("--score reads label images: --weights, --predictions and --crf do not go with it")
-    record = record_of_labels(args)
-    samples = labelled(find_samples(args))
-    if args.output and os.path.exists(os.path.join(args.output, "result.json")) and not args.overwrite:
-        raise UsageError(f"{args.output} holds a result.json: choose another --output, or give --overwrite")
+    settings, record = of_label_images(asked)
+    samples = labelled(of_shard(driver.find_samples(settings, "segmentation"), settings.shard))
+    if settings.output and os.path.exists(os.path.join(settings.output, "result.json")) and not settings.overwrite:
+        raise UsageError(f"{settings.output} holds a result.json: choose another --output, or give --overwrite")
     watch, scores = driver.Stopwatch(), Scores(record, samples)
-    score_label_images(scores, samples, record, args.score, args.prefetch_threads)
+    score_label_images(scores, samples, record, settings.score, settings.prefetch_threads)
     for line in lines_of_scores(record, scores, scores.result()):
         print(line)
-    if args.output:
-        driver.write_result(args.output, args, len(samples), watch.seconds, None, scores.result())
+    if settings.output:
+        driver.write_result(settings.output, settings, len(samples), watch.seconds, None, scores.result())
 
 
-def record_of_labels(args):
-    """The dataset of the label images to score: of --model or --dataset, else of their test's result."""
-    args.weights, path = None, os.path.join(args.score[0], "result.json")
-    if not args.model and not args.dataset and os.path.isfile(path):
-        args.model = driver.read_result(path)["label"]
-    if not args.model and not args.dataset:
+def of_label_images(asked: AveragingSettings) -> Tuple[AveragingSettings, SegmentationDataset]:
+    """The settings with the dataset of the label images to score, of --model or --dataset, else of their test's result.
+
+    And its record.
+    """
+    path, model = os.path.join(asked.score[0], "result.json"), asked.model
+    if not model and not asked.dataset and os.path.isfile(path):
+        model = driver.read_result(path)["label"]
+    if not model and not asked.dataset:
         raise UsageError(f"there is no {path} that tells the dataset: name it with --dataset or --model")
     try:
-        label = args.model and parse_label(args.model)
-        args.dataset = args.dataset or label.dataset
-        args.data_root = args.data_root or os.path.join("data", args.dataset)
-        usual = DATASETS[args.dataset].classes if args.dataset in DATASETS else 0
-        return dataset_record(args.dataset, label.classes if label else usual, args.dataset_file)
+        label = parse_label(model) if model else None
+        dataset = asked.dataset or label.dataset
+        usual = DATASETS[dataset].classes if dataset in DATASETS else 0
+        record = dataset_record(dataset, label.classes if label else usual, asked.dataset_file)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    return replace(asked, weights=None, model=model, dataset=dataset,
+                   data_root=asked.data_root or os.path.join("data", dataset)), record

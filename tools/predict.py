@@ -11,6 +11,10 @@ that an earlier test with --dtype int8 at this scale keeps beside the weights, o
 Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
 classes over the photograph, and prints the classes' shares of the pixels. Classification prints the most probable
 classes and writes <out>/predictions.tsv. An image that cannot be used is named, and the others go on.
+
+Photographs are turned as their cameras noted (EXIF orientation), as viewers show them, and so are the results; training
+and tests take pixels as they are stored. Of animations the first picture counts. HEIC needs pillow-heif (the extra
+heic), AVIF Pillow 11.3. What a folder has besides images is told.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -19,9 +23,11 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.predict", needs_mxnet=False)
 
-import glob
+import contextlib
+import logging
 import os
 from importlib import import_module
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -29,8 +35,6 @@ from tqdm import tqdm
 
 from ademxapp.cli import (
     UsageError,
-    add_device_arguments,
-    add_dtype_arguments,
     existing_file,
     make_parser,
     number,
@@ -38,15 +42,18 @@ from ademxapp.cli import (
     one_line,
 )
 from ademxapp.data import transforms
-from ademxapp.data.images import decode_rgb, stem, write_png
-from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
+from ademxapp.data.class_folders import some
+from ademxapp.data.images import stem, write_png
+from ademxapp.data.lists import Sample
+from ademxapp.data.photographs import find_photographs, read_upright
 from ademxapp.evaluation.classification import best_classes, write_predictions
 from ademxapp.evaluation.dense import label_map
 from ademxapp.evaluation.pictures import captioned_grid, class_colours, labels_over
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.files import replacing
 from ademxapp.logs import start_log
-from iclass.data import TestImages, testing_size
+from ademxapp.settings import Devices, Precision
+from iclass.data import TestImages
 
 TOLD = 0.005  # smallest share of the pixels of a class that is printed
 LONGEST_SIDE = 65_000  # of a JPEG, less the overlay's border
@@ -60,18 +67,37 @@ def main(argv=None):
     segmentation = network.task == "segmentation"
     if args.window and not segmentation:
         raise UsageError("--window is for segmentation; this network classifies")
-    samples = find_images(args.images)
-    if segmentation:
-        require_free_names(samples, args.out)
+    samples, notes = find_images(args.images)
+    twins = twins_of(samples, args.out) if segmentation else {}
     log = start_log(os.path.join(args.out, "predict.log"), network.versions, args.debug)
-    scale = 0 if segmentation else max(network.scales)
-    good = [sample for sample in tqdm(samples, unit="image", desc="reading", disable=None)
-            if usable(sample, scale, log)]
-    if good:
-        (segment if segmentation else classify)(args, network, good, log)
-        log.info("%d images, written to %s", len(good), args.out)
-    if len(good) < len(samples):
-        raise ValueError(f"{len(samples) - len(good)} of {len(samples)} images could not be used, as told above")
+    for note in notes:
+        log.info("%s", note)
+    items = Items(log)
+    for sample, reason in twins.items():
+        with items.told(sample):
+            raise ValueError(reason)
+    (segment if segmentation else classify)(args, network, [one for one in samples if one not in twins], log, items)
+    log.info("%d images, written to %s", len(samples) - len(items.failed), args.out)
+    if items.failed:
+        raise ValueError(f"{len(items.failed)} of {len(samples)} images could not be used, as told above: "
+                         f"{some(items.failed)}")
+
+
+class Items:
+    """What is told of single items that cannot be read or written, while the others go on; `failed`: their paths."""
+
+    def __init__(self, log: logging.Logger):
+        self.failed: List[str] = []
+        self._log = log
+
+    @contextlib.contextmanager
+    def told(self, sample: Sample) -> Iterator[None]:
+        """Log a ValueError or an OSError of the block, and go on behind it."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            self._log.error("left out: %s", one_line(error))
+            self.failed.append(sample.image_path)
 
 
 def build_parser():
@@ -95,9 +121,9 @@ def build_parser():
                         help="classification: as of iclass/ilsvrc.py")
     parser.add_argument("--top", type=number(int, 1), default=5, metavar="N", help="classification: classes to print")
     parser.add_argument("--debug", action="store_true", help="MXNet's naive engine, and tracebacks of errors")
-    group = add_device_arguments(parser)
-    add_dtype_arguments(group)
-    group.add_argument("--data-root", metavar="DIR", help="with --dtype int8: where that list's paths start (default: "
+    Devices.add_to(parser)
+    Precision.add_to(parser)
+    parser.add_argument("--data-root", metavar="DIR", help="with --dtype int8: where that list's paths start (default: "
                        "data/<dataset>)")
     parser.set_defaults(test_steps=1)
     return parser
@@ -106,85 +132,84 @@ def build_parser():
 # Images
 
 
-def find_images(names):
-    """Samples of image files, of folders' images, and of what patterns match; UsageError where there is none."""
-    paths = []
-    for name in names:
-        if os.path.isdir(name):
-            found = [os.path.join(name, entry) for entry in sorted(os.listdir(name))
-                     if entry.lower().endswith(IMAGE_EXTENSIONS) and not entry.startswith(".")]
-        else:
-            found = [name] if os.path.isfile(name) else sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
-        if not found:
-            raise UsageError(f"there is no image {name}, nor a folder of images, nor any that such a pattern matches")
-        paths += found
-    return [Sample("", path) for path in dict.fromkeys(map(os.path.normpath, paths))]
+def find_images(names: Sequence[str]) -> Tuple[List[Sample], List[str]]:
+    """Samples of what `find_photographs` finds, and its notes."""
+    paths, notes = find_photographs(names)
+    return [Sample("", path) for path in paths], notes
 
 
-def outputs(sample, folder):
+def outputs(sample: Sample, folder: str) -> Tuple[str, str]:
     """The files that segmentation writes for a sample: label image, overlay."""
     path = os.path.join(folder, stem(sample.image))
     return f"{path}.png", f"{path}_overlay.jpg"
 
 
-def require_free_names(samples, folder):
-    """UsageError if a result would replace one of the images, or another image's result."""
-    images, taken = {os.path.realpath(sample.image_path) for sample in samples}, {}
+def twins_of(samples: Sequence[Sample], folder: str) -> Dict[Sample, str]:
+    """The samples whose results would replace those of an earlier one, each with the reason.
+
+    UsageError if a result would replace one of the images.
+    """
+    images, taken, twins = {os.path.realpath(sample.image_path) for sample in samples}, {}, {}
     for sample in samples:
-        for path in map(os.path.realpath, outputs(sample, folder)):
+        paths = [os.path.realpath(path) for path in outputs(sample, folder)]
+        for path in paths:
             if path in images:
                 raise UsageError(f"the result of {sample.image_path} would replace the image {path}: --out DIR names "
                                  "another folder")
-            if path in taken:
-                raise UsageError(f"the results of {taken[path]} and {sample.image_path} would be one file: predict "
-                                 "them apart, each with an --out of its own")
-            taken[path] = sample.image_path
+        other = next((taken[path] for path in paths if path in taken), None)
+        if other is None:
+            taken.update(dict.fromkeys(paths, sample.image_path))
+        else:
+            twins[sample] = (f"the results of {other} and {sample.image_path} would be one file: predict the second "
+                             "apart, with an --out of its own")
+    return twins
 
 
-def usable(sample, scale, log):
-    """Whether an image can be decoded and is not too large; logged if not.
-
-    `scale`: pixels that its shorter side will have for a classifier, 0 for segmentation.
-    """
+def read_image(sample: Sample) -> np.ndarray:
+    """An image's pixels, upright, (H, W, 3) uint8; ValueError or OSError, which names it, if it cannot be used."""
     try:
-        size = decode_rgb(sample.read()[0], sample.image_path).shape[:2]
-        if not scale and max(size) > LONGEST_SIDE:
-            raise ValueError(f"{sample.image_path} has {size[1]}x{size[0]} pixels, wanted sides of at most "
-                             f"{LONGEST_SIDE}: cut it first")
-        if scale:
-            testing_size(size, scale, sample.image_path)
-    except (ValueError, OSError) as error:
-        log.error("left out: %s", one_line(error))
-        return False
-    return True
+        sample.image_path.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{sample.image_path!r}: the name is not UTF-8, and cannot stand in results: rename it"
+                         ) from None
+    return read_upright(sample.image_path)
 
 
 # Tasks
 
 
-def segment(args, network, samples, log):
+def segment(args, network, samples: Sequence[Sample], log: logging.Logger, items: Items) -> None:
     """Write label images and overlays, and print the classes' shares."""
     source, record = network.segmenter(log), network.record
     colours = class_colours(record.palette, record.label_ids)
 
     def read(sample):
-        image = decode_rgb(sample.read()[0], sample.image_path)
-        return sample, image, source.prepare(sample, image)
+        with items.told(sample):
+            image = read_image(sample)
+            if max(image.shape) > LONGEST_SIDE:
+                raise ValueError(f"{sample.image_path} has {image.shape[1]}x{image.shape[0]} pixels, wanted sides of "
+                                 f"at most {LONGEST_SIDE}: cut it first")
+            return sample, image, source.prepare(sample, image)
 
     def forward(item):
-        return (*item[:2], source.score_maps(*item))
+        return item and (*item[:2], source.score_maps(*item))
 
     def finish(item):
+        if item is None:
+            return None
         sample, image, score_maps = item
-        labels = label_map(score_maps)
-        write_segmented(sample, image, labels, record, colours, args.out)
-        return sample, np.bincount(labels.ravel(), minlength=record.classes) / labels.size
+        with items.told(sample):
+            labels = label_map(score_maps)
+            write_segmented(sample, image, labels, record, colours, args.out)
+            return sample, np.bincount(labels.ravel(), minlength=record.classes) / labels.size
 
     results = overlapped(samples, read, forward, finish)
-    for sample, shares in tqdm(results, total=len(samples), unit="image", desc="segmenting", disable=None):
-        told = [f"{record.class_names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
-                if shares[index] >= TOLD]
-        tqdm.write(f"{sample.image_path}: {', '.join(told)}")
+    for result in tqdm(results, total=len(samples), unit="image", desc="segmenting", disable=None):
+        if result is not None:
+            sample, shares = result
+            told = [f"{record.class_names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
+                    if shares[index] >= TOLD]
+            tqdm.write(f"{sample.image_path}: {', '.join(told)}")
 
 
 def write_segmented(sample, image, labels, record, colours, folder):
@@ -197,20 +222,30 @@ def write_segmented(sample, image, labels, record, colours, folder):
         Image.fromarray(overlay).save(temporary, format="JPEG", quality=92)
 
 
-def classify(args, network, samples, log):
+def classify(args, network, samples: Sequence[Sample], log: logging.Logger, items: Items) -> None:
     """Print the best classes of every image, and write all of them."""
     predict = network.classifier(log)
+    views = [TestImages([], scale, network.settings, interpolation=network.settings.interpolation).views
+             for scale in sorted(network.scales, reverse=True)]
 
     def read(sample):
-        crops = [TestImages([sample], scale, network.settings, interpolation=network.settings.interpolation)
-                 .load(0, None)[0] for scale in sorted(network.scales, reverse=True)]
-        return crops + [transforms.flip(crop) for crop in crops] if args.test_flipping else crops
+        with items.told(sample):
+            image = read_image(sample)
+            crops = [of_scale(image, sample.image_path) for of_scale in views]
+            return sample, crops + [transforms.flip(crop) for crop in crops] if args.test_flipping else crops
 
-    results = overlapped(samples, read, lambda crops: np.mean([predict(crop)[0] for crop in crops], 0), np.asarray)
-    probs = np.stack(list(tqdm(results, total=len(samples), unit="image", desc="classifying", disable=None)))
-    write_predictions(os.path.join(args.out, "predictions.tsv"), samples, probs)
+    def forward(item):
+        return item and (item[0], np.mean([predict(crop)[0] for crop in item[1]], 0))
+
+    results = tqdm(overlapped(samples, read, forward, lambda item: item), total=len(samples), unit="image",
+                   desc="classifying", disable=None)
+    found = [result for result in results if result is not None]
+    if not found:
+        return
+    used, probs = [sample for sample, _ in found], np.stack([row for _, row in found])
+    write_predictions(os.path.join(args.out, "predictions.tsv"), used, probs)
     names = network.record.class_names or [f"class {index}" for index in range(probs.shape[1])]
-    for sample, row, order in zip(samples, probs, best_classes(probs)[:, :args.top]):
+    for sample, row, order in zip(used, probs, best_classes(probs)[:, :args.top]):
         print(sample.image_path)
         for index in order:
             print(f"  {100 * row[index]:5.1f} %  {names[index]}")

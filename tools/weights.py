@@ -13,32 +13,295 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     import sys
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
     from ademxapp.cli import run
-    run("tools.weights")
+    run("tools.weights", needs_mxnet=False)
 
-import sys
-from importlib import import_module
+import argparse
+import contextlib
+import inspect
+import json
+import os
+from dataclasses import asdict, replace
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ademxapp.cli import Formatter, make_parser
+from ademxapp.cli import Formatter, UsageError, existing_file, make_parser, number, numbers, one_line
+from ademxapp.deploy.onnx_model import PIXEL_TYPES
+from ademxapp.text_tables import FORMATS as TABLES
+from ademxapp.text_tables import table
+from ademxapp.weights.description import (
+    SEGMENTATION,
+    Description,
+    description_path,
+    kept_description,
+    write_description,
+)
+from ademxapp.weights.fetching import fetch
+from ademxapp.weights.formats import FORMATS, is_format, read_weights, write_weights
+from ademxapp.weights.released import BY_FILE, RELEASED, Released, md5_of
 
-COMMANDS = {
-    "list": ("listing", "the released weights, and their scores"),
-    "check": ("checking", "whether files of weights are whole, and fit their networks; fetch released ones"),
-    "convert": ("converting", "between .params, .npz, .safetensors and .pth (PyTorch)"),
-    "export": ("to_onnx", "a network as an ONNX file, held to MXNet"),
-}
+SCORES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "pixel_acc": "pixel accuracy",
+          "mean_iou": "mean IoU"}
+COLUMNS = ("file", "MD5", "classes", "stride", "head", "score on the validation set (%)")
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:
     """Run the command that the arguments name."""
-    argv = sys.argv[1:] if argv is None else list(argv)
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help="one of:")
-    for name, (module_name, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
-        if argv[:1] == [name]:  # only this one's module is imported: convert works where there is no MXNet
-            module = import_module(f"tools.conversion.{module_name}")
-            command.description = module.__doc__
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
-    return args.run(args)
+    for name, (text, add_arguments, command) in COMMANDS.items():
+        part = commands.add_parser(name, help=text, description=inspect.getdoc(command), formatter_class=Formatter,
+                                   allow_abbrev=False)
+        add_arguments(part)
+    arguments = vars(parser.parse_args(argv))
+    return COMMANDS[arguments.pop("command")][2](**arguments)
+
+
+# list
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `weights.py list`."""
+    parser.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
+    parser.add_argument("--folder", default="models", metavar="DIR", help="where other weights lie")
+
+
+def list_weights(format: str, folder: str) -> None:
+    """The weights that the authors released: their MD5 sums, inputs and scores, and the commands that give the
+    scores; and what other weights lie in a folder, as the descriptions beside them say."""
+    records = [released_record(released) for released in RELEASED] + [kept_record(path) for path in others(folder)]
+    if format == "json":
+        print(json.dumps(records, indent=1, ensure_ascii=False))
+        return
+    print(table(COLUMNS, [row(record) for record in records], format == "markdown"))
+    print("\nImages:\n")
+    for text in dict.fromkeys(map(input_text, records)):  # each once
+        print(f"    {text}")
+    print("\nThe published commands, which give the scores:\n")
+    for released in RELEASED:
+        print(f"    {released.command}")
+
+
+def released_record(released: Released) -> Dict[str, Any]:
+    """All that is known of a released file, as a dictionary."""
+    from ademxapp.symbol import network, parse_label
+    label = parse_label(released.label)
+    return {"file": released.file, **asdict(released), "classes": label.classes, "stride": label.stride,
+            "input": asdict(network(label.network).input)}
+
+
+def kept_record(path: str) -> Dict[str, Any]:
+    """The same of another file, as far as its description or, without one, its name and parameters tell."""
+    from ademxapp.weights.describe import describe
+    record: Dict[str, Any] = {"file": os.path.basename(path), "md5": md5_of(path)}
+    try:
+        known = describe(path)
+    except ValueError as error:
+        return {**record, "problem": one_line(error)}
+    with contextlib.suppress(OSError, ValueError), open(description_path(path), encoding="utf-8") as source:
+        beside = {} if known.note else json.load(source)
+        record["scores"] = [(words, beside[name]) for name, words in SCORES.items() if name in beside]
+    return {**record, **known.values(), "stride": known.stride if known.task == SEGMENTATION else None,
+            "input": {"train_crop": known.crop_size, "test_scale": known.test_scale, "mean": known.mean,
+                      "std": known.std, "interpolation": known.interpolation}}
+
+
+def row(record: Dict[str, Any]) -> Tuple[Any, ...]:
+    """One line of the table."""
+    scores = ", ".join(f"{name} {percent:.2f}" for name, percent in record.get("scores", ()))
+    return (record["file"], record["md5"], *(record.get(key) or "" for key in ("classes", "stride", "head")),
+            record.get("problem", scores))
+
+
+def input_text(record: Dict[str, Any]) -> str:
+    """The images that a file's network expects, in words."""
+    if "problem" in record:
+        return record["problem"]
+    settings = record["input"]
+    scale = settings.get("test_scale")
+    size = f"{scale} pixels: {record['file']}" if scale else "the size in the command"
+    return (f"RGB / 255, less {tuple(settings['mean'])}, over {tuple(settings['std'])}; trained on crops of "
+            f"{settings['train_crop'] or 'unknown'} pixels, tested on images of {size}")
+
+
+# check
+
+
+def check_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `weights.py check`."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help="files of weights (default: the released ones, and "
+                        "what else there is in --folder)")
+    parser.add_argument("--folder", default="models", metavar="DIR", help="where the released files lie")
+    parser.add_argument("--url", metavar="ADDRESS", help="fetch what is not there from ADDRESS/<name of the file>")
+
+
+def check(files: Sequence[str], folder: str, url: Optional[str]) -> Optional[int]:
+    """What lies there of the released weights, or in any files of weights: whether it is whole, and fits its network.
+
+    A file with the name of a released one must have its MD5. Every file's parameters, in any format that convert knows,
+    must be those of the network that its name tells, finite, and no variance below 0. With --url, released files that
+    are not there are fetched from a mirror, which has them under the same names; they take their names when their MD5
+    is right. The exit status is 1 if a file is wrong.
+    """
+    paths = files or [os.path.join(folder, released.file) for released in RELEASED] + others(folder)
+    if url:
+        for path in paths:
+            fetch_missing(path, url)
+    wrong = 0
+    for path in paths:
+        missing = not files and not os.path.exists(path)
+        problems = [] if missing else problems_of(path)
+        wrong += bool(problems)
+        print(f"{path}: {'not there' if missing else '; '.join(problems) or right(path)}", flush=True)
+    return 1 if wrong else None
+
+
+def others(folder: str) -> List[str]:
+    """Paths of the files of weights in a folder that are none of the released ones."""
+    names = sorted(set(os.listdir(folder)) - set(BY_FILE)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if is_format(name)]
+
+
+def fetch_missing(path: str, url: str) -> None:
+    """Fetch a released file that is not there; UsageError for another one."""
+    folder, name = os.path.split(path)
+    if os.path.exists(path):
+        return
+    if name not in BY_FILE:
+        raise UsageError(f"{path} is not there, and is none of the released files that a mirror has: weights.py list")
+    fetch(url, name, folder or ".", BY_FILE[name].md5)
+
+
+def problems_of(path: str) -> List[str]:
+    """What is wrong with a file, as texts."""
+    from ademxapp.weights.checking import problems
+    try:
+        return problems(path)
+    except OSError as error:
+        return [one_line(error).replace(f"{path}: ", "", 1)]
+
+
+def right(path: str) -> str:
+    """What is said of a file that has no problems."""
+    return f"right: {'MD5 and ' if os.path.basename(path) in BY_FILE else ''}the parameters of its network"
+
+
+# convert
+
+
+def convert_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `weights.py convert`."""
+    parser.add_argument("source", type=existing_file, metavar="FROM", help=f"a file ending in {', '.join(FORMATS)}")
+    parser.add_argument("target", metavar="TO", help="file to write, likewise")
+    parser.add_argument("--overwrite", action="store_true", help="replace TO")
+
+
+def convert(source: str, target: str, overwrite: bool) -> None:
+    """Weights from one format to another, as the extensions tell; MXNet is not needed.
+
+    .params (MXNet), .npz (NumPy), .safetensors, and .pth: a PyTorch state dict in the layout that weakly supervised
+    segmentation uses for these networks (b2.conv_branch2a.weight, …), for the network in ademxapp/deploy/torch_rna.py,
+    which may be copied anywhere. What was written is read back and compared, bit by bit. What is known of the weights,
+    as training leaves it in a .json beside them, goes along, for .pth to <name>.pth.json.
+    """
+    for path in (source, target):
+        if not is_format(path):
+            raise UsageError(f"{path}: the extension must be one of {', '.join(FORMATS)}")
+    about, note = kept_description(source)
+    for path in (target, *([description_path(target)] if about else ())):
+        if os.path.exists(path) and not overwrite:
+            raise UsageError(f"{path} is there already: --overwrite replaces it")
+    weights = read_weights(source)
+    write_weights(target, weights)
+    if about:
+        write_description(target, about.values())
+    if note:
+        print(note)
+    print(f"{target}: {len(weights)} arrays, {os.path.getsize(target):,} bytes, read back and compared")
+
+
+# export
+
+
+def export_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `weights.py export`."""
+    parser.add_argument("weights", type=existing_file, metavar="WEIGHTS", help="a .params file")
+    parser.add_argument("--out", required=True, metavar="ONNX", help="file to write")
+    sizes = parser.add_mutually_exclusive_group(required=True)
+    sizes.add_argument("--size", type=numbers(int, 1), metavar="PIXELS", help="inputs have this side, or HEIGHT,WIDTH, "
+                       "and come one by one; whole cells of a segmenter, so it may be rounded up")
+    sizes.add_argument("--dynamic", action="store_true", help="inputs may have any size, and come in any number")
+    parser.add_argument("--normalise", choices=PIXEL_TYPES, default="", metavar="|".join(PIXEL_TYPES),
+                        help="normalisation becomes a part of the network: inputs are RGB in 0 … 255, of this type")
+    parser.add_argument("--model", metavar="LABEL", help="the network's label (default: from the weights' name)")
+    parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
+    parser.add_argument("--test-scale", type=number(int, 1), metavar="PIXELS", help="what the file says that images "
+                        "are best scaled to (default: as the weights say, else the network's test crop, the dataset's "
+                        "largest side)")
+    parser.add_argument("--pool-top-infer-style", choices=("caffe", "full"), help="as in iclass/ilsvrc.py")
+
+
+def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: bool, normalise: str,
+           model: Optional[str], dataset_file: Optional[str], test_scale: Optional[int],
+           pool_top_infer_style: Optional[str]) -> None:
+    """A network as an ONNX file, held by onnxruntime to what MXNet computes.
+
+    The file has one input, `data` (N, 3, H, W), and one output, `softmax_output`: probabilities (N, classes) of a
+    classifier, (N, classes, H / stride, W / stride) of a segmenter. What its inputs and classes are stands in its
+    metadata.
+    """
+    from ademxapp.deploy.onnx_export import export_onnx
+    from ademxapp.weights.describe import describe
+    from ademxapp.weights.parameters import load_parameters
+    parameters = load_parameters(weights)
+    try:
+        known = describe(weights, model, {name: value.shape for name, value in parameters.args.items()})
+        symbol, description = to_export(known, dataset_file, pool_top_infer_style, test_scale)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if known.note:
+        print(known.note)
+    shape = size and input_size(size, known.stride if known.task == SEGMENTATION else 1)
+    agreement = export_onnx(out, symbol, parameters, replace(description, pixels=normalise), shape)
+    inputs = f"inputs of {shape[1]}x{shape[0]} pixels" if shape else "inputs of any size"
+    print(f"{out}: {description.task}, {description.classes} classes, {inputs}; of {agreement.decisions:,} "
+          f"decisions compared with MXNet's, the largest difference of probabilities is {agreement.largest:.1e}")
+
+
+def to_export(known: Description, dataset_file: Optional[str], pooling: Optional[str], scale: Optional[int]
+              ) -> Tuple[Any, Description]:
+    """The `Symbol` of weights of which a `Description` is known, and the one that the arguments ask for."""
+    from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
+    from iclass import datasets as classification
+    from issegm import datasets as segmentation
+    from issegm.sources import test_symbol
+    label = parse_label(known.label)
+    if known.task == SEGMENTATION:
+        if pooling:
+            raise UsageError("--pool-top-infer-style is for classifiers; these weights segment")
+        symbol = test_symbol(label, known.head)
+    else:
+        style = pooling or known.pool_style or None
+        symbol = classification_symbol(label, SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=style))
+        known = replace(known, pool_style=style or "")
+    scale = scale or known.test_scale
+    if dataset_file or not known.class_names:
+        module = segmentation if known.task == SEGMENTATION else classification
+        record = module.dataset_record(label.dataset, label.classes, dataset_file)
+        known, scale = replace(known, **record.described()), scale or record.largest_side
+    return symbol, replace(known, test_scale=scale)
+
+
+def input_size(sides: Sequence[int], cell: int) -> Tuple[int, int]:
+    """(H, W) of whole cells from the values of --size."""
+    if len(sides) > 2:
+        raise UsageError(f"--size has {len(sides)} numbers: wanted a side, or a height and a width")
+    return -(-sides[0] // cell) * cell, -(-sides[-1] // cell) * cell
+
+
+Command = Tuple[str, Callable[[argparse.ArgumentParser], None], Callable[..., Optional[int]]]
+COMMANDS: Dict[str, Command] = {
+    "list": ("the released weights and those in a folder, and their scores", list_arguments, list_weights),
+    "check": ("whether files of weights are whole, and fit their networks; fetch released ones", check_arguments,
+              check),
+    "convert": ("between .params, .npz, .safetensors and .pth (PyTorch)", convert_arguments, convert),
+    "export": ("a network as an ONNX file, held to MXNet", export_arguments, export),
+}

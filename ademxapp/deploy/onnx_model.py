@@ -53,6 +53,11 @@ class OnnxModel:
         at_once = self._input.shape[0] if isinstance(self._input.shape[0], int) else len(data)
         return np.concatenate([self._run(data[start:start + at_once]) for start in range(0, len(data), at_once)])
 
+    def begin(self, data):
+        """As of `Predictor`; it has run when this returns."""
+        outputs = self(data)
+        return lambda: outputs
+
     def _run(self, data):
         try:
             return self._session.run([OUTPUT], {DATA: np.ascontiguousarray(data)})[0]

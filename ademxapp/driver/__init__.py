@@ -1,22 +1,11 @@
-"""What the drivers of both tasks share: arguments, devices, logs, the start of a training, the folder of a test."""
-from ademxapp.driver.arguments import (
-    add_data_arguments,
-    add_device_arguments,
-    add_shared_arguments,
-    add_testing_arguments,
-    check_training_arguments,
-    require_testing_arguments,
-    run_label,
-    what_matters,
-)
+"""What the drivers of both tasks share: devices, logs, samples, the start of a training, the folder of a test."""
 from ademxapp.driver.environment import Stopwatch, devices, join, open_log, versions
-from ademxapp.driver.precision import calibration_samples, check_dtype, make_predictor
+from ademxapp.driver.precision import calibration_samples, checked_dtype, make_predictor
+from ademxapp.driver.resolving import checked_testing, checked_training, named_run
 from ademxapp.driver.results import discard_result, read_result, test_folder, write_result
-from ademxapp.driver.samples import find_samples, validation_arguments
+from ademxapp.driver.samples import find_samples, validation_data
 from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
 
-__all__ = ["CLASSIFICATION", "SEGMENTATION", "Stopwatch", "add_data_arguments", "add_device_arguments",
-           "add_shared_arguments", "add_testing_arguments", "calibration_samples", "check_dtype",
-           "check_training_arguments", "devices", "discard_result", "find_samples", "join", "make_predictor",
-           "open_log", "read_result", "require_testing_arguments", "run_label",
-           "test_folder", "train", "validation_arguments", "versions", "what_matters", "write_result"]
+__all__ = ["CLASSIFICATION", "SEGMENTATION", "Stopwatch", "calibration_samples", "checked_dtype", "checked_testing",
+           "checked_training", "devices", "discard_result", "find_samples", "join", "make_predictor", "named_run",
+           "open_log", "read_result", "test_folder", "train", "validation_data", "versions", "write_result"]

@@ -1,53 +1,63 @@
 """What a run runs on, and what it says of itself: devices, workers, log, versions, time."""
+import logging
 import os
 import resource
 import time
+from typing import Dict, List, Optional, Union
 
 from ademxapp.backend import check_card, mx
 from ademxapp.errors import UsageError
 from ademxapp.logs import library_versions, start_log
+from ademxapp.settings import Devices, TrainingDevices
 from ademxapp.training.distributed import Alone, Watchdog, Workers
 
 
-def devices(args, log):
-    """The devices (list of mx.Context) that the arguments ask for, logged."""
-    gpus = args.gpus
+def devices(asked: Devices, log: logging.Logger) -> List[mx.Context]:
+    """The devices that are asked for, logged."""
+    gpus = asked.gpus
     if gpus is None:
-        gpus = (0,) if args.cpus is None and mx.context.num_gpus() else ()
+        gpus = (0,) if asked.cpus is None and mx.context.num_gpus() else ()
     for index in gpus:
         try:
             check_card(index)
         except (ValueError, ImportError) as error:
             hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
             raise UsageError(f"--gpus {','.join(map(str, gpus))}: {error}{hint}") from None
-    contexts = [mx.gpu(index) for index in gpus] or [mx.cpu(index) for index in range(args.cpus or 1)]
+    contexts = [mx.gpu(index) for index in gpus] or [mx.cpu(index) for index in range(asked.cpus or 1)]
     log.info("devices: %s", ", ".join(map(str, contexts)))
     return contexts
 
 
-def join(args):
+def join(asked: TrainingDevices) -> Union[Alone, Workers]:
     """The workers that this process trains with: those of --kvstore dist_sync, once all are there; else it is alone."""
-    distributed = args.kvstore == "dist_sync"
+    distributed = asked.kvstore == "dist_sync"
     if distributed != ("DMLC_ROLE" in os.environ):
-        raise UsageError(f"--kvstore {args.kvstore} {'without' if distributed else 'under'} tools/launch.py, which "
+        raise UsageError(f"--kvstore {asked.kvstore} {'without' if distributed else 'under'} tools/launch.py, which "
                          "starts workers for --kvstore dist_sync: wanted both or neither")
-    if args.stall_minutes is None:
-        args.stall_minutes = 60 if distributed else 0
     if not distributed:
         return Alone()
-    with Watchdog(args.stall_minutes, "the other workers, the servers and the scheduler"):
+    with Watchdog(stall_minutes(asked), "the other workers, the servers and the scheduler"):
         return Workers()
 
 
-def open_log(args, rank=0):
-    """A log to stderr and to `--log-file`; its first lines say what runs. Workers behind the first number theirs."""
-    path = args.log_file or os.path.join(args.output, f"{args.model}.log")
+def stall_minutes(asked: TrainingDevices) -> float:
+    """Minutes without the end of a batch after which a training ends itself; 0: it does not."""
+    usual = 60 if asked.kvstore == "dist_sync" else 0
+    return usual if asked.stall_minutes is None else asked.stall_minutes
+
+
+def open_log(asked: Optional[str], folder: str, name: str, debug: bool = False, rank: int = 0) -> logging.Logger:
+    """A log to stderr and to the file that is `asked` for, or `<folder>/<name>.log`; its first lines say what runs.
+
+    Workers behind the first number theirs.
+    """
+    path = asked or os.path.join(folder, f"{name}.log")
     if rank:
         path = f"-worker{rank}".join(os.path.splitext(path))
-    return start_log(path, versions(), args.debug)
+    return start_log(path, versions(), debug)
 
 
-def versions():
+def versions() -> Dict[str, str]:
     """Versions of what a result depends on: {name: version}."""
     return library_versions(mxnet=mx.__version__)
 
@@ -55,23 +65,23 @@ def versions():
 class Stopwatch:
     """Seconds since it was made: by the clock, and of this process on the processors."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._start = time.monotonic(), time.process_time(), self._of_children()
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         return time.monotonic() - self._start[0]
 
     @property
-    def cpu_seconds(self):
+    def cpu_seconds(self) -> float:
         return time.process_time() - self._start[1]
 
     @property
-    def children_cpu_seconds(self):
+    def children_cpu_seconds(self) -> float:
         """Of the processes started here that have ended since."""
         return self._of_children() - self._start[2]
 
     @staticmethod
-    def _of_children():
+    def _of_children() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime

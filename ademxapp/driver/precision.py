@@ -1,59 +1,63 @@
 """--dtype: what a test computes in, and the images that INT8's ranges are measured on."""
 import hashlib
-from argparse import Namespace
+from dataclasses import replace
+from logging import Logger
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
 
 import ademxapp
 from ademxapp.backend import mx
-from ademxapp.cli import DTYPES
 from ademxapp.data.images import read_bytes
+from ademxapp.data.lists import Sample
 from ademxapp.driver.samples import find_samples
 from ademxapp.errors import UsageError, one_line
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16, slow_because
 from ademxapp.evaluation.ranges import RangeRecorder, keep_ranges, kept_ranges, ranges_path
+from ademxapp.settings import DTYPES, Data, Precision, Settings
 
 LEAST_IMAGES = 4
-# The arguments that say what a network is given of an image.
-INPUT_ARGUMENTS = ("dataset", "test_scales", "test_flipping", "test_steps", "window", "test_3crops", "test_10crops",
-                   "test_crop_size", "no_choose_interp_method", "pool_top_infer_style")
+P = TypeVar("P", bound=Precision)
 
 
-def check_dtype(args):
-    """UsageError unless --dtype goes with the other arguments; float32 becomes None, as if it were not given."""
-    args.dtype = None if args.dtype == DTYPES[0] else args.dtype
-    if args.calibrate_list and args.dtype != "int8":
+def checked_dtype(asked: P) -> P:
+    """With None for float32, as if it were not given; UsageError unless --dtype goes with the other flags."""
+    dtype = None if asked.dtype == DTYPES[0] else asked.dtype
+    if asked.calibrate_list and dtype != "int8":
         raise UsageError("--calibrate-list without --dtype int8: there is nothing to calibrate")
-    if args.dtype and getattr(args, "phase", "test") == "train":
-        raise UsageError(f"--dtype {args.dtype} is for testing, --phase val or test: training computes in float32")
-    if args.dtype and args.gpus is not None:
-        raise UsageError(_no_cards(args.dtype))
-    if not can_compute(args.dtype):
-        raise UsageError(f"--dtype {args.dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and "
-                         "int8")
+    if dtype and getattr(asked, "phase", "test") == "train":
+        raise UsageError(f"--dtype {dtype} is for testing, --phase val or test: training computes in float32")
+    if dtype and asked.gpus is not None:
+        raise UsageError(_no_cards(dtype))
+    if not can_compute(dtype):
+        raise UsageError(f"--dtype {dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and int8")
+    return replace(asked, dtype=dtype)
 
 
-def calibration_samples(args, label, read_list, count, tree=False, folders=()):
-    """Up to `count` samples, evenly chosen of --calibrate-list or of the train split; arguments as of `find_samples`.
+def calibration_samples(settings: Union[Data, Precision], task: str, classes: int, count: int,
+                        folders: Sequence[str] = ()) -> List[Sample]:
+    """Up to `count` samples, evenly chosen of --calibrate-list or of the train split, as `find_samples` finds them.
 
     UsageError where there are none, or too few.
     """
-    asked = Namespace(**{**vars(args), "split": "train", "list": args.calibrate_list, "records": None})
+    train = replace(settings, split="train", list=settings.calibrate_list, records=None)
     try:
-        samples = find_samples(asked, label, read_list, tree, folders=folders)
+        samples = find_samples(train, task, classes, unknown=True, folders=folders)
     except UsageError as error:
         found = str(error).partition("; --list")[0]
         raise UsageError(f"--dtype int8 needs images to measure ranges on, and {found}: --calibrate-list FILE names "
                          "some") from None
     if len(samples) < LEAST_IMAGES:
-        raise UsageError(f"--dtype int8 measures ranges on images of {args.calibrate_list or 'the train split'}, which "
-                         f"has {len(samples)}: wanted at least {LEAST_IMAGES}")
+        raise UsageError(f"--dtype int8 measures ranges on images of {settings.calibrate_list or 'the train split'}, "
+                         f"which has {len(samples)}: wanted at least {LEAST_IMAGES}")
     return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))]
 
 
-def make_predictor(args, network, contexts, log, find_images, run):
+def make_predictor(settings: Settings, network: Any, contexts: Sequence[mx.Context], log: Logger,
+                   find_images: Callable[[], List[Sample]],
+                   run: Callable[[Predictor, Sequence[Sample]], None]) -> Predictor:
     """The `Predictor` of a network that computes in --dtype.
 
     Parameters
@@ -65,26 +69,28 @@ def make_predictor(args, network, contexts, log, find_images, run):
     run : callable
         Takes a `Predictor` and samples, and gives it what it would be given of them in the test.
     """
-    if not getattr(args, "dtype", None):
+    dtype = getattr(settings, "dtype", None)  # tools/msctest.py has none
+    if not dtype:
         return Predictor(network.symbol, network.parameters, contexts)
     if contexts[0].device_type == "gpu":
-        raise UsageError(_no_cards(args.dtype))
-    slow = slow_because(args.dtype)
+        raise UsageError(_no_cards(dtype))
+    slow = slow_because(dtype)
     if slow:
-        log.warning("%s: %s: it will not be faster than float32", args.dtype, slow)
-    if args.dtype == "bfloat16":
+        log.warning("%s: %s: it will not be faster than float32", dtype, slow)
+    if dtype == "bfloat16":
         return Predictor(*in_bfloat16(network.symbol, network.parameters), contexts)
     int8 = Int8Network(network.symbol, network.parameters)
     log.info("int8: %s remain in float32", ", ".join(int8.left) or "no layers")
-    ranges = find_ranges(args, network.path, int8, contexts, log, find_images, run)
+    ranges = find_ranges(settings, network.path, int8, contexts, log, find_images, run)
     return Predictor(*int8.quantised(ranges), contexts)
 
 
-def find_ranges(args, path, int8, contexts, log, find_images, run):
+def find_ranges(settings: Settings, path: str, int8: Int8Network, contexts: Sequence[mx.Context], log: Logger,
+                find_images: Callable[[], List[Sample]],
+                run: Callable[[Predictor, Sequence[Sample]], None]) -> Dict[str, Tuple[float, float]]:
     """The ranges of an `Int8Network` of the weights `path`: those that are kept if they fit, else measured ones."""
     origin = {"ademxapp": ademxapp.__version__, "mxnet": mx.__version__, "weights_sha256": _digest([read_bytes(path)]),
-              "arguments": {name: getattr(args, name, None) for name in INPUT_ARGUMENTS}, "images_sha256": None}
-    origin["arguments"]["test_scales"] = list(args.test_scales)
+              "arguments": settings.inputs(), "images_sha256": None}
     file = ranges_path(path)
     try:
         samples = find_images()
@@ -112,11 +118,11 @@ def find_ranges(args, path, int8, contexts, log, find_images, run):
     return recorder.ranges
 
 
-def _no_cards(dtype):
+def _no_cards(dtype: str) -> str:
     return f"--dtype {dtype} is for CPUs: give --cpus 1 and no --gpus"
 
 
-def _digest(parts):
+def _digest(parts: Iterable[bytes]) -> str:
     found = hashlib.sha256()
     for part in parts:
         found.update(hashlib.sha256(part).digest())

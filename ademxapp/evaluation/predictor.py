@@ -15,7 +15,7 @@ class Predictor:
     Parameters
     ----------
     symbol : Symbol
-        One output; input `data`, and `softmax_label`, which is not needed.
+        One output; input `data`, and perhaps `softmax_label`, which is not needed.
     parameters : Parameters
     contexts : list of mx.Context
         Batches are divided among them.
@@ -48,7 +48,8 @@ class Predictor:
         if shape not in self._modules:
             if self._modules and np.prod(shape) > np.prod(next(iter(self._modules))):
                 self._modules.clear()  # the first one's memory would stay beside that of the larger one
-            module = mx.mod.Module(self._symbol, label_names=["softmax_label"], context=self._contexts)
+            labels = [name for name in self._symbol.list_arguments() if name == "softmax_label"]
+            module = mx.mod.Module(self._symbol, label_names=labels, context=self._contexts)
             shared = next(iter(self._modules.values()), None)
             with warnings.catch_warnings():  # that there are no labels is meant
                 warnings.filterwarnings("ignore", message="Data provided by label_shapes")

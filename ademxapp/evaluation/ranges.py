@@ -62,10 +62,16 @@ def kept_ranges(path, origin, watched):
         return None, "there is no such file"
     except (ValueError, TypeError, KeyError, OSError):
         return None, "it cannot be used"
-    other = [name for name, value in origin.items() if value is not None and before.get(name) != value]
+    other = [name for name, value in origin.items()
+             if value is not None and _given(before.get(name)) != _given(value)]
     if other or any(len(pair) != 2 or not pair[0] <= pair[1] for pair in ranges.values()):
         return None, f"it is of another {', '.join(other)}" if other else "it cannot be used"
     return ranges, None
+
+
+def _given(value):
+    """A dictionary without what is not given in it: other programs, and older ones, have other flags."""
+    return {name: one for name, one in value.items() if one} if isinstance(value, dict) else value
 
 
 def keep_ranges(path, origin, ranges):

@@ -15,17 +15,21 @@ import os
 import warnings
 import zipfile
 from collections import OrderedDict
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
 from ademxapp.files import replacing
-from ademxapp.weights.params_files import read_params, write_params
+from ademxapp.weights.params_files import by_kind, read_params, write_params
 from ademxapp.weights.torch_layout import from_torch, to_torch
 
+Weights = Dict[str, np.ndarray]  # by `arg:<name>` or `aux:<name>`
+SAFE_TORCH = (2, 6)  # from which on `weights_only` runs no code
 _NAMES = "parameters"  # key in the metadata of .safetensors
+_WRAPPED = "module."
 
 
-def read_weights(path):
+def read_weights(path: str) -> Weights:
     """Read weights in the format that the extension tells.
 
     Returns
@@ -41,15 +45,11 @@ def read_weights(path):
         If the format's library is not installed.
     """
     weights = _format(path)[0](path)
-    for key in weights:
-        if not key.startswith(("arg:", "aux:")):
-            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
-    if not weights:
-        raise ValueError(f"{path} names no parameter")
+    by_kind(weights, path)
     return weights
 
 
-def write_weights(path, weights):
+def write_weights(path: str, weights: Weights) -> None:
     """Write weights in the format that the extension tells, read them back, and compare: whole and the same, or none.
 
     Raises
@@ -66,28 +66,28 @@ def write_weights(path, weights):
             raise ValueError(f"{path}: what was written reads back as something else")
 
 
-def same_weights(one, other):
+def same_weights(one: Weights, other: Weights) -> bool:
     """Whether names, their order, types, shapes and every bit agree."""
     return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
 
 
-def is_format(path):
+def is_format(path: str) -> bool:
     """Whether the extension is that of a format."""
     return os.path.splitext(path)[1] in FORMATS
 
 
-def _format(path):
+def _format(path: str) -> Tuple[Callable[[str], Weights], Callable[[str, Weights], None]]:
     if not is_format(path):
         raise ValueError(f"{path}: the extension must be one of {', '.join(FORMATS)}")
     return FORMATS[os.path.splitext(path)[1]]
 
 
-def _same(one, other):
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return (one.dtype == other.dtype and one.shape == other.shape and
             np.array_equal(np.ascontiguousarray(one).view(np.uint8), np.ascontiguousarray(other).view(np.uint8)))
 
 
-def _read_npz(path):
+def _read_npz(path: str) -> Weights:
     """An .npz, member by member; unlike `numpy.load` it allocates no more than the file holds."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -97,7 +97,7 @@ def _read_npz(path):
         raise ValueError(f"{path} is no whole .npz file as numpy.savez writes it ({error})") from None
 
 
-def _read_member(archive, member, limit):
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> np.ndarray:
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
         raise ValueError(f"{member.filename} is compressed, or its size wrong")
     with archive.open(member) as stream:
@@ -114,11 +114,11 @@ def _read_member(archive, member, limit):
     return array.T if columns_first else array
 
 
-def _write_npz(path, weights):
+def _write_npz(path: str, weights: Weights) -> None:
     np.savez(path, **weights)
 
 
-def _read_safetensors(path):
+def _read_safetensors(path: str) -> Weights:
     library = _library("safetensors")
     try:
         with library.safe_open(path, framework="np") as source:
@@ -134,7 +134,7 @@ def _read_safetensors(path):
     return {key: arrays[key.partition(":")[2]] for key in keys}
 
 
-def _write_safetensors(path, weights):
+def _write_safetensors(path: str, weights: Weights) -> None:
     _library("safetensors")
     arrays = {key.partition(":")[2]: np.ascontiguousarray(array) for key, array in weights.items()}
     if len(arrays) < len(weights):
@@ -144,27 +144,46 @@ def _write_safetensors(path, weights):
     os.chmod(path, mode)  # the library's is for the owner alone
 
 
-def _read_torch(path):
+def _read_torch(path: str) -> Weights:
     torch = _library("torch")
     with open(path, "rb"):
         pass
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise ValueError(f"{path}: PyTorch {torch.__version__} may run code that is in such a file (CVE-2025-32434): "
+                         "pip install 'torch>={}.{}'".format(*SAFE_TORCH))
+    with open(path, "rb") as source:
+        start = source.read(16)
     try:
         with warnings.catch_warnings():  # of old and odd files, where the error says enough
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
-        return from_torch({name: value.detach().numpy() for name, value in state.items()})
-    except Exception as error:  # of many kinds, for a damaged or hostile file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} is no whole PyTorch state dict of these networks ({reason})") from None
+    except Exception:  # of many kinds, for a damaged or hostile file; their advice is to run what is in it
+        raise ValueError(f"{path} is no whole PyTorch file with nothing in it but tensors: it starts with {start!r}"
+                         ) from None
+    try:
+        return from_torch(_arrays(state))
+    except (ValueError, TypeError) as error:  # NumPy has no bfloat16
+        raise ValueError(f"{path} is no whole PyTorch state dict of these networks ({error})") from None
 
 
-def _write_torch(path, weights):
+def _arrays(state: Any) -> Dict[str, np.ndarray]:
+    """The tensors of a state dict, or of a training's file that has one as "state_dict"; without what `DataParallel`
+    puts before names."""
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(hasattr(value, "detach") for value in state.values()):
+        raise ValueError('wanted tensors by their names, or such as "state_dict" of a dictionary')
+    wrapped = all(str(name).startswith(_WRAPPED) for name in state)
+    return {str(name)[len(_WRAPPED) if wrapped else 0:]: value.detach().numpy() for name, value in state.items()}
+
+
+def _write_torch(path: str, weights: Weights) -> None:
     torch = _library("torch")
     tensors = ((name, torch.from_numpy(np.array(array))) for name, array in to_torch(weights).items())
     torch.save(OrderedDict(tensors), path)
 
 
-def _library(name):
+def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,16 +1,16 @@
 """Parameter files, and whether they fit a network."""
 import os
 from dataclasses import dataclass
-from typing import Tuple
+from typing import List, Sequence, Tuple
 
 from ademxapp.backend import mx
 from ademxapp.files import replacing, write_text
 from ademxapp.weights.description import write_description
 from ademxapp.weights.initialise import initial_parameters
-from ademxapp.weights.params_files import read_params
+from ademxapp.weights.params_files import by_kind, read_params
 
 INPUTS = ("data", "softmax_label")
-_SHOWN = 4
+SHOWN = 4  # of many problems
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,7 @@ def parameter_shapes(symbol, **inputs):
 
 def load_parameters(path):
     """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
-    parts = {"arg": {}, "aux": {}}
-    for key, array in load_arrays(path).items():
-        kind, _, name = key.partition(":")
-        if kind not in parts:
-            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
-        parts[kind][name] = array
-    if not parts["arg"]:
-        raise ValueError(f"{path} names no parameter")
-    return Parameters(parts["arg"], parts["aux"])
+    return Parameters(*by_kind(load_arrays(path), path))
 
 
 def load_arrays(path):
@@ -109,9 +101,7 @@ def save_checkpoint(folder, label, epoch, symbol, parameters, about=None):
 
 def require_exact(parameters, shapes, source):
     """ValueError unless `parameters` are those of `shapes`: none missing, none more, none of another shape."""
-    problems = [(name, problem) for name, problem in differences(parameters, shapes)]
-    if problems:
-        raise ValueError(_problem_line(problems, source))
+    _require_none(list(differences(parameters, shapes)), source)
 
 
 def start_from(parameters, shapes, top, seed, source):
@@ -130,9 +120,7 @@ def start_from(parameters, shapes, top, seed, source):
         For any other difference.
     """
     found = dict(differences(parameters, shapes))
-    wrong = [(name, problem) for name, problem in found.items() if not top.fullmatch(name)]
-    if wrong:
-        raise ValueError(_problem_line(wrong, source))
+    _require_none([(name, problem) for name, problem in found.items() if not top.fullmatch(name)], source)
     wanted = {**shapes[0], **shapes[1]}
     started = [name for name in wanted if name in found]
     fresh = initial_parameters({name: shape for name, shape in wanted.items() if _layer(name) in
@@ -169,10 +157,16 @@ def _ends_with(path, text):
         return written.read() == text.encode()
 
 
-def _problem_line(problems, source):
-    shown = "; ".join(f"{name} {problem}" for name, problem in problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return f"{source} does not fit the network: {shown}{more}. Check --model against the weights"
+def shortened(problems: Sequence[Tuple[str, str]]) -> List[str]:
+    """The first of many `(name, what is wrong)` as texts, and how many more there are."""
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return [f"{name} {problem}" for name, problem in problems[:SHOWN]] + more
+
+
+def _require_none(problems: Sequence[Tuple[str, str]], source: str) -> None:
+    if problems:
+        raise ValueError(f"{source} does not fit the network: {'; '.join(shortened(problems))}. Check --model against "
+                         "the weights")
 
 
 def _layer(name):

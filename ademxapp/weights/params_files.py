@@ -12,6 +12,7 @@ Version 1 (0xF993FAC8) has no storage; still older files have no version either,
 import math
 import os
 import struct
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
@@ -46,6 +47,22 @@ def read_params(path):
             return _read_list(_Fields(stream))
         except _Damage as damage:
             raise ValueError(f"{path} is no whole .params file of MXNet ({damage}): get or write it again") from None
+
+
+def by_kind(weights: Dict[str, Any], path: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """(arguments, auxiliary states) of {`arg:<name>` or `aux:<name>`: array}, without `arg:` and `aux:`.
+
+    ValueError, which names `path`, for any other key, or where there is no argument.
+    """
+    parts: Dict[str, Dict[str, Any]] = {"arg": {}, "aux": {}}
+    for key, array in weights.items():
+        kind, _, name = key.partition(":")
+        if kind not in parts:
+            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
+        parts[kind][name] = array
+    if not parts["arg"]:
+        raise ValueError(f"{path} names no parameter")
+    return parts["arg"], parts["aux"]
 
 
 def write_params(path, arrays):

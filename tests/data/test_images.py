@@ -1,14 +1,18 @@
 """Decoding against Pillow, and labels of every depth."""
 import io
 import struct
+import subprocess
+import sys
+import warnings
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from ademxapp.data.images import decode_label, decode_rgb
+from ademxapp.data.images import ImageFile, decode_label, decode_rgb
+from ademxapp.data.photographs import read_upright
 
 HEIGHT, WIDTH = 45, 70
 
@@ -93,6 +97,66 @@ def test_grey_of_sixteen_bits_keeps_its_high_byte(step):
     values = (np.arange(256, dtype=np.uint16) * step).reshape(8, 32)
     found = decode_rgb(png(Image.fromarray(values)), "grey.png")
     np.testing.assert_array_equal(found, np.repeat((values >> 8)[..., None], 3, 2))
+
+
+def tiff(values):
+    return encoded(Image.fromarray(values), format="TIFF")
+
+
+@pytest.mark.parametrize("values, wanted", [
+    (np.float32([[0, 0.5, 1]]), [0, 128, 255]), (np.float32([[0, 100, 254.6]]), [0, 100, 255]),
+    (np.int32([[0, 7, 255]]), [0, 7, 255]), (np.int32([[0, 256, 65535]]), [0, 1, 255]),
+    (np.uint16([[0, 256, 65535]]), [0, 1, 255])])
+def test_grey_of_other_kinds_is_never_black(values, wanted):
+    np.testing.assert_array_equal(decode_rgb(tiff(values), "x.tif")[..., 1], [wanted])
+
+
+@pytest.mark.parametrize("values, words", [
+    (np.float32([[0, 5]]), "x.tif cannot be decoded: its pixels are floats from 0 to 5, wanted 0 … 1 or 0 … 255"),
+    (np.float32([[-1, 1]]), "floats from -1 to 1"), (np.float32([[0, np.nan]]), "floats from nan to nan"),
+    (np.float32([[0, np.inf]]), "floats from 0 to inf"), (np.int32([[0, 65536]]), "integers of 32 bits beyond"),
+    (np.int32([[-1, 5]]), "integers of 32 bits beyond")])
+def test_grey_whose_range_says_nothing_is_refused(values, words):
+    with pytest.raises(ValueError, match=words):
+        decode_rgb(tiff(values), "x.tif")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_is_as_pillow_turns_it(tmp_path, kind, orientation):
+    exif, path = Image.Exif(), str(tmp_path / "x")
+    exif[0x0112] = orientation
+    RGB.save(path, format=kind, exif=exif)
+    np.testing.assert_array_equal(read_upright(path), np.asarray(ImageOps.exif_transpose(Image.open(path))))
+
+
+def test_damaged_exif_turns_nothing():
+    data = jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert ImageFile(data, "x.jpg").orientation == 1
+
+
+def test_large_images_are_no_bombs_and_pillows_own_limit_stays():
+    data = encoded(Image.new("1", (16000, 12000)), format="PNG")
+    before, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of those that Pillow only warns of
+        assert ImageFile(data, "wall.png").size == (12000, 16000)
+        assert ImageFile(encoded(Image.new("1", (10000, 9000)), format="PNG"), "door.png").size == (9000, 10000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(data))
+    assert Image.MAX_IMAGE_PIXELS == before and warnings.filters == filters
+
+
+def test_importing_leaves_pillows_warnings_alone():
+    code = ("import warnings, PIL.Image, cv2, numpy, isal; before = list(warnings.filters); import ademxapp.data.images; "
+            "assert warnings.filters == before")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_heic_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ValueError, match="x.heic cannot be decoded: HEIC needs pillow-heif: pip install pillow-heif"):
+        decode_rgb(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "x.heic")
 
 
 def test_the_bytes_tell_the_format_and_not_the_name():

@@ -3,7 +3,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from ademxapp.cli import UsageError
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.loader import Loader
 from ademxapp.data.records import MAGIC, RecordFile, frame, read_records
-from ademxapp.symbol import network, parse_label
+from ademxapp.settings import Data
+from ademxapp.symbol import network
 from iclass.data import TestImages, TrainImages
 from issegm.data import TrainCrops
 from issegm.datasets import SegmentationDataset
@@ -134,8 +134,8 @@ def test_classes_that_are_not_known_are_allowed_where_that_is_asked_for(root, tm
     assert {sample.class_id for sample in read_records(tmp_path / "x", CLASSES, unknown=True)} == {-1}
     with pytest.raises(ValueError, match="has class -1, which is not among 0 … 2"):
         read_records(tmp_path / "x", CLASSES)
-    args = Namespace(dataset="x", data_root="x", split="test", list=None, records=str(tmp_path / "x"))
-    assert len(driver.find_samples(args, parse_label("x_rna-a1_cls3"), None, tree=True, unknown=True)) == IMAGES
+    data = Data(dataset="x", data_root="x", split="test", records=str(tmp_path / "x"))
+    assert len(driver.find_samples(data, "classification", 3, unknown=True)) == IMAGES
 
 
 def test_threads_share_a_file_and_processes_open_it_anew(root):
@@ -238,18 +238,14 @@ def test_damage_behind_the_opening_is_told_with_the_name(copy):
 
 def test_drivers_find_samples_in_records(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    label = parse_label("three_rna-a1_cls3")
-    args = Namespace(dataset="three", split="val", data_root="data/three", list=None, records=str(root / "cls"))
-    found = driver.find_samples(args, label, None, tree=True)
+    data = Data(dataset="three", split="val", data_root="data/three", records=str(root / "cls"))
+    found = driver.find_samples(data, "classification", 3)
     assert [sample.image for sample in found] == [sample.image for sample in samples_of(root, "cls")]
-    args.records = str(root / "cls.rec")
     with pytest.raises(UsageError, match=r"there is no file .*cls\.rec\.rec: --records wants what stands before \.rec"):
-        driver.find_samples(args, label, None)
+        driver.find_samples(replace(data, records=str(root / "cls.rec")), "segmentation")
     (tmp_path / "x.rec").touch()
-    args.records = "x"
     with pytest.raises(UsageError, match=r"there is no file x\.idx"):
-        driver.find_samples(args, label, None)
-    args.records = None
+        driver.find_samples(replace(data, records="x"), "segmentation")
     with pytest.raises(UsageError, match=r"looked for the list data/three/val\.lst and class folders in data/three/"
                                          "val; --list FILE or --records PREFIX names others"):
-        driver.find_samples(args, label, None, tree=True)
+        driver.find_samples(replace(data, records=None), "classification", 3)

@@ -187,12 +187,10 @@ def test_results_of_earlier_versions_are_not_of_other_arguments(world):
     for name in ("also", "test_10crops", "test_crop_size", "devkit"):
         assert result["arguments"].pop(name) is None
     (out / "result.json").write_text(json.dumps(result))
-    args = ilsvrc.build_parser().parse_args([
+    asked = driver.named_run(ilsvrc.parse([
         "--weights", str(world / f"{LABEL}_ep-0001.params"), "--data-root", str(world), "--cpus", "1", "--phase", "val",
-        "--split", "val", "--list", str(world / "val.lst"), "--test-scales", "32"])
-    driver.run_label(args)
-    args.batch_images = 10
-    assert driver.test_folder(args) == str(out)
+        "--split", "val", "--list", str(world / "val.lst"), "--test-scales", "32"]))
+    assert driver.test_folder(asked, str(world), out.name) == str(out)
 
 
 def test_an_image_that_would_grow_too_much_is_named():

@@ -11,8 +11,8 @@ from random_weights import random_weights
 from worlds import write_trees
 
 from ademxapp.cli import UsageError
-from ademxapp.driver import run_label
-from ademxapp.symbol.labels import label_stem
+from ademxapp.driver import named_run
+from ademxapp.symbol.labels import label_stem, parse_label
 from iclass import ilsvrc
 from issegm import voc
 
@@ -101,8 +101,8 @@ def test_published_lines_are_understood(line, monkeypatch):
     monkeypatch.setattr("os.path.isfile", lambda path: True)
     monkeypatch.setattr("os.access", lambda path, mode: True)
     script, *arguments = shlex.split(line)
-    args = DRIVERS[script.split("/")[1][:-len(".py")]].build_parser().parse_args(arguments)
-    label = run_label(args)
+    args = named_run(DRIVERS[script.split("/")[1][:-len(".py")]].parse(arguments))
+    label = parse_label(args.model)
     asked = {name[2:]: value for name, value in zip(arguments, arguments[1:]) if name.startswith("--")}
     assert args.model == asked.get("model", label_stem(asked.get("weights", "")))
     assert args.data_root == asked["data-root"] and args.output == "output"

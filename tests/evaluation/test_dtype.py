@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from ademxapp import cli, driver
+from ademxapp import driver
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
@@ -17,6 +17,7 @@ from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16, slow_because
 from ademxapp.evaluation.ranges import RangeRecorder, ranges_path
+from ademxapp.settings import DTYPES
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
 from iclass import ilsvrc
@@ -126,9 +127,9 @@ def test_processors_that_have_not_what_it_takes():
 def test_bfloat16_needs_wide_registers(monkeypatch):
     assert can_compute("bfloat16", frozenset({"avx512bw"})) and can_compute("int8", frozenset({"avx2"}))
     monkeypatch.setattr("ademxapp.evaluation.quantise.processor_flags", lambda: frozenset({"avx2"}))
-    args = ilsvrc.build_parser().parse_args(["--weights", __file__, "--phase", "val", "--dtype", "bfloat16"])
+    asked = ilsvrc.parse(["--weights", __file__, "--phase", "val", "--dtype", "bfloat16"])
     with pytest.raises(UsageError, match="needs processors with AVX-512"):
-        driver.check_dtype(args)
+        driver.checked_dtype(asked)
 
 
 # The programs
@@ -259,9 +260,9 @@ def test_wrong_use_is_told_in_a_line(world, flags, words):
 
 
 def test_cards_that_are_found_are_refused():
-    args = ilsvrc.build_parser().parse_args(["--weights", __file__, "--dtype", "int8"])
+    asked = ilsvrc.parse(["--weights", __file__, "--dtype", "int8"])
     with pytest.raises(UsageError, match="is for CPUs"):
-        driver.make_predictor(args, None, [mx.gpu(0)], None, None, None)
+        driver.make_predictor(asked, None, [mx.gpu(0)], None, None, None)
 
 
 # The results that were measured
@@ -272,7 +273,7 @@ def test_the_page_is_that_of_the_results_and_they_lose_no_more_than_promised():
     assert len(results) == 6
     page, readme = ((ROOT / path).read_text() for path in ("docs/results/dtypes.md", "README.md"))
     for name in {stem.rpartition("_")[0] for stem in results}:
-        tests = [results[f"{name}_{dtype}"] for dtype in cli.DTYPES]
+        tests = [results[f"{name}_{dtype}"] for dtype in DTYPES]
         for line in precision_table(tests):
             assert line in page
         plain, bfloat16, int8 = (score(result) for result in tests)
@@ -295,6 +296,6 @@ def test_the_measurement_says_what_share_of_the_matrix_product_is_reached(tmp_pa
     bench.main(["dtypes", "--width", "0.02", "--crop", "32", "--seconds", "0", "--format", "json", "--output",
                 str(out)])
     found = json.loads(out.read_text())
-    assert [item["what"].split()[2].rstrip(",") for item in found] == list(cli.DTYPES)
+    assert [item["what"].split()[2].rstrip(",") for item in found] == list(DTYPES)
     for item in found:
         assert "PyTorch, float32" in item["against"] and "% of the" in item["remark"] and item["ratio"] > 0

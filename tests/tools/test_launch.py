@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from ademxapp import driver
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.loader import Loader
+from ademxapp.settings import TrainingDevices
 from ademxapp.training.progress import read_reports
 from ademxapp.weights.parameters import load_parameters
 from tools import launch
@@ -244,10 +244,10 @@ def test_wrong_use_of_launch(arguments, message):
 def test_dist_sync_and_launch_go_together(monkeypatch):
     monkeypatch.delenv("DMLC_ROLE", raising=False)
     with pytest.raises(UsageError, match="--kvstore dist_sync without tools/launch.py"):
-        driver.join(Namespace(kvstore="dist_sync", stall_minutes=None))
+        driver.join(TrainingDevices(kvstore="dist_sync"))
     monkeypatch.setenv("DMLC_ROLE", "worker")
     with pytest.raises(UsageError, match="--kvstore device under tools/launch.py"):
-        driver.join(Namespace(kvstore="device", stall_minutes=None))
+        driver.join(TrainingDevices())
 
 
 # Whole runs

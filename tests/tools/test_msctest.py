@@ -19,7 +19,7 @@ from ademxapp.evaluation.score_files import read_scores, write_scores
 from ademxapp.symbol import parse_label
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
 from issegm import sources, testing, voc
-from issegm.testing import shard
+from issegm.settings import shard
 from tools import msctest
 from tools.comparison_page import comparison_page
 

@@ -1,4 +1,5 @@
 """`tools/predict.py`: photographs of any kind, segmented or classified as the drivers do it."""
+import os
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,6 @@ def test_images_that_would_grow_too_large_are_refused_in_words(weights, tmp_path
     (["{root}/none.jpg"], "there is no image .*none.jpg"),
     (["{root}/empty"], "there is no image .*empty"),
     (["{root}/a.png", "--out", "{root}"], "would replace the image .*a.png: --out DIR"),
-    (["{root}/a.png", "{root}/a.jpg"], "the results of .*a.png and .*a.jpg would be one file"),
     (["{root}/a.png", "--dataset", "atlantis"], "dataset 'atlantis' is not known"),
     (["{root}/a.png", "--test-scales", "0"], "--test-scales"),
 ])
@@ -145,6 +145,63 @@ def test_the_same_image_named_twice_is_predicted_once(weights, tmp_path, capsys)
     predict.main([str(tmp_path / "a.png"), str(tmp_path), "--weights", weights["seg"], "--test-scales", "24", "--out",
                   str(tmp_path / "out"), "--cpus", "1"])
     assert capsys.readouterr().out.count("a.png:") == 1
+
+
+def test_one_bad_image_stops_no_other(weights, tmp_path, capsys):
+    """Of two with one name the second is left out; so is what cannot be read, or cannot be written."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "a.jpg", "unwritable.png", "z.png"):
+        Image.new("RGB", (20, 10)).save(folder / name)
+    (folder / "empty.bmp").write_bytes(b"")
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes((folder / "a.png").read_bytes())
+    (out / "unwritable.png").mkdir(parents=True)
+    with pytest.raises(ValueError, match="4 of 6 images could not be used, as told above: .*a.png"):
+        predict.main([str(folder), "--weights", weights["seg"], "--test-scales", "24", "--out", str(out), "--cpus",
+                      "1"])
+    assert {path.name for path in out.iterdir()} == {"a.png", "a_overlay.jpg", "z.png", "z_overlay.jpg",
+                                                     "unwritable.png", "predict.log"}
+    told = (out / "predict.log").read_text()
+    assert "a.jpg and" in told and "would be one file" in told and "empty.bmp cannot be decoded: the file is" in told
+    assert "unwritable.png: Is a directory" in told and "the name is not UTF-8" in told
+    assert "z.png: " in capsys.readouterr().out
+    with pytest.raises(ValueError, match="2 of 6 images could not be used"):
+        predict.main([str(folder), "--weights", weights["cls"], "--test-scales", "32", "--out", str(out), "--cpus",
+                      "1"])
+    assert len(read_predictions(str(out / "predictions.tsv"))) == 4
+
+
+def test_folders_say_what_they_leave_out_and_pillows_formats_are_read(weights, photographs, tmp_path):
+    image = Image.open(photographs / "plain.jpg")
+    for name in ("a.gif", "b.jfif", "c.ppm"):
+        image.save(photographs / name, format={"b.jfif": "JPEG"}.get(name))
+    (photographs / "clip.mp4").write_bytes(b"")
+    (photographs / "more").mkdir()
+    (photographs / "@eaDir").mkdir()
+    out = tmp_path / "out"
+    predict.main([str(photographs), "--weights", weights["seg"], "--test-scales", "32", "--out", str(out), "--cpus",
+                  "1"])
+    assert all((out / f"{name}.png").is_file() for name in "abc")
+    told = (out / "predict.log").read_text()
+    assert "no images by their names, left out: notes.txt" in told and "not looked into: more\n" in told
+    assert "videos, left out unless they are named: clip.mp4" in told and "@eaDir" not in told
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_photographs_are_turned_upright_and_so_are_results(weights, tmp_path, orientation):
+    stored = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)).resize((80, 60))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "phone.png", exif=exif)
+    stored.transpose({3: Image.ROTATE_180, 6: Image.ROTATE_270}[orientation]).save(tmp_path / "upright.png")
+    for kind in ("seg", "cls"):
+        predict.main([str(tmp_path / "phone.png"), str(tmp_path / "upright.png"), "--weights", weights[kind],
+                      "--test-scales", "64", "--out", str(tmp_path / "out"), "--cpus", "1"])
+    found, wanted = (np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) for name in ("phone", "upright"))
+    np.testing.assert_array_equal(found, wanted)
+    assert wanted.shape == ((60, 80) if orientation == 3 else (80, 60))
+    rows = read_predictions(str(tmp_path / "out" / "predictions.tsv"))
+    assert rows[0][3] == rows[1][3]
 
 
 def test_weights_without_a_classifier_are_an_error(weights, tmp_path):

@@ -13,10 +13,12 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
+from ademxapp.driver import find_samples, named_run
 from ademxapp.evaluation.dense import DenseSettings, label_map
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.symbol import parse_label
 from ademxapp.weights.parameters import Parameters
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores
@@ -128,17 +130,16 @@ def test_commands_to_time_are_drivers_with_weights_of_their_own(data_root, tmp_p
     monkeypatch.setattr(test_run, "ROOT", tmp_path)  # where no network was trained
     module, *arguments = test_run.command_of(task, 20, None, str(tmp_path))
     driver = {"issegm.voc": voc, "iclass.ilsvrc": ilsvrc}[module]
-    args = driver.build_parser().parse_args(arguments)
-    args.dataset = None
-    label = driver.driver.run_label(args)
-    samples = driver.find_samples(args, label)
+    asked = named_run(driver.parse(arguments))
+    label = parse_label(asked.model)
+    samples = find_samples(asked, task, label.classes)
     assert len(samples) == 20 and all(os.path.isfile(sample.image_path) for sample in samples)
     if task == "classification":
         assert len({sample.class_id for sample in samples}) > 5
-        assert driver.load_networks([args.weights], label, None, (128,))
+        assert driver.load_networks([asked.weights], label, None, (128,))
     else:
         from issegm.sources import load_weights
-        assert load_weights(args.weights, label).head == "2conv"
+        assert load_weights(asked.weights, label).head == "2conv"
 
 
 def test_weights_without_a_task_are_wrong_use(tmp_path):

@@ -6,12 +6,13 @@ from typing import Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from ademxapp.backend import mx
-from ademxapp.cli import DTYPES, Parser, number
+from ademxapp.cli import Parser, number
 from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16
 from ademxapp.evaluation.ranges import RangeRecorder
 from ademxapp.inspection.graph import layers
 from ademxapp.machine import processor_flags
+from ademxapp.settings import DTYPES
 from ademxapp.symbol import SymbolOptions, classification_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 from tools.benchmarks.comparison import Comparison, in_turns

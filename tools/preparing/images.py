@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 from ademxapp.data.class_folders import class_folders, is_system, match_folders, some
-from ademxapp.data.images import decode_rgb, read_bytes
+from ademxapp.data.images import ImageFile, read_bytes
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, write_classification_list
-from tools.preparing.pairs import size_lines
+from tools.preparing.pairs import size_lines, turned_lines
 
 UNKNOWN = -1  # the class of images whose truth is not published
 SHOWN = 10  # more classes than twice this have no line each
@@ -20,10 +20,11 @@ class Images:
     class_names: Tuple[str, ...]
     sizes: Dict[str, int] = field(default_factory=dict)
 
-    def inspect(self, sample):
-        """(width, height); ValueError or OSError if the image is broken."""
-        height, width, _ = decode_rgb(read_bytes(sample.image_path), sample.image_path).shape
-        return width, height
+    def inspect(self, sample: Sample) -> Tuple[Tuple[int, int], int]:
+        """(width, height), and the EXIF orientation; ValueError or OSError if the image is broken."""
+        file = ImageFile(read_bytes(sample.image_path), sample.image_path)
+        height, width, _ = file.rgb().shape
+        return (width, height), file.orientation
 
     def write_list(self, path, samples):
         """Write the list of `samples`."""
@@ -32,7 +33,8 @@ class Images:
     def summary(self, samples, findings):
         """Lines about sizes, classes and oddities; none about sizes where no file was opened: `findings` is None."""
         if findings is not None:
-            yield from size_lines(findings)
+            yield from size_lines([size for size, _ in findings])
+            yield from turned_lines(samples, [orientation for _, orientation in findings])
         counts = Counter(sample.class_id for sample in samples)
         if set(counts) == {UNKNOWN}:
             yield f"the classes are not known: {UNKNOWN} in the list"

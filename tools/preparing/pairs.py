@@ -1,19 +1,21 @@
 """Images with label maps: how they are checked, listed and summed up."""
 from collections import Counter
 from dataclasses import dataclass
+from typing import Iterator, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.data.lists import write_segmentation_list
-from issegm.data import read_pair
+from ademxapp.data.lists import Sample, write_segmentation_list
+from issegm.data import open_pair
 from issegm.datasets import IGNORE, SegmentationDataset
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An image's (width, height), and how many of its pixels each class has; the last: those that do not count."""
+    """An image's (width, height) and EXIF orientation, and how many pixels each class has; the last: not counted."""
 
-    size: tuple
+    size: Tuple[int, int]
+    orientation: int
     pixels: np.ndarray
 
 
@@ -35,12 +37,13 @@ class Pairs:
 
     def inspect(self, sample):
         """A `Finding`; ValueError or OSError if image or label are broken or do not fit."""
-        image, label = read_pair(sample, self.record)
+        image, label = open_pair(sample, self.record)
+        height, width, _ = image.rgb().shape
         pixels = np.zeros(self.record.classes + 1, np.int64)
         if label is not None:
             counts = np.bincount(label.ravel(), minlength=256)
             pixels[:-1], pixels[-1] = counts[:self.record.classes], counts[IGNORE]
-        return Finding((image.shape[1], image.shape[0]), pixels)
+        return Finding((width, height), image.orientation, pixels)
 
     def write_list(self, path, samples):
         """Write the list of `samples`."""
@@ -53,6 +56,7 @@ class Pairs:
         yield from size_lines([finding.size for finding in findings])
         if any(size != findings[0].size for size in (finding.size for finding in findings)) and self.record.same_size:
             yield f"odd: there are several sizes, where images of {self.record.name} have one"
+        yield from turned_lines(samples, [finding.orientation for finding in findings])
         if samples[0].label_image is None:
             yield "no labels"
             return
@@ -72,6 +76,16 @@ class Pairs:
         if never:
             more = f", and {len(never) - 20} more" if len(never) > 20 else ""
             yield f"odd: {len(never)} of {self.record.classes} classes never occur: {', '.join(never[:20])}{more}"
+
+
+def turned_lines(samples: Sequence[Sample], orientations: Sequence[int]) -> Iterator[str]:
+    """A line about images that viewers show otherwise than their pixels are stored; of EXIF's orientations."""
+    turned = [(sample, value) for sample, value in zip(samples, orientations) if value != 1]
+    if turned:
+        sample, value = turned[0]
+        labelled = "" if sample.label_image is None else ": look whether the labels lie so, too"
+        yield (f"odd: {len(turned)} images are shown turned by their EXIF orientation, but training and tests take "
+               f"pixels as they are stored{labelled}; the first {sample.image}, {value}")
 
 
 def size_lines(sizes):

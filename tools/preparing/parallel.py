@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -65,6 +66,7 @@ class Workers:
 def _start():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process alone answers Ctrl-C
     cv2.setNumThreads(1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # as in the program itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

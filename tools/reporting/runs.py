@@ -1,14 +1,15 @@
 """What a test's folder holds: its result, the dataset's record, the samples."""
 import os
-from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Union
 
 from ademxapp.cli import UsageError
-from ademxapp.data.lists import read_classification_list, read_segmentation_list
 from ademxapp.driver import find_samples, read_result
 from ademxapp.symbol import parse_label
 from iclass.datasets import dataset_record as classification_record
+from iclass.settings import ClassificationSettings
 from issegm.datasets import dataset_record as segmentation_record
+from issegm.settings import SegmentationSettings
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Run:
     folder : str
     result : dict
         `result.json`.
-    arguments : Namespace
+    arguments : ClassificationSettings or SegmentationSettings
         The test's.
     segmentation : bool
         Else classification.
@@ -30,7 +31,7 @@ class Run:
 
     folder: str
     result: dict
-    arguments: Namespace
+    arguments: Union[ClassificationSettings, SegmentationSettings]
     segmentation: bool
     record: object
     samples: list
@@ -53,14 +54,14 @@ def read_run(folder, data_root=None):
     if not os.path.isfile(path):
         raise UsageError(f"there is no {path}: wanted the folder of a test that has ended")
     result = read_result(path)
-    arguments = Namespace(**{"records": None, "dataset_file": None, **result["arguments"]})
-    arguments.data_root = data_root or arguments.data_root
     segmentation = "test_3crops" not in result["arguments"]
+    kind = SegmentationSettings if segmentation else ClassificationSettings
+    arguments = kind.from_recorded(result["arguments"])
+    arguments = replace(arguments, data_root=data_root or arguments.data_root)
     label = parse_label(result["label"]) if result.get("label") else None  # label images alone may have been scored
     make_record = segmentation_record if segmentation else classification_record
     record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
                          arguments.dataset_file)
-    read_list = read_segmentation_list if segmentation else read_classification_list
-    samples = find_samples(arguments, label, lambda path: read_list(path, arguments.data_root), not segmentation,
-                           unknown=True, folders=getattr(record, "folders", ()))
+    samples = find_samples(arguments, "segmentation" if segmentation else "classification",
+                           label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
     return Run(folder, result, arguments, segmentation, record, samples)

@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from ademxapp import driver
 from ademxapp.cli import LOG, UsageError, number
-from ademxapp.data.lists import read_classification_list
 from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
+from ademxapp.settings import Data, Devices
 from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
@@ -134,7 +134,7 @@ def measured(args, asked):
     before = _read(path)
     if "norms" in before and {**before, **how} == {**before, **{name: how[name] for name in BESIDE}}:
         return {**before, **how}
-    context = driver.devices(argparse.Namespace(gpus=None if args.gpu is None else (args.gpu,), cpus=None),
+    context = driver.devices(Devices(gpus=None if args.gpu is None else (args.gpu,)),
                              logging.getLogger(LOG))[0]
     gradients = bound(asked, (args.batch_images, 3, asked.crop, asked.crop), args.seed, context)
     lengths = spread_lengths(len(gradients.units), args.lengths)
@@ -159,9 +159,8 @@ def bound(asked, shape, seed, context):
 def read_batches(args, asked):
     """Batches (data, labels) of images of the split, drawn at random; ValueError if it has too few."""
     root = os.path.join(args.data, asked.label.dataset)
-    where = argparse.Namespace(dataset=asked.label.dataset, split=args.split, data_root=root, list=None, records=None)
-    samples = driver.find_samples(where, asked.label, lambda path: read_classification_list(
-        path, root, asked.label.classes), tree=True)
+    where = Data(dataset=asked.label.dataset, split=args.split, data_root=root)
+    samples = driver.find_samples(where, "classification", asked.label.classes)
     wanted = args.paths * args.batch_images
     if len(samples) < wanted:
         raise ValueError(f"{root} has {len(samples)} images in {args.split}, wanted {args.paths} x "

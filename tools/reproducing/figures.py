@@ -11,7 +11,8 @@ import os
 import sys
 
 from ademxapp import paper
-from ademxapp.cli import add_device_arguments, number
+from ademxapp.cli import number
+from ademxapp.settings import Devices
 from ademxapp.yaml_files import read_yaml
 from tools import report
 from tools.reproducing.paper_table import device_words
@@ -30,7 +31,7 @@ def add_arguments(parser):
     parser.add_argument("--out-dir", metavar="DIR", help="where the sheets go (default: tables in --output)")
     parser.add_argument("--images", type=number(int, 1), metavar="N", help="images of a sheet (6)")
     parser.add_argument("--dry-run", action="store_true", help="only tell what can be made now")
-    add_device_arguments(parser)
+    Devices.add_to(parser)
 
 
 def run(args):

@@ -9,8 +9,9 @@ import shlex
 import sys
 from argparse import ArgumentTypeError, Namespace
 
-from ademxapp.cli import UsageError, add_device_arguments, number
+from ademxapp.cli import UsageError, number
 from ademxapp.paper import read_table
+from ademxapp.settings import Devices
 from ademxapp.text_tables import FORMATS, emit
 from tools.reproducing import miniature, miniature_tables
 from tools.reproducing.cells import row_cells
@@ -41,7 +42,7 @@ def add_arguments(parser):
     parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
     parser.add_argument("--batch", type=number(int, 1), help="speed: images in a batch (the paper: 10)")
     parser.add_argument("--rounds", type=number(int, 1), help="speed: batches, of which the fastest counts")
-    add_device_arguments(parser)
+    Devices.add_to(parser)
 
 
 def kinds(text):

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Dict, Tuple
 
 from ademxapp.data.lists import list_task, read_classification_list, read_segmentation_list
-from ademxapp.driver import read_result, what_matters
-from ademxapp.driver.arguments import PLACES
+from ademxapp.driver import read_result
 from ademxapp.files import digest
 from ademxapp.paper import class_column
 from ademxapp.symbol import parse_label
@@ -224,10 +223,10 @@ def is_of(command, result, weights):
             or result.get("weights_sha256") not in (None, weights):
         return False
     program = importlib.import_module(command.words[0][:-len(".py")].replace("/", "."))
-    asked = what_matters(program.build_parser().parse_args(list(command.words[1:])))
+    asked = program.parse(command.words[1:]).arguments()
     found = result["arguments"]
     return all((found.get(name) or None) == (value or None) for name, value in asked.items()
-               if name not in (*PLACES, "weights") and not (
+               if name not in ("data_root", "dataset_file", "weights") and not (
                    value is None and (name in FILLED or name.startswith("crf_"))))
 
 

@@ -1,0 +1,54 @@
+"""From what was asked for to what is done: settings with nothing left open, or a UsageError."""
+import os
+from dataclasses import replace
+from typing import Optional, Tuple, TypeVar
+
+from ademxapp.driver.precision import checked_dtype
+from ademxapp.errors import UsageError
+from ademxapp.settings import DriverSettings
+from ademxapp.symbol import label_epoch, label_stem, parse_label
+
+D = TypeVar("D", bound=DriverSettings)
+
+
+def named_run(asked: D) -> D:
+    """With model, dataset, data root and output, as they follow from the label of --model or --weights."""
+    if not asked.model and not asked.weights:
+        raise UsageError("neither --model nor --weights is given: one of them says which network to use")
+    try:
+        label = parse_label(asked.model or asked.weights)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    weights, dataset, output = asked.weights and os.path.normpath(asked.weights), asked.dataset or label.dataset, None
+    if asked.output is None:
+        output = "output" if asked.phase == "train" else os.path.dirname(weights or "") or "."
+    return replace(asked, model=label_stem(asked.model or asked.weights), weights=weights, dataset=dataset,
+                   data_root=asked.data_root or os.path.join("data", dataset), output=output or asked.output)
+
+
+def checked_training(asked: D) -> D:
+    """With the epochs of a training that is to be; UsageError unless the settings agree with each other."""
+    asked = checked_dtype(asked)
+    if asked.to_epoch is None:
+        raise UsageError("--phase train needs --to-epoch, the number of epochs of the schedule")
+    if bool(asked.lr_steps) != (asked.lr_type == "step"):
+        raise UsageError(f"--lr-steps {asked.lr_steps or 'not given'} does not go with --lr-type {asked.lr_type}: "
+                         "give both --lr-type step and --lr-steps, or neither")
+    first, stop = asked.from_epoch, asked.stop_epoch or asked.to_epoch
+    if first is None:
+        same = asked.weights and label_stem(asked.weights) == asked.model
+        first = (label_epoch(asked.weights) or 0) if same else 0
+    if not first < stop <= asked.to_epoch:
+        raise UsageError(f"epochs do not follow each other: --from-epoch {first}, --stop-epoch {stop}, --to-epoch "
+                         f"{asked.to_epoch}; wanted from < stop <= to")
+    return replace(asked, from_epoch=first, stop_epoch=stop)
+
+
+def checked_testing(asked: D, default_scales: Optional[Tuple[int, ...]] = None) -> D:
+    """With the scales of a test that is to be; UsageError unless there is what testing needs."""
+    asked = checked_dtype(asked)
+    if not asked.weights:
+        raise UsageError(f"--phase {asked.phase} needs --weights FILE")
+    if not asked.test_scales and not default_scales:
+        raise UsageError(f"--phase {asked.phase} needs --test-scales, for instance --test-scales 500")
+    return replace(asked, test_scales=asked.test_scales or default_scales)

@@ -1,0 +1,293 @@
+"""A classification network with its weights: what the driver tests, and the entrance from Python.
+
+    from iclass import Classifier
+
+    classifier = Classifier.load("models/imagenette128_rna-a1-w0.125_cls10_ep-0040.params")      # or .onnx
+    probabilities = classifier.predict("dog.jpg")
+    features = classifier.features("dog.jpg")
+"""
+import json
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from tqdm import tqdm
+
+from ademxapp.data import transforms
+from ademxapp.data.lists import Sample
+from ademxapp.data.loader import Loader
+from ademxapp.data.photographs import ImageLike, rgb_of
+from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.evaluation import int8
+from ademxapp.evaluation.classification import average_views
+from ademxapp.evaluation.int8 import default_devices
+from ademxapp.weights.description import CLASSIFICATION, Description
+from iclass.data import CROPS, TestImages
+from iclass.datasets import ClassificationDataset, described_record
+
+CALIBRATION_IMAGES = 64
+TEN_CROPS_OF = 256 / 224  # the shorter side over that of the crops (Krizhevsky et al. 2012)
+Images = Union[ImageLike, Sequence[ImageLike]]
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is averaged for an image, as the driver's flags say.
+
+    Attributes
+    ----------
+    scales : tuple of int
+        Lengths of the shorter side, in pixels.
+    crops : str
+        One of `iclass.data.CROPS`.
+    crop : int, optional
+        Side of the crops; by default the scale, or for "five" 224/256 of it.
+    flipping : bool
+        The mirrored crops too.
+    interpolation : str, optional
+        How images are resized; by default as is known of the weights.
+    batch : int
+        Crops per forward pass.
+    readers, kind : int, str
+        Workers that read, and their kind.
+    """
+
+    scales: Tuple[int, ...]
+    crops: str = "centre"
+    crop: Optional[int] = None
+    flipping: bool = False
+    interpolation: Optional[str] = None
+    batch: int = 1
+    readers: int = 1
+    kind: str = "thread"
+
+    def __post_init__(self) -> None:
+        if not self.scales or min(self.scales) < 1:
+            raise ValueError(f"scales {self.scales}: wanted lengths of the images' shorter side, in pixels")
+        if self.crops not in CROPS:
+            raise ValueError(f"crops {self.crops!r}: known are {', '.join(CROPS)}")
+
+    def side(self, scale: int) -> int:
+        """Side of the crops at a scale; ValueError if it is larger."""
+        side = self.crop or (round(scale / TEN_CROPS_OF) if self.crops == "five" else scale)
+        if side > scale:
+            raise ValueError(f"crops of {side} pixels are larger than the images' shorter side at size {scale}")
+        return side
+
+    @property
+    def sides(self) -> List[int]:
+        """Sides of the crops at all scales; ValueError where they are larger than the images."""
+        return [self.side(scale) for scale in self.scales]
+
+    def inputs(self) -> Dict[str, Any]:
+        """What the network is given of an image, by the flags' names."""
+        return {"test_scales": list(self.scales), "test_flipping": self.flipping and self.crops != "five",
+                "test_3crops": self.crops == "three", "test_10crops": self.crops == "five",
+                "test_crop_size": self.crop, "no_choose_interp_method": self.interpolation == "bicubic"}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network, its weights, and how it is tested.
+
+    Attributes
+    ----------
+    description : Description
+        Of the weights.
+    record : ClassificationDataset
+        Whose classes it has.
+    views : Views
+        What holds where `predict` is not asked for something else.
+    predictor : Predictor
+        Inputs (N, 3, H, W) float32 to probabilities (N, classes) float32; none before it is `on` devices.
+    weights : str
+        The file.
+    symbol, parameters, devices : Symbol, Parameters, list of Device
+        What runs; none for an ONNX file.
+    """
+
+    description: Description
+    record: ClassificationDataset
+    views: Views
+    predictor: Any = None
+    weights: str = ""
+    symbol: Any = None
+    parameters: Any = None
+    devices: Sequence[Any] = ()
+
+    @classmethod
+    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Any]] = None,
+             dataset_file: Optional[str] = None, dtype: Optional[str] = None,
+             images: Optional[Sequence[str]] = None, **views: Any) -> "Classifier":
+        """The network of a `.params` file, or of an ONNX file that tools/weights.py export wrote.
+
+        Parameters
+        ----------
+        path : str
+        engine : str, optional
+            One of `ademxapp.engine.ENGINES`; by default the one that is installed.
+        devices : list of Device, optional
+            As the engine's `devices` gives them; by default its own choice.
+        dataset_file : str, optional
+            The YAML file of a dataset that is neither built in nor told by the weights' own description.
+        dtype : {"float32", "bfloat16", "int8"}, optional
+            What CPUs compute in.
+        images : list of str, optional
+            Files that int8's ranges are measured on; without them those that are kept beside the weights are taken.
+        views
+            Fields of `Views`: what holds where `predict` is not asked for something else. By default images have the
+            size that the weights were trained for.
+
+        Raises ValueError if the file cannot be used so.
+        """
+        if str(path).endswith(".onnx"):
+            return cls.of_onnx(OnnxModel(path), **views)
+        network = cls.read(str(path), dataset_file=dataset_file, **views)
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+
+    @classmethod
+    def read(cls, path: str, label: Optional[str] = None, record: Optional[ClassificationDataset] = None,
+             pool_style: Optional[str] = None, dataset_file: Optional[str] = None, **views: Any) -> "Classifier":
+        """The network of a `.params` file, which is on no device yet.
+
+        `label` and `record`, the network's and the dataset's, are found out if not given, and so is `pool_style`; other
+        arguments are as of `load`. ValueError unless the parameters are exactly the network's, and it takes such crops.
+        """
+        from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
+        from ademxapp.weights.describe import describe
+        from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
+        parameters = load_parameters(path)
+        known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
+        if known.note:
+            logging.getLogger("ademxapp").warning("%s", known.note)
+        record = record or described_record(require_classifying(known, path), dataset_file=dataset_file)
+        options = SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=pool_style or known.pool_style or None)
+        symbol, views = classification_symbol(parse_label(known.label), options), default_views(known, **views)
+        for side in views.sides:
+            require_exact(parameters, parameter_shapes(symbol, data=(1, 3, side, side)), path)
+        known = replace(known, pool_style=options.pool_top_infer_style or "")
+        return cls(known, record, views, None, path, symbol, parameters)
+
+    def on(self, devices: Sequence[Any], dtype: Optional[str] = None, images: Optional[int8.Images] = None
+           ) -> "Classifier":
+        """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
+        network = replace(self, devices=devices)
+        inputs = {"dataset": self.record.name, **self.views.inputs(),
+                  "pool_top_infer_style": self.description.pool_style or None}
+        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images))
+
+    @classmethod
+    def of_onnx(cls, model: OnnxModel, **views: Any) -> "Classifier":
+        """That of an `OnnxModel`."""
+        known = require_classifying(model.description, model.path)
+        if model.size and not views.get("scales"):
+            views["scales"] = (max(model.size),)
+        return cls(known, described_record(known), default_views(known, **views), model, model.path)
+
+    @property
+    def class_names(self) -> Tuple[str, ...]:
+        """Of the probabilities."""
+        return self.record.class_names or tuple(f"class {index}" for index in range(self.description.classes))
+
+    def predict(self, image: Images, **views: Any) -> Union[np.ndarray, List[np.ndarray]]:
+        """Probabilities, (classes,) float32, averaged over the views.
+
+        `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
+        list of them gives a list. `views`: fields of `Views`
+        that differ from the classifier's, such as scales=(256, 320), flipping=True, crops="five".
+        """
+        network = self.tested(**views)
+        several = isinstance(image, (list, tuple))
+        probabilities = network.probabilities([rgb_of(one) for one in image] if several else [rgb_of(image)])
+        return list(probabilities) if several else probabilities[0]
+
+    def features(self, image: Images, scale: Optional[int] = None, pooled: bool = True
+                 ) -> Union[np.ndarray, List[np.ndarray]]:
+        """What the classifier stands on, of the centre crop: (channels,) float32, averaged over the cells.
+
+        `image` is as of `predict`, `scale` the length of its shorter side. Not `pooled`: the maps, (channels, h, w).
+        """
+        if isinstance(image, (list, tuple)):
+            return [self.features(one, scale, pooled) for one in image]
+        views = replace(self.views, scales=(scale or self.views.scales[0],), crops="centre", crop=None)
+        maps = self._maps(next(self._crops([rgb_of(image)], views, views.scales[0]))[0])[0]
+        return maps.mean((1, 2)) if pooled else maps
+
+    @cached_property
+    def _maps(self) -> Any:
+        """The `Predictor` of the maps that are averaged before the classifier."""
+        if self.symbol is None:
+            raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
+        from ademxapp.evaluation.predictor import Predictor
+        return Predictor(self.symbol.get_internals()[averaged_maps(self.symbol)], self.parameters, self.devices)
+
+    def tested(self, **views: Any) -> "Classifier":
+        """The same with other `Views`: its fields that differ."""
+        if "scales" in views:
+            views["scales"] = tuple(views["scales"])
+        return replace(self, views=replace(self.views, **views)) if views else self
+
+    def probabilities(self, images: Union[Sequence[Sample], Sequence[np.ndarray]], predictor: Any = None
+                      ) -> np.ndarray:
+        """Probabilities (images, classes) float32 of samples or pixels, averaged over the views, the largest first.
+
+        `predictor`: another one than the classifier's.
+        """
+        scales = sorted(set(self.views.scales), reverse=True)
+        return np.mean([self._at_scale(images, predictor or self.predictor, scale) for scale in scales], 0)
+
+    def score_with(self, predictor: Any, sample: Sample) -> None:
+        """Give another `predictor` what it would be given of a sample."""
+        self.probabilities([sample], predictor)
+
+    def _at_scale(self, images: Union[Sequence[Sample], Sequence[np.ndarray]], predictor: Any, scale: int
+                  ) -> np.ndarray:
+        """Probabilities (images, classes) at one size, averaged over crops and, if asked, the mirrored crops."""
+        def begin(data):
+            plain = predictor.begin(data)
+            if not self.views.flipping:
+                return plain
+            mirrored = predictor.begin(transforms.flip(data))
+            return lambda: (plain() + mirrored()) / 2
+
+        views = self.views
+        if not isinstance(images[0], Sample):
+            return average_views(begin, self._crops(images, views, scale), views.batch)
+        with Loader(self._dataset(images, views, scale), views.batch, workers=views.readers, kind=views.kind) as loader:
+            batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
+            return average_views(begin, (data for data, _ in batches), views.batch)
+
+    def _dataset(self, samples: Sequence[Sample], views: Views, scale: int) -> TestImages:
+        return TestImages(samples, scale, self.description, views.crops,
+                          views.interpolation or self.description.interpolation, views.side(scale))
+
+    def _crops(self, images: Sequence[np.ndarray], views: Views, scale: int) -> Iterator[np.ndarray]:
+        """Batches (images, crops, 3, side, side) of pixels, as the drivers' reading workers make them of files."""
+        dataset = self._dataset((), views, scale)
+        for start in range(0, len(images), views.batch):
+            yield np.stack([dataset.views(pixels, "the image") for pixels in images[start:start + views.batch]])
+
+
+def require_classifying(known: Description, path: str) -> Description:
+    """`known`; ValueError unless it is of a classification network."""
+    if known.task != CLASSIFICATION:
+        raise ValueError(f"{path} is a network that segments: issegm.Segmenter loads it")
+    return known
+
+
+def default_views(known: Description, **views: Any) -> Views:
+    """`Views` at the size that is known of the weights, where none is given."""
+    scales = views.pop("scales", None) or (known.test_scale,)
+    return Views(tuple(scales), **views)
+
+
+def averaged_maps(symbol: Any) -> str:
+    """The name of the maps that a classifier averages; ValueError for one that does not average any."""
+    nodes = json.loads(symbol.tojson())["nodes"]
+    for node in reversed(nodes):
+        if node["op"] == "Pooling" and node.get("attrs", {}).get("global_pool") == "True":
+            before, output, *_ = node["inputs"][0]
+            return f"{nodes[before]['name']}_output"
+    raise ValueError("this network averages no maps before its classifier: it has no features of this kind")
