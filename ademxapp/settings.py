@@ -118,7 +118,8 @@ class Testing(Settings):
     """How images are tested, and the test's folder."""
 
     GROUP = "testing"
-    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side", None, Decides.TEST, input=True,
+    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side (default: as the weights "
+                                                  "were trained, where they tell)", None, Decides.TEST, input=True,
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
     test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)

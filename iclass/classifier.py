@@ -30,67 +30,10 @@ from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description
 from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
-from iclass.data import CROPS, TestImages
+from iclass.data import TestImages, Views
 from iclass.datasets import ClassificationDataset, described_record
 
-TEN_CROPS_OF = 256 / 224  # the shorter side over that of the crops (Krizhevsky et al. 2012)
 Images = Union[ImageLike, Sequence[ImageLike]]
-
-
-@dataclass(frozen=True)
-class Views:
-    """What is averaged for an image, as the driver's flags say.
-
-    Attributes
-    ----------
-    scales : tuple of int
-        Lengths of the shorter side, in pixels.
-    crops : str
-        One of `iclass.data.CROPS`.
-    crop : int, optional
-        Side of the crops; by default the scale, or for "five" 224/256 of it.
-    flipping : bool
-        The mirrored crops too.
-    interpolation : str, optional
-        How images are resized; by default as is known of the weights.
-    batch : int
-        Crops per forward pass.
-    readers, kind : int, str
-        Workers that read, and their kind.
-    """
-
-    scales: Tuple[int, ...]
-    crops: str = "centre"
-    crop: Optional[int] = None
-    flipping: bool = False
-    interpolation: Optional[str] = None
-    batch: int = 1
-    readers: int = 1
-    kind: str = "thread"
-
-    def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) < 1:
-            raise ValueError(f"scales {self.scales}: wanted lengths of the images' shorter side, in pixels")
-        if self.crops not in CROPS:
-            raise ValueError(f"crops {self.crops!r}: known are {', '.join(CROPS)}")
-
-    def side(self, scale: int) -> int:
-        """Side of the crops at a scale; ValueError if it is larger."""
-        side = self.crop or (round(scale / TEN_CROPS_OF) if self.crops == "five" else scale)
-        if side > scale:
-            raise ValueError(f"crops of {side} pixels are larger than the images' shorter side at size {scale}")
-        return side
-
-    @property
-    def sides(self) -> List[int]:
-        """Sides of the crops at all scales; ValueError where they are larger than the images."""
-        return [self.side(scale) for scale in self.scales]
-
-    def inputs(self) -> Dict[str, Any]:
-        """What the network is given of an image, by the flags' names."""
-        return {"test_scales": list(self.scales), "test_flipping": self.flipping and self.crops != "five",
-                "test_3crops": self.crops == "three", "test_10crops": self.crops == "five",
-                "test_crop_size": self.crop}
 
 
 @dataclass(frozen=True)
@@ -132,7 +75,6 @@ class Classifier:
 
         Parameters
         ----------
-        path : str
         engine : str, optional
             One of `ademxapp.engine.ENGINES`; by default the one that is installed.
         devices : list of Device, optional
@@ -206,8 +148,8 @@ class Classifier:
         """Probabilities, (classes,) float32, averaged over the views.
 
         `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
-        list of them gives a list. `views`: fields of `Views`
-        that differ from the classifier's, such as scales=(256, 320), flipping=True, crops="five".
+        list of them gives a list. `views`: fields of `Views` that differ from the classifier's, such as scales=(256,
+        320), flipping=True, crops="five".
         """
         network, several = self.tested(**views), isinstance(image, (list, tuple))
         pixels, batch = [rgb_of(one) for one in image] if several else [rgb_of(image)], network.views.batch

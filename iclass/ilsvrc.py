@@ -48,8 +48,8 @@ from ademxapp.training.tensorboard import Board
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
-from iclass.classifier import Classifier, Views
-from iclass.data import TrainImages
+from iclass.classifier import Classifier
+from iclass.data import TrainImages, Views
 from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record
 from iclass.devkit import DEVKIT, kit_numbers
 from iclass.settings import ClassificationSettings

@@ -16,7 +16,7 @@ from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.data.resize import scaled_size
-from ademxapp.deploy.onnx_model import OnnxModel, require_none
+from ademxapp.deploy.onnx_model import OnnxModel, of_any_size, require_none
 from ademxapp.engine import Device, Symbol
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.dense import (
@@ -32,7 +32,6 @@ from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
-from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import Label, SymbolOptions, parse_label, segmentation_symbol, whole_cells
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description
@@ -120,7 +119,6 @@ class Segmenter:
 
         Parameters
         ----------
-        path : str
         engine : str, optional
             One of `ademxapp.engine.ENGINES`; by default the one that is installed.
         devices : list of Device, optional
@@ -185,8 +183,8 @@ class Segmenter:
         """The best class of every pixel, (H, W) uint8, indices of `class_names`.
 
         `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
-        list of them gives a list. `test`: fields of
-        `DenseTest` that differ from the segmenter's, such as scales=(480, 600), flipping=True.
+        list of them gives a list. `test`: fields of `DenseTest` that differ from the segmenter's, such as scales=(480,
+        600), flipping=True.
         """
         return self._of_each(image, label_map, test)
 
@@ -290,21 +288,3 @@ def default_test(known: Description, record: SegmentationDataset, **test: Any) -
     """A `DenseTest` at the size that is known of the weights, or the dataset's, where none is given."""
     scales = test.pop("scales", None) or (known.test_scale or record.largest_side,)
     return DenseTest(tuple(scales), **test)
-
-
-def of_any_size(model: OnnxModel) -> Callable[[np.ndarray], np.ndarray]:
-    """A segmenting `OnnxModel` that takes inputs of any number of whole cells.
-
-    If the file is for one size, larger inputs go through it in overlapping windows of that size, and smaller ones
-    with the mean colour beside them.
-    """
-    if model.size is None:
-        return model
-    cell = model.description.stride
-
-    def predict(data: np.ndarray) -> np.ndarray:
-        height, width = data.shape[2:]
-        beside = [(0, max(0, own - side)) for own, side in zip(model.size, (height, width))]
-        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), model.size, cell)
-        return scores[:, :, :height // cell, :width // cell]
-    return predict

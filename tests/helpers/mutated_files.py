@@ -167,7 +167,8 @@ def use_msctest(folder, path, source):
 
 
 def predict(folder, path, source):
-    from iclass.classifier import Classifier, Views
+    from iclass.classifier import Classifier
+    from iclass.data import Views
     from iclass.datasets import ClassificationDataset
     from tools import predict
     known = Description("x_y_cls3", "classification", 3, 8, (0, 0, 0), (1, 1, 1), "bilinear", 32)
