@@ -10,13 +10,14 @@ EXTRA := $(if $(filter torch,$(ENGINE)),torch,cpu)
 RUN := $(VENV)/bin/python
 NEEDS := setup.cfg setup.py pyproject.toml
 
-.PHONY: help demo test test-slow test-pythons lint bench clean
+.PHONY: help demo test test-slow test-pythons lint bench bench-card clean
 
 help:
 	@echo "make demo       train, test and look at a small network, in a few minutes on a laptop"
 	@echo "make test       lint and the fast tests"
 	@echo "make test-slow  the slow tests"
 	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
+	@echo "make bench-card  PyTorch on this machine's card, in 8 minutes and without installing anything: docs/results/speed/card.json"
 	@echo "make lint       lint"
 	@echo "make bench      measure speed, some twenty minutes, and fill docs/results/speed.md"
 	@echo "make clean      remove the environments and what was built; runs, models and data stay"
@@ -41,6 +42,9 @@ lint: $(VENV)/.has-test
 bench: $(VENV)/.has-bench
 	@$(RUN) tools/bench.py all
 	@$(RUN) tools/reproduce.py pages
+
+bench-card:
+	@python3 tools/bench.py card --output docs/results/speed/card.json
 
 clean:
 	rm -rf .venv .venv-torch build dist *.egg-info .pytest_cache .ruff_cache
