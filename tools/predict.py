@@ -38,6 +38,7 @@ from ademxapp.data.class_folders import some
 from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import find_photographs, is_video
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import load
 from ademxapp.flags import Settings, flag
 from ademxapp.logs import library_versions, start_log
 from ademxapp.settings import Data, Devices, Precision
