@@ -50,7 +50,7 @@ from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 from iclass.classifier import Classifier
 from iclass.data import TrainImages, Views
-from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record
+from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record, named_by_folders
 from iclass.devkit import DEVKIT, kit_numbers
 from iclass.settings import ClassificationSettings
 
@@ -104,6 +104,7 @@ def testing_settings(asked: ClassificationSettings, inputs: InputSettings) -> Cl
 def train(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset) -> None:
     """Train a network."""
     samples = find_samples(settings, label, record)
+    record = named_by_folders(record, samples, label.classes)
     workers = driver.join(settings)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug, workers.rank)
     dataset = TrainImages(samples, settings.crop_size, inputs, interpolation(settings, inputs),
@@ -121,7 +122,8 @@ def description(settings: ClassificationSettings, label: Label, inputs: InputSet
     return Description(
         str(label), CLASSIFICATION, label.classes, output_stride(label), inputs.mean, inputs.std,
         interpolation(settings, inputs), only(settings.test_scales) or usual,
-        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names)
+        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names,
+        folders=() if record.folders == record.class_names else record.folders)
 
 
 def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset,
