@@ -5,20 +5,21 @@ import json
 import os
 import re
 import uuid
+from typing import Any, Iterator
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str) -> Iterator[str]:
     """Give a temporary path beside `path`; what is written there takes that name when the block ends well.
 
-    An OSError that names no file, as a full disk's, names `path`.
+    An OSError of it that names no file, as a full disk's, or the temporary one, names `path`.
     """
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".part-{uuid.uuid4().hex}{os.path.splitext(path)[1]}")
-    with open(temporary, "xb"):  # not by mkstemp, so that the file has the permissions that the umask leaves
-        pass
     try:
+        with open(temporary, "xb"):  # not by mkstemp, so that the file has the permissions that the umask leaves
+            pass
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
@@ -32,18 +33,18 @@ def replacing(path):
             os.unlink(temporary)
 
 
-def write_text(path, text):
-    """Write a text file (UTF-8), whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
+def write_text(path: str, text: str) -> None:
+    """Write a text file (UTF-8), whole or not at all; in names of files, bytes that are no UTF-8 stay as they are."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors="surrogateescape") as out:
         out.write(text)
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
 
 
-def digest(path, kind="sha256"):
+def digest(path: str, kind: str = "sha256") -> str:
     """The digest of a file in hexadecimal digits; `kind` is one of hashlib's, such as "md5"."""
     found = hashlib.new(kind)
     with open(path, "rb") as source:

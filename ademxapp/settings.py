@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from ademxapp.cli import existing_file, file_name, number, numbers
+from ademxapp.engine import ENGINES
 from ademxapp.flags import Decides, Settings, flag
 
 SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
@@ -32,21 +33,24 @@ class Devices(Settings):
     """Where a program computes."""
 
     GROUP = "devices"
+    engine: Optional[str] = flag("what computes (default: mxnet where it is installed, else torch)", choices=ENGINES)
     gpus: Optional[Tuple[int, ...]] = flag("cards (default: the first, if any)", one_of="device",
                                            type=numbers(int, 0, distinct=True), metavar="0,1,…")
     cpus: Optional[int] = flag("CPU devices to divide batches among", one_of="device", type=number(int, 1, 64),
                                metavar="N")
+    compile: bool = flag("with --engine torch: run the networks by torch.compile", False)
 
 
 @dataclass(frozen=True)
 class TrainingDevices(Devices):
     """Where a training computes."""
 
-    kvstore: str = flag("where gradients are added up; dist_sync: by the servers of tools/launch.py, for all its "
-                        "workers", "device", recorded=True, choices=("local", "device", "dist_sync"))
+    kvstore: str = flag("with --engine mxnet: where gradients are added up; dist_sync: by the servers of "
+                        "tools/launch.py, for all its workers", "device", recorded=True,
+                        choices=("local", "device", "dist_sync"))
     stall_minutes: Optional[float] = flag("end a training where no batch has ended for so long; a validation must take "
-                                          "less (default: 60 with dist_sync, else 0: never)", type=number(float, 0),
-                                          metavar="M")
+                                          "less (default: 60 with tools/launch.py, else 0: never)",
+                                          type=number(float, 0), metavar="M")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class Training(Settings):
                                     type=number(int, 1), metavar="N")
     val_list: Optional[str] = flag("with --val-every: the list to test on (default: data/<dataset>/val.lst)",
                                    metavar="FILE")
+    tensorboard: Optional[str] = flag("folder for TensorBoard, where the run has one of its label: every report and "
+                                      "validation, and pictures of the first validation images", metavar="DIR")
     snapshot_minutes: float = flag("time between snapshots inside an epoch; every epoch ends with one", 10,
                                    type=number(float, 0), metavar="M")
     keep: int = flag("snapshots that stay", 2, type=number(int, 1), metavar="N")
@@ -112,7 +118,8 @@ class Testing(Settings):
     """How images are tested, and the test's folder."""
 
     GROUP = "testing"
-    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side", None, Decides.TEST, input=True,
+    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side (default: as the weights "
+                                                  "were trained, where they tell)", None, Decides.TEST, input=True,
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
     test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)

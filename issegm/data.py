@@ -1,5 +1,5 @@
 """Images for segmentation: scaled crops with labels on the grid of the network's cells."""
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -8,7 +8,11 @@ from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile, decode_label
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
-from issegm.datasets import IGNORE, SegmentationDataset
+from ademxapp.symbol.losses import IGNORE_LABEL
+from issegm.datasets import SegmentationDataset
+
+if TYPE_CHECKING:  # reading workers import this module, and need no more
+    from ademxapp.symbol.networks import InputSettings
 
 
 class TrainCrops:
@@ -26,27 +30,25 @@ class TrainCrops:
     origin_size : int
         The longer side of an image is resized to this times a factor within `rates`.
     rates : (float, float)
-    cache : bool
-        Keep the files' bytes in memory.
     """
 
-    def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3), cache=False):
+    def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: "InputSettings", stride: int,
+                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)) -> None:
         self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
         self.origin_size, self.rates = origin_size, rates
         self.mean, self.std, self.interpolation = settings.mean, settings.std, settings.interpolation
         self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
-        self._cache = {} if cache else None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """The image's path."""
         return self.samples[index].image_path
 
-    def load(self, index, rng):
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
         """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
-        file, label = open_pair(self.samples[index], self.record, self._files(index))
+        file, label = open_pair(self.samples[index], self.record)
         longer = self.origin_size * rng.uniform(*self.rates)
         rate = max(1.0, round(longer)) / max(label.shape)
         top, left = (self._start(rng, side * rate) for side in label.shape)
@@ -57,7 +59,7 @@ class TrainCrops:
         data = transforms.apply_colour_map(pixels, *transforms.normalisation(self.mean, self.std))
         return data, cells.reshape(-1).astype(np.float32)
 
-    def _start(self, rng, side):
+    def _start(self, rng: np.random.Generator, side: float) -> int:
         """First pixel of the crop along a side: from half a cell before the image to half a cell behind its end.
 
         A side that the crop holds whole still moves by up to a cell, so that the cells see all of it.
@@ -66,7 +68,7 @@ class TrainCrops:
         spread = max(int(round(side)) + 2 * border - self.crop, self.stride)
         return int(rng.integers(spread + 1)) - border
 
-    def _crop_image(self, file, rate, top, left):
+    def _crop_image(self, file: ImageFile, rate: float, top: int, left: int) -> np.ndarray:
         """The crop's pixels, (crop, crop, 3) uint8; the mean colour where there is no image."""
         rows, y0, y1 = self._visible(top, file.size[0], rate)
         columns, x0, x1 = self._visible(left, file.size[1], rate)
@@ -79,47 +81,38 @@ class TrainCrops:
             canvas[rows, columns] = resize_part(file, (x0, y0, x1, y1), size, self.interpolation)
         return canvas
 
-    def _visible(self, start, side, rate):
+    def _visible(self, start: int, side: int, rate: float) -> Tuple[slice, float, float]:
         """Where along the crop an image is seen (slice), and from where to where in its own pixels (floats)."""
         first, last = max(0, -start), min(self.crop, int(round(side * rate)) - start)
         last = max(first, last)
         return slice(first, last), (first + start) / rate, min(side, (last + start) / rate)
 
-    def _crop_label(self, label, rate, top, left):
+    def _crop_label(self, label: np.ndarray, rate: float, top: int, left: int) -> np.ndarray:
         """Classes at the centres of the cells (nearest neighbour), (cells, cells) uint8."""
         centres = np.arange(self.stride // 2, self.crop, self.stride) + 0.5
         rows = np.floor((centres + top) / rate).astype(int)
         columns = np.floor((centres + left) / rate).astype(int)
         inside = ((rows >= 0) & (rows < label.shape[0]))[:, None] & ((columns >= 0) & (columns < label.shape[1]))
         found = label[np.clip(rows, 0, label.shape[0] - 1)[:, None], np.clip(columns, 0, label.shape[1] - 1)]
-        return np.where(inside, found, IGNORE)
-
-    def _files(self, index):
-        if self._cache is None:
-            return self.samples[index].read()
-        if index not in self._cache:
-            self._cache[index] = self.samples[index].read()
-        return self._cache[index]
+        return np.where(inside, found, IGNORE_LABEL)
 
 
-def read_pair(sample: Sample, record: SegmentationDataset, files: Optional[Tuple[bytes, Optional[bytes]]] = None
-              ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+
+def read_pair(sample: Sample, record: SegmentationDataset) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """An image (H, W, 3) uint8 and its classes (H, W) uint8, or None where the list names no label.
 
-    `files` and what is raised are as of `open_pair`.
+    What is raised is as of `open_pair`.
     """
-    image, label = open_pair(sample, record, files)
+    image, label = open_pair(sample, record)
     return image.rgb(), label
 
 
-def open_pair(sample: Sample, record: SegmentationDataset, files: Optional[Tuple[bytes, Optional[bytes]]] = None
-              ) -> Tuple[ImageFile, Optional[np.ndarray]]:
+def open_pair(sample: Sample, record: SegmentationDataset) -> Tuple[ImageFile, Optional[np.ndarray]]:
     """An image's `ImageFile` and its classes (H, W) uint8, or None where the list names no label.
 
-    `files` are what `sample.read()` gave, if it was read before. Raises ValueError if they cannot be decoded, differ in
-    size, or the label has values outside the dataset's.
+    Raises ValueError if they cannot be decoded, differ in size, or the label has values outside the dataset's.
     """
-    image_bytes, label_bytes = files or sample.read()
+    image_bytes, label_bytes = sample.read()
     image = ImageFile(image_bytes, sample.image_path)
     if label_bytes is None:
         return image, None

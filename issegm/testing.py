@@ -2,23 +2,29 @@
 import itertools
 import os
 from dataclasses import fields, replace
-from typing import List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
 from ademxapp.cli import UsageError
+from ademxapp.data.lists import Sample
 from ademxapp.evaluation import crf
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.evaluation.dense import ScoreMap
 from ademxapp.evaluation.labelling import BestClasses, CrfLabels
+from ademxapp.evaluation.pictures import class_colours, contact_sheet, correct_picture
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
+from ademxapp.settings import Testing
 from issegm.data import open_pair, read_pair
+from issegm.datasets import SegmentationDataset
 from issegm.outputs import label_path, read_labels
 from issegm.scoring import percent, score_lines
-from issegm.settings import Crf
+from issegm.segmenter import DenseTest, Segmenter
+from issegm.settings import Crf, DenseTesting
 
 S = TypeVar("S", bound=Crf)
 
@@ -46,6 +52,17 @@ def crf_settings(asked: S, search: bool = False) -> Tuple[S, Tuple[CrfSettings, 
     return replace(asked, **kept), tuple(CrfSettings(*one) for one in itertools.product(*values.values()))
 
 
+def dense_test(settings: Union[DenseTesting, Testing], batch: int = 1) -> DenseTest:
+    """How images are segmented."""
+    return DenseTest(settings.test_scales, settings.test_flipping, settings.test_steps, settings.window, batch)
+
+
+def windows_chosen(networks: Sequence[Segmenter]) -> Dict[str, Dict[str, int]]:
+    """What `result.json` says of windows: {input: their side}, where they were chosen for want of memory."""
+    chosen = {f"{width}x{height}": side for one in networks for (height, width), side in one.windows_chosen.items()}
+    return {"windows_chosen": chosen} if chosen else {}
+
+
 def make_labeller(crfs: Sequence[CrfSettings], workers: Optional[int] = None, weights: Optional[List[float]] = None
                   ) -> Union[BestClasses, CrfLabels]:
     """What turns score maps into labels, a context manager: `BestClasses`, or the CRFs in so many processes."""
@@ -53,6 +70,31 @@ def make_labeller(crfs: Sequence[CrfSettings], workers: Optional[int] = None, we
 
 
 # The samples
+
+
+class FirstImages:
+    """Keeps the predicted labels of a test's first images: its `outputs`."""
+
+    def __init__(self, record: SegmentationDataset, samples: Sequence[Sample], count: int = 4) -> None:
+        self._record, self._samples = record, list(itertools.islice(samples, count))
+        self._labels: Dict[str, np.ndarray] = {}
+
+    def labels(self, sample: Sample, size: Tuple[int, int]) -> None:
+        """None: no labels were there before."""
+
+    def save(self, sample: Sample, truth: np.ndarray, labels: np.ndarray, score_maps: Sequence[ScoreMap]) -> None:
+        """Keep the labels of one of them."""
+        if any(sample.image_path == one.image_path for one in self._samples):
+            self._labels[sample.image_path] = labels
+
+    def sheet(self) -> np.ndarray:
+        """Image, truth, prediction and difference of each: (H, W, 3) uint8."""
+        record, rows = self._record, []
+        colours = class_colours(record.palette, record.label_ids)
+        for sample in self._samples:
+            (image, truth), predicted = read_pair(sample, record), self._labels[sample.image_path]
+            rows.append([image, colours[truth], colours[predicted], correct_picture(truth, predicted, record.classes)])
+        return contact_sheet(rows, ("image", "truth", "prediction", "difference"))
 
 
 def counted_samples(scores, samples, record, sources, labeller, readers=1, outputs=None):
@@ -154,6 +196,10 @@ def lines_of_scores(record, scores, result):
     yield from score_lines(record, result)
     acc, iou = most_frequent_class_scores(scores.confusion.counts)
     yield f"the most frequent class everywhere: pixel accuracy {percent(acc)}, mean IoU {percent(iou)}"
+    true = np.flatnonzero(scores.confusion.counts.sum(1))
+    if len(true) == 1 < record.classes:
+        yield (f"warning: every pixel that counts is {record.class_names[true[0]]}: these scores say nothing; "
+               "label_ids and ignored_ids in a --dataset-file say which values are classes")
 
 
 def score_label_images(scores, samples, record, folders, readers=1):

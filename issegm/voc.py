@@ -32,24 +32,36 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver, engine
+from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
-from ademxapp.engine import Device
-from ademxapp.evaluation.fitting import WindowChoice
+from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
-from issegm.datasets import IGNORE, SegmentationDataset, dataset_record
+from issegm.datasets import SegmentationDataset, dataset_record, described_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
+from issegm.segmenter import Segmenter, test_symbol
 from issegm.settings import SegmentationSettings
-from issegm.sources import Network, dense_settings, load_weights, make_network, test_symbol, windows_chosen
-from issegm.testing import crf_settings, labelled, make_labeller, of_shard, report, score_samples, shard_name, timing
+from issegm.testing import (
+    FirstImages,
+    crf_settings,
+    dense_test,
+    labelled,
+    make_labeller,
+    of_shard,
+    report,
+    score_samples,
+    shard_name,
+    timing,
+    windows_chosen,
+)
 
 CROP = 500  # pixels, of training
 
@@ -57,10 +69,13 @@ CROP = 500  # pixels, of training
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the phase that they name."""
     asked = driver.named_run(parse(argv))
+    load(asked.engine)
     label = parse_label(asked.model)
     try:
         stride, inputs = output_stride(label), network(label.network).input
-        record = dataset_record(asked.dataset, label.classes, asked.dataset_file)
+        known = driver.tested_weights(asked)
+        record = (described_record(known, asked.dataset, asked.dataset_file) if known else
+                  dataset_record(asked.dataset, label.classes, asked.dataset_file))
     except ValueError as error:
         raise UsageError(str(error)) from None
     if asked.phase == "train":
@@ -113,15 +128,18 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     if settings.crop_size != asked.crop_size:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", settings.crop_size,
                  asked.crop_size, stride)
+    if settings.cache_images:
+        log.info("--cache-images: the system keeps the files that fit into the free memory, for all readers; this "
+                 "program keeps none besides")
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
-                         settings.scale_rate_range, bool(settings.cache_images))
+                         settings.scale_rate_range)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
-    metric = TrainingMetric(label.classes, IGNORE, ohem)
+    metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
-                 lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
+                 lambda contexts, board: validation(settings, label, record, inputs, stride, contexts, board))
 
 
 def description(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
@@ -145,19 +163,24 @@ def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: in
 
 
 def validation(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
-               stride: int, contexts: Sequence[Device], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
+               stride: int, contexts: Sequence[Device], board: Optional[Board]
+               ) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
-    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation"))
-    symbol, scales = test_symbol(label, settings.head), settings.test_scales or (settings.origin_size,)
-    dense = dense_settings(settings, record, inputs, stride, len(contexts))
-    window = WindowChoice(symbol, contexts, len(contexts), stride, settings.window, log.info)
+    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation",
+                                           flags=driver.VALIDATION))
+    testing = replace(settings, test_scales=settings.test_scales or (settings.origin_size,))
+    network = Segmenter(description(settings, label, record, inputs, stride), record,
+                        dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores = Scores(record)
-        network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
-        score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
+        scores, forward = Scores(record), load(settings.engine).Predictor(network.symbol, parameters, contexts)
+        first = FirstImages(record, samples) if board else None
+        score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
+                      settings.prefetch_threads, first)
+        if board:
+            board.picture("images", first.sheet())
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
             raise ValueError("the validation has no scores: every pixel of its labels is one that does not count")
@@ -172,13 +195,15 @@ def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) 
     samples = of_shard(driver.find_samples(settings, "segmentation"), settings.shard)
     scores = [Scores(record, labelled(samples))] if settings.phase == "val" else []
     require_distinct_names(samples, settings.save_predictions, not settings.no_save_results)
-    weights = load_weights(settings.weights, label)
-    settings = replace(settings, head=weights.head)
+    network = Segmenter.read(settings.weights, settings.model, record,
+                             **vars(dense_test(settings, settings.batch_images)))
+    settings = replace(settings, head=network.description.head)
+    images = driver.calibration_images(settings, "segmentation", label.classes, network.CALIBRATION_IMAGES)
     folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
-    source = make_network(settings, weights, record, driver.devices(settings, log), log, settings.batch_images)
+    source = network.on(driver.devices(settings, log), settings.dtype, images, settings.engine, settings.compile)
     outputs = Outputs(folder, record, not settings.no_save_results, source if settings.save_predictions else None)
     origin = made_from(settings, [settings.weights])
     outputs.start(samples, origin, settings.skip_done, log)

@@ -1,4 +1,4 @@
-"""Train with several workers, which add their gradients up on MXNet's parameter servers.
+"""Train with several workers, which add their gradients up: on MXNet's parameter servers, or among themselves.
 
 All on one machine: two workers and one server (and the scheduler, which every job has). The servers' work is small:
 
@@ -10,7 +10,14 @@ One role alone, on each machine that a cluster's scheduler chooses; HOST is wher
     python tools/launch.py --role server --root HOST:9091 -n 2 -s 1
     python tools/launch.py --role worker --root HOST:9091 -n 2 -s 1 iclass/ilsvrc.py --kvstore dist_sync …
 
-Every worker gets the same command. --batch-images is the batch of all workers together, each of which reads its part of
+With PyTorch (--engine torch, or where MXNet is not installed) there are workers alone, and no --kvstore; HOST is where
+worker 0 runs:
+
+    python tools/launch.py -n 2 iclass/ilsvrc.py --engine torch --model pets_rna-a1_cls37 …
+    python tools/launch.py --role worker --index 1 --root HOST:9091 -n 2 iclass/ilsvrc.py --engine torch …
+
+Every worker gets the same command; on one machine, the cards of its --gpus are divided among the workers, --gpus
+0,1,2,3 into 0,1 and 2,3 for two. --batch-images is the batch of all workers together, each of which reads its part of
 every epoch; the first writes the run's files into --output, which all must see for --resume. On one machine a job ends
 as a whole, within seconds, where one of its processes dies, and says which; a signal is passed on to the workers, which
 write a snapshot and end. On a cluster its scheduler must do that (srun --kill-on-bad-exit, for instance); a worker that
@@ -28,15 +35,20 @@ import os
 import signal
 import socket
 import sys
+from importlib import util
+from typing import List, Optional, Sequence
 
 from ademxapp import backend
 from ademxapp.cli import UsageError, make_parser, number
-from tools.launching.job import Job
+from ademxapp.engine import ENGINES
+from ademxapp.stopping import SIGNALS
+
+from .launching.job import Job
 
 ROLES = ("worker", "server", "scheduler")
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run a whole job, or one role of it."""
     args = build_parser().parse_args(argv)
     if args.role in (None, "worker") and not args.command:
@@ -47,16 +59,22 @@ def main(argv=None):
         raise UsageError("--role needs --root HOST:PORT, where the scheduler is")
     if not args.role and (args.root or args.index is not None):
         raise UsageError("--root and --index are for one --role alone")
+    engine = engine_of(args.command)
     if args.role:
-        return run_role(args)
+        return run_role(args, engine)
     host = "127.0.0.1"
-    root = f"{host}:{free_port(host)}"
-    return Job({f"{role} {index}" if role != "scheduler" else role: role_command(args, role, index, root)
-                for role, count in (("scheduler", 1), ("server", args.servers), ("worker", args.workers))
-                for index in range(count)}, {"DMLC_NODE_HOST": host}).run()
+    start = [sys.executable, os.path.abspath(__file__), "--root", f"{host}:{free_port(host)}", "-n", str(args.workers),
+             "-s", str(args.servers), "--role"]
+    commands = {}
+    if engine == "mxnet":
+        commands = {"scheduler": [*start, "scheduler"], **{
+            f"server {index}": [*start, "server"] for index in range(args.servers)}}
+    commands.update({f"worker {index}": [*start, "worker", "--index", str(index), *command]
+                     for index, command in enumerate(with_own_cards(args.command, args.workers))})
+    return Job(commands, {"DMLC_NODE_HOST": host}).run()
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """The program's arguments."""
     parser = make_parser(__doc__)
     parser.add_argument("-n", "--workers", type=number(int, 1), required=True, metavar="N", help="workers of the job")
@@ -69,7 +87,14 @@ def build_parser():
     return parser
 
 
-def address(text):
+def engine_of(command: Sequence[str]) -> str:
+    """The engine that a worker's command asks for, or gets where it does not ask."""
+    asked = [word.partition("=")[2] or following for word, following in zip(command, [*command[1:], ""])
+             if word.partition("=")[0] == "--engine"]
+    return asked[-1] if asked else next(filter(util.find_spec, ENGINES), ENGINES[0])
+
+
+def address(text: str) -> str:
     """An argparse type: HOST:PORT."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -77,31 +102,55 @@ def address(text):
     return text
 
 
-def free_port(host):
+def free_port(host: str) -> int:
     """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return probe.getsockname()[1]
 
 
-def role_command(args, role, index, root):
-    """The command that starts one role: this program."""
-    command = [sys.executable, os.path.abspath(__file__), "--role", role, "--root", root, "-n", str(args.workers), "-s",
-               str(args.servers)]
-    return command + (["--index", str(index), *args.command] if role == "worker" else [])
+def with_own_cards(command: List[str], workers: int) -> List[List[str]]:
+    """The command of every worker: each with its share of the cards that `--gpus` names.
+
+    UsageError if they cannot be divided evenly.
+    """
+    places = [place for place, word in enumerate(command) if word == "--gpus" or word.startswith("--gpus=")]
+    if not places:
+        return [command] * workers
+    first = places[-1]  # the last one counts
+    end = first + 1 if "=" in command[first] else first + 2
+    text = command[first].partition("=")[2] if "=" in command[first] else "".join(command[first + 1:end])
+    cards = text.split(",")
+    if len(cards) % workers:
+        raise UsageError(f"--gpus {text}: {len(cards)} card(s) cannot be divided among {workers} workers, each of "
+                         "which needs its own: name a multiple of them, or give another -n")
+    share = len(cards) // workers
+    return [[*command[:first], "--gpus", ",".join(cards[worker * share:(worker + 1) * share]), *command[end:]]
+            for worker in range(workers)]
 
 
-def run_role(args):
+def run_role(args: argparse.Namespace, engine: str) -> int:
     """Become a worker, a server or the scheduler. Returns only if that fails."""
     host, _, port = args.root.rpartition(":")
+    if engine == "torch" and args.role == "worker":
+        if args.index is None:
+            raise UsageError("PyTorch's workers do not number themselves: --role worker needs --index, 0 on HOST")
+        os.environ.update({"MASTER_ADDR": host, "MASTER_PORT": port, "WORLD_SIZE": str(args.workers),
+                           "RANK": str(args.index)})
+        return become(args.command)
     os.environ.update({"DMLC_ROLE": args.role, "DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": port,
                        "DMLC_NUM_WORKER": str(args.workers), "DMLC_NUM_SERVER": str(args.servers)})
     if args.role == "worker":
         if args.index is not None:
             os.environ["DMLC_WORKER_ID"] = str(args.index)
-        python = [sys.executable] if args.command[0].endswith(".py") else []
-        os.execvp((python + args.command)[0], python + args.command)
-    for stop in (signal.SIGINT, signal.SIGTERM):  # no Python runs while MXNet serves
+        become(args.command)
+    for stop in SIGNALS:  # no Python runs while MXNet serves
         signal.signal(stop, signal.SIG_DFL)
     backend.load()  # MXNet serves when it is imported, and then ends the process
     raise ValueError(f"MXNet did not become a {args.role}")
+
+
+def become(command: List[str]) -> int:
+    """Run the command in place of this program; a Python file with this Python."""
+    words = [sys.executable, *command] if command[0].endswith(".py") else command
+    return os.execvp(words[0], words)

@@ -33,27 +33,26 @@ from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
+from ademxapp.engine import load
 from ademxapp.evaluation.crf import CrfSettings
-from ademxapp.evaluation.multiscale import Network
 from ademxapp.files import write_json
 from ademxapp.flags import Decides, Settings, changed, flag
 from ademxapp.settings import Data, Devices, Testing
 from ademxapp.symbol import Label, label_stem, output_stride, parse_label
+from ademxapp.weights.describe import run_label
 from issegm.datasets import DATASETS, SegmentationDataset, dataset_record
 from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
+from issegm.segmenter import Segmenter
 from issegm.settings import Crf, DenseTesting
 from issegm.sources import (
     StoredScores,
-    Weights,
-    load_weights,
-    make_network,
     map_weights,
     stored_weights,
-    windows_chosen,
 )
 from issegm.testing import (
     crf_settings,
+    dense_test,
     labelled,
     lines_of_scores,
     make_labeller,
@@ -63,6 +62,7 @@ from issegm.testing import (
     score_samples,
     shard_name,
     timing,
+    windows_chosen,
 )
 
 NO_CRF = CrfSettings(gaussian_weight=0, bilateral_weight=0)
@@ -113,6 +113,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     asked = parse(argv)
     if asked.score:
         return score(asked)
+    load(asked.engine)
     settings, labels = resolved(asked)
     settings, crfs = crf_settings(settings, settings.search)
     try:
@@ -125,7 +126,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     stored = [StoredScores(folder, record.classes) for folder in settings.predictions]
     for source in stored:
         source.require(samples)
-    weights = [load_weights(path, label) for path, label in zip(settings.weights, labels)]
+    weights = [Segmenter.read(path, str(label), record, **vars(dense_test(settings)))
+               for path, label in zip(settings.weights, labels)]
     if settings.search:
         return search(settings, record, labelled(samples), weights, stored, crfs)
     return test(settings, record, samples, weights, stored, crfs)
@@ -150,7 +152,8 @@ def resolved(asked: AveragingSettings) -> Tuple[AveragingSettings, List[Label]]:
         raise UsageError("there is nothing to average: wanted --weights FILE or --predictions DIR, or --score DIR")
     names = [*weights, *(stored_weights(folder) for folder in asked.predictions)]
     try:
-        labels, model = [parse_label(name) for name in names], label_stem(asked.model or names[0])
+        labels = [parse_label(run_label(name)) for name in names]
+        model = label_stem(asked.model) if asked.model else run_label(names[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
     dataset = asked.dataset or labels[0].dataset
@@ -179,14 +182,14 @@ def require_agreement(settings: AveragingSettings, labels: Sequence[Label], stri
 
 
 def test(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
-         weights: Sequence[Weights], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
+         weights: Sequence[Segmenter], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
     """Label all samples, write labels and pictures and, where the list has truths, scores."""
     scored = any(sample.label_image for sample in samples)
     scores = [Scores(record, labelled(samples))] if scored else []
     require_distinct_names(samples, False, not settings.no_save_results)
     folder = test_folder(settings)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
-    networks = make_networks(settings, weights, record, log)
+    networks = on_devices(settings, weights, log)
     outputs, origin = Outputs(folder, record, not settings.no_save_results), made_from(settings, settings.weights)
     outputs.start(samples, origin, False, log)
     watch, sources = driver.Stopwatch(), networks + stored
@@ -206,20 +209,19 @@ def test_folder(settings: AveragingSettings) -> str:
                               shard_name(settings.shard))
 
 
-def make_networks(settings: AveragingSettings, weights: Sequence[Weights], record: SegmentationDataset, log: Logger
-                  ) -> List[Network]:
-    """The sources that are networks, on the devices that are asked for."""
-    contexts = driver.devices(settings, log) if weights else []
-    return [make_network(settings, one, record, contexts, log) for one in weights]
+def on_devices(settings: AveragingSettings, networks: Sequence[Segmenter], log: Logger) -> List[Segmenter]:
+    """The networks on the devices that are asked for."""
+    devices = driver.devices(settings, log) if networks else []
+    return [one.on(devices, engine=settings.engine, compiled=settings.compile) for one in networks]
 
 
 def search(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
-           weights: Sequence[Weights], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
+           weights: Sequence[Segmenter], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
     """Print the scores of all CRFs of the grid, and without one, by mean IoU; write them to `search.json`."""
     folder, crfs = test_folder(settings), (NO_CRF, *crfs)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     log.info("%d settings of the CRF on %d images", len(crfs) - 1, len(samples))
-    sources = make_networks(settings, weights, record, log) + stored
+    sources = on_devices(settings, weights, log) + stored
     scores = [Scores(record, samples) for _ in crfs]
     with make_labeller(crfs, settings.crf_workers, map_weights(sources, settings.weights_of)) as labeller:
         score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads)

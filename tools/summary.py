@@ -26,7 +26,7 @@ from ademxapp.inspection.costs import TASKS, costs, default_setting, read_label
 from ademxapp.inspection.memory import MIB
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
-from ademxapp.text_tables import FORMATS, emit, table
+from ademxapp.text_tables import FORMATS, emit, paragraphs, table
 
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
@@ -85,7 +85,7 @@ def as_tables(found, markdown, brief):
     notes = [f"{item.label}: the longest path has {item.longest_path} layers" +
              (", with the top for segmentation" if item.setting.task == "segmentation" else "")
              for item in found if item.longest_path != item.depth]
-    return "\n\n".join(parts + notes) + "\n"
+    return paragraphs(*parts, *notes)
 
 
 def layer_row(group):

@@ -5,12 +5,14 @@ or through the shortcut (a projection counts as shortcut). The length of a path 
 al. 2016, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", section 4.3.
 """
 import math
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
 from ademxapp import engine
 
 GATE = "gate"
+COVERED = 0.95  # of the expected contributions, for `read_off`
 TINY = 1e-300  # in place of the norm 0, along paths where nothing arrives, whose logarithm is asked for
 
 
@@ -107,6 +109,27 @@ def expected_contributions(lengths, means, units):
     logs = np.interp(every, lengths, np.log(np.maximum(means, TINY))) + [_log_binomial(units, k) for k in every]
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
+
+
+def read_off(norms: Sequence[Sequence[float]], lengths: Sequence[int], units: int) -> Dict[str, Any]:
+    """What the norms say, a row of them for each length: their means, long paths beside short ones, what is expected.
+
+    `quarter_means` are those at the lengths nearest to no unit, a quarter, a half, three quarters and all of the units;
+    `long_over_short` is of the geometric means over the longest and over the shortest quarter of the lengths;
+    `factor_per_mapping` what one more mapping multiplies the norm by, fitted to the logarithms of all norms;
+    `covered_lengths` those that hold the middle COVERED of the expected contributions.
+    """
+    norms, lengths = np.array(norms), np.array(lengths)
+    means, logs = norms.mean(1), np.log(np.maximum(norms, TINY)).mean(1)
+    quarters = [int(np.abs(lengths - units * quarter / 4).argmin()) for quarter in range(5)]
+    contributions = expected_contributions(lengths, means, units)
+    return {"means": means, "lowest": norms.min(1), "highest": norms.max(1),
+            "quarter_means": means[quarters], "longest_over_shortest": float(means[-1] / means[0]),
+            "long_over_short": float(np.exp(logs[lengths >= units * 3 / 4].mean() - logs[lengths <= units / 4].mean())),
+            "factor_per_mapping": float(np.exp(np.polyfit(lengths, logs, 1)[0])),
+            "expected_contributions": contributions,
+            "covered_lengths": np.searchsorted(np.cumsum(contributions), (
+                (1 - COVERED) / 2, (1 + COVERED) / 2)).tolist()}
 
 
 def _log_binomial(n, k):

@@ -1,8 +1,9 @@
 """The training loop: an engine's `Module.fit` with reports, checkpoints, validation and snapshots."""
+import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import NoProgress, Progress, reports_after
 from ademxapp.training.snapshots import Snapshot, save_snapshot
+from ademxapp.training.tensorboard import Board
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 from ademxapp.weights.parameters import Parameters, save_checkpoint
@@ -41,6 +43,8 @@ class Plan:
         As `ademxapp.engine.Module` takes them.
     fixed_statistics : bool
         BN's moving statistics are not trained.
+    dtype, compiled : str, bool
+        As `ademxapp.engine.Module` takes them.
     val_every : int
         Epochs from one validation to the next; the last epoch always has one. 0: none.
     snapshot_seconds, keep : float, int
@@ -64,6 +68,8 @@ class Plan:
     check_step: int = 1
     kvstore: str = "device"
     fixed_statistics: bool = False
+    dtype: str = "float32"
+    compiled: bool = False
     val_every: int = 0
     snapshot_seconds: float = float("inf")
     keep: int = 1
@@ -89,7 +95,7 @@ class Plan:
 def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parameters: Parameters,
         metric: TrainingMetric, devices: "Sequence[Device]", log: "logging.Logger", snapshot: Optional[Snapshot] = None,
         validate: Optional[Callable[[Parameters], Dict[str, float]]] = None,
-        workers: Optional[Alone] = None) -> Parameters:
+        workers: Optional[Alone] = None, board: Optional[Board] = None) -> Parameters:
     """Train `symbol` from `parameters` on an engine's devices.
 
     Parameters
@@ -103,6 +109,8 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
         better.
     workers : Workers, optional
         All that train together, each with a loader of its own part. Worker 0 writes.
+    board : Board, optional
+        Shows the reports and the scores.
 
     Returns
     -------
@@ -114,15 +122,17 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
     ValueError
         If the loss or a parameter is not finite.
     Stopped
-        At SIGTERM or SIGINT, when a snapshot is written.
+        At one of `stopping.SIGNALS`, when a snapshot is written.
     """
     workers = workers or Alone()
-    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers)
+    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers, plan.dtype,
+                           plan.compiled)
     with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog, \
             Background(log) as background:
-        validations = Validations(plan, validate, stop, log)
+        validations = Validations(plan, validate, stop, log, board)
         run = _Run(plan, engine, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
                    background)
+        run.watches += [board] if board else []
         validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
             if plan.from_epoch < plan.stop_epoch:
@@ -154,7 +164,8 @@ class _Run:
             self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader, workers.count)
             if snapshot and snapshot.state.get("metric"):
                 metric.state = snapshot.state["metric"]
-        self._watch, self._snapshot_time = Watch(log), time.monotonic()
+        self.watches: List[Union[Watch, Board]] = [Watch(log)]
+        self._snapshot_time = time.monotonic()
         self._seed_batch(plan.from_epoch, self.first_batch)
 
     def after_batch(self, epoch: int, number: int, index: Optional[np.ndarray]) -> None:
@@ -167,9 +178,11 @@ class _Run:
         self._seed_batch(epoch, batch)
         if reports_after(batch, self._loader.batches):
             self._collect_metric()
+            if batch < self._loader.batches:  # oneDNN's ReLU makes 0 of what is no number: the loss stays finite
+                require_finite_parameters(self._module.get_params(), where)
         report = self.progress.step(self._module.learning_rate)
-        if report:
-            self._watch.report(report)
+        for watch in self.watches if report else ():
+            watch.report(report)
         if batch == self._loader.batches:  # after_epoch has the rest
             return
         due, stopped = self._wishes()
@@ -228,13 +241,23 @@ class _Run:
 
     def _seed_batch(self, epoch: int, batch: int) -> None:
         """Make the engine's random numbers (dropout) a function of the batch, so that a run can go on from anywhere."""
-        place = (self.plan.seed * 1000003 + epoch) * 1000003 + self._workers.rank * 15485863
-        self._engine.seed(place % (2 ** 31) + batch)
+        self._engine.seed(batch_seed(self.plan.seed, epoch, batch, self._workers.rank))
 
     def _images(self, index: Optional[np.ndarray]) -> str:
         if index is None:
             return "its images are not known"
         return f"images {', '.join(self._loader.dataset.describe(int(one)) for one in index[:2])}, …"
+
+
+def batch_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """A number below 2^31 that the random numbers of a worker's batch start from.
+
+    Seeds of batches that follow each other must lie far apart: MXNet's generators 0 to 1,023 start from 127 times the
+    seed plus their number, so that seeds that differ by less than nine share generators, one mask a shifted copy of the
+    other.
+    """
+    digest = hashlib.blake2b(f"{seed} {epoch} {batch} {rank}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _quiet(log: "logging.Logger") -> "logging.Logger":

@@ -12,6 +12,7 @@ from ademxapp.data.loader import Loader
 from ademxapp.data.records import RecordFile, read_contents, read_records
 from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colours, labels_over
 from ademxapp.symbol import network, output_stride, parse_label, whole_cells
+from ademxapp.symbol.losses import IGNORE_LABEL
 from iclass import datasets as classification
 from iclass.data import TrainImages
 from issegm import datasets as segmentation
@@ -158,7 +159,7 @@ def labelled_sheet(pairs, names, record, height):
         pictures += [image, labels_over(image, classes, colours), at_height(colours[classes], height)]
         captions += [name, "labels over it", "labels"]
         found.update(np.unique(classes).tolist())
-    legend = [(colours[index], record.class_names[index]) for index in sorted(found - {segmentation.IGNORE})]
+    legend = [(colours[index], record.class_names[index]) for index in sorted(found - {IGNORE_LABEL})]
     two_beside = len(pairs) > 1 and 6 * max(picture.shape[1] for picture in pictures) <= WIDTH
     return captioned_grid(pictures, captions, 6 if two_beside else 3, legend)
 

@@ -5,8 +5,9 @@ from typing import Any
 NAME = "mxnet"
 
 _FILES = {"Module": "module", "Predictor": "predictor", "Int8Network": "quantise", "RangeRecorder": "ranges",
-          "workers": "kvstore", "planned_bytes": "memory",
-          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "seed", "versions"), "runtime")}
+          "launched": "kvstore", "workers": "kvstore", "planned_bytes": "memory",
+          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "require_dtype", "seed", "versions"),
+                          "runtime")}
 
 
 def __getattr__(name: str) -> Any:
