@@ -40,6 +40,7 @@ from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_
 from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
@@ -49,6 +50,7 @@ from issegm.scoring import Scores
 from issegm.segmenter import Segmenter, test_symbol
 from issegm.settings import SegmentationSettings
 from issegm.testing import (
+    FirstImages,
     crf_settings,
     dense_test,
     labelled,
@@ -137,7 +139,7 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
-                 lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
+                 lambda contexts, board: validation(settings, label, record, inputs, stride, contexts, board))
 
 
 def description(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
@@ -161,7 +163,8 @@ def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: in
 
 
 def validation(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
-               stride: int, contexts: Sequence[Device], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
+               stride: int, contexts: Sequence[Device], board: Optional[Board]
+               ) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
@@ -173,8 +176,11 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 
     def validate(parameters: Parameters) -> Dict[str, float]:
         scores, forward = Scores(record), load().Predictor(network.symbol, parameters, contexts)
+        first = FirstImages(record, samples) if board else None
         score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
-                      settings.prefetch_threads)
+                      settings.prefetch_threads, first)
+        if board:
+            board.picture("images", first.sheet())
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
             raise ValueError("the validation has no scores: every pixel of its labels is one that does not count")

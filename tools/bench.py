@@ -17,6 +17,8 @@ dtypes: images per second of Model A1 in testing, in float32, bfloat16 and INT8,
 scores: the confusion matrix of an image beside a bincount of its labels, and labels from score maps beside Pillow's
 resizing of every class in a pool of processes.
 lists: time and memory to read a list, and records, as long as ILSVRC's, and to the first batch of them.
+graph: the PyTorch engine's graph of Model A1, beside the same network as a plain PyTorch module.
+card: Model A1 on a card held to the CPU's numbers, then images per second and memory of the networks of Tables 1 and 2.
 test-run: whole tests of both drivers, beside their start-up to the first batch and the forward passes alone.
 all: every measurement, kept in docs/results/speed, from which `python tools/reproduce.py pages` fills the pages.
 
@@ -34,8 +36,9 @@ from typing import Optional, Sequence
 
 from ademxapp.cli import Parser, make_parser
 from ademxapp.text_tables import FORMATS
-from tools.benchmarks import dtypes, everything, lists, networks, reading, scores, step, test_run, training
-from tools.benchmarks.comparison import show
+
+from .benchmarks import card, dtypes, everything, graph, lists, networks, reading, scores, step, test_run, training
+from .benchmarks.comparison import show
 
 MEASUREMENTS = {
     "networks": (networks, "images per second of networks in testing"),
@@ -45,6 +48,7 @@ MEASUREMENTS = {
     "training": (training, "images per second of training, with and without all that surrounds it"),
     "dtypes": (dtypes, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
     "test-run": (test_run, "whole tests, beside start-up and forward passes alone"),
+    "graph": (graph, "the PyTorch engine's graph beside a plain PyTorch module"),
     "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
 
@@ -59,6 +63,7 @@ def build_parser() -> Parser:
         command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
         command.add_argument("--output", metavar="FILE", help="write there instead of printing")
     everything.add_arguments(commands.add_parser("all", help="everything, kept for the pages"))
+    card.add_arguments(commands.add_parser("card", help="the PyTorch engine on a card: checks, speed, memory"))
     return parser
 
 
@@ -67,7 +72,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     values = vars(build_parser().parse_args(argv))
     command = values.pop("command")
     if command == "all":
-        return everything.run(list(MEASUREMENTS), **values)
+        return everything.run([name for name in MEASUREMENTS if name != "graph"], **values)
+    if command == "card":
+        return card.run(**values)
     form, output = values.pop("format"), values.pop("output")
     show(MEASUREMENTS[command][0].measure(**values), form, output)
     return 0

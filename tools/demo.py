@@ -21,7 +21,8 @@ from ademxapp.cli import make_parser
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import write_text
 from ademxapp.training.progress import clock
-from tools import reproduce
+
+from . import reproduce
 
 CLASSIFIER, SEGMENTER = "demo-cls_rna-a1-w0.125_cls5_ep-0010", "demo_rna-a1-w0.125_cls6_s8_ep-0022"  # of the recipe
 

@@ -23,9 +23,10 @@ import numpy as np
 from ademxapp.cli import Formatter, UsageError, make_parser, number
 from ademxapp.data.images import stem, write_png
 from ademxapp.evaluation.pictures import contact_sheet
-from tools.reporting import data, run_page
-from tools.reporting.gallery import labels_of, pictures, read_label, right_share
-from tools.reporting.runs import read_run
+
+from .reporting import data, run_page
+from .reporting.gallery import labels_of, pictures, read_label, right_share
+from .reporting.runs import read_run
 
 CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")

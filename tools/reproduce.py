@@ -60,7 +60,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
         if argv[:1] == [name]:
-            found = import_module(f"tools.reproducing.{module}")
+            found = import_module(f".reproducing.{module}", __package__)
             (found.add_show_arguments if name == "show" else found.add_arguments)(command)
     values = vars(parser.parse_args(argv))
     name = values["command"] if values["command"].startswith("table") else values.pop("command")

@@ -34,7 +34,8 @@ from ademxapp.data.images import ImageFile, decode_label, read_bytes, stem
 from ademxapp.driver import read_result
 from ademxapp.files import replacing
 from issegm.outputs import label_path
-from tools.reporting.runs import read_run
+
+from .reporting.runs import read_run
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ highest]}}.
 import hashlib
 import json
 import logging
-import math
 import os
 from dataclasses import dataclass
 from typing import Any, Callable, Collection, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
@@ -145,13 +144,14 @@ def kept_ranges(path: str, origin: Dict[str, Any], watched: Collection[str]) -> 
         return None, "it cannot be used"
     if ranges and not any(lowest < highest for lowest, highest in ranges.values()):
         return None, "it cannot be used"  # of no image
-    other = [name for name, value in origin.items() if value is not None and _said(before.get(name)) != _said(value)]
+    other = [name + _differing(before.get(name), value) for name, value in origin.items()
+             if value is not None and _said(before.get(name)) != _said(value)]
     return (None, f"it is of another {', '.join(other)}") if other else (ranges, "")
 
 
 def _range(lowest: float, highest: float) -> Tuple[float, float]:
     """Both as they can have been measured; 0 is in all ranges."""
-    if not (isinstance(lowest, (int, float)) and isinstance(highest, (int, float)) and math.isfinite(highest - lowest)
+    if not (isinstance(lowest, (int, float)) and isinstance(highest, (int, float))
             and -LARGEST < lowest <= 0 <= highest < LARGEST):
         raise ValueError
     return float(lowest), float(highest)
@@ -162,6 +162,14 @@ def _said(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {name: one for name, one in value.items() if one not in (None, False) and one != USUAL.get(name)}
+
+
+def _differing(before: Any, now: Any) -> str:
+    """Which of the arguments differ, in brackets."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return ""
+    before, now = _said(before), _said(now)
+    return f" ({', '.join(sorted(name for name in {*before, *now} if before.get(name) != now.get(name)))})"
 
 
 def keep_ranges(path: str, origin: Dict[str, Any], ranges: Ranges) -> None:

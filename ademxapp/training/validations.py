@@ -12,11 +12,11 @@ class Validations:
     """Tests a run's parameters after its epochs, as its plan says.
 
     `validate` gives the scores, {name: number}, of `Parameters`, or is None; the first decides which checkpoint is the
-    best. A signal ends a validation at once: `stop` are the run's `StopRequests`.
+    best. A signal ends a validation at once: `stop` are the run's `StopRequests`. `board` shows the scores.
     """
 
-    def __init__(self, plan, validate, stop, log):
-        self._plan, self._validate, self._stop, self._log = plan, validate, stop, log
+    def __init__(self, plan, validate, stop, log, board=None):
+        self._plan, self._validate, self._stop, self._log, self._board = plan, validate, stop, log, board
         self._path = f"{plan.path}_val"
 
     def resume(self, epoch, parameters, inside):
@@ -44,6 +44,8 @@ class Validations:
             write_description(f"{self._plan.path}_best.params", {**row, **self._plan.about})
         with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
+        if self._board:
+            self._board.validation(row)
         self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(
             f"{key} {value:.2f}" for key, value in scores.items()), clock(row["seconds"]),
             f"the best, kept as {self._plan.label}_best.params" if best else f"the best was {max(before):.2f}")

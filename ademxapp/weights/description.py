@@ -47,6 +47,8 @@ class Description:
         Pixels: of the training's crops, and of the longer side before the random scale; 0 where they are not known.
     class_names : tuple of str
         None where they are not known.
+    folders : tuple of str
+        Classification: the classes' folders, where they are not called as the classes.
     label_ids, ignored_ids : tuple of int
         Segmentation: what each class is in label images, and what does not count there.
     palette : tuple of (r, g, b)
@@ -76,6 +78,7 @@ class Description:
     crop_size: int = 0
     origin_size: int = 0
     class_names: Tuple[str, ...] = ()
+    folders: Tuple[str, ...] = ()
     label_ids: Tuple[int, ...] = ()
     ignored_ids: Tuple[int, ...] = ()
     palette: Tuple[Tuple[int, int, int], ...] = ()
@@ -137,6 +140,7 @@ def _checked(values: Mapping[str, Any]) -> Description:
                        ("mean", all(map(math.isfinite, found.mean))), ("test_scale", found.test_scale >= 0),
                        ("std", all(0 < value < math.inf for value in found.std)),
                        ("class_names", len(found.class_names) in (0, found.classes)),
+                       ("folders", len(found.folders) in (0, len(found.class_names))),
                        ("label_ids", len(found.label_ids) in (0, found.classes))):
         if not good:
             raise ValueError(f"{name}: {getattr(found, name)!r}")

@@ -148,10 +148,13 @@ def test_weights_are_tested_at_the_size_that_they_were_trained_for(made, tmp_pat
 
 
 def test_what_cannot_be_loaded_is_told(made, tmp_path, segmenter, classifier):
-    with pytest.raises(ValueError, match="is a network that classifies: iclass.Classifier loads it"):
+    with pytest.raises(ValueError, match="is a network that classifies: iclass.Classifier and iclass/ilsvrc.py are"):
         Segmenter.load(classifier.weights)
-    with pytest.raises(ValueError, match="is a network that segments: issegm.Segmenter loads it"):
+    with pytest.raises(ValueError, match="is a network that segments: issegm.Segmenter and issegm/voc.py are for it"):
         Classifier.load(segmenter.weights)
+    for network in (segmenter, classifier):
+        with pytest.raises(ValueError, match="dtype with x.onnx: an ONNX file says itself"):
+            type(network).load("x.onnx", dtype="int8")
     other = shutil.copy(segmenter.weights, tmp_path / "demo_rna-b1-w0.04_cls6_s8_ep-0001.params")
     with pytest.raises(ValueError, match="does not fit the network"):
         Segmenter.load(str(other))

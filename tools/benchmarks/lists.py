@@ -22,7 +22,8 @@ from ademxapp.data.loader import Loader
 from ademxapp.data.records import HEADER, contents_record, frame, index_text, read_records
 from ademxapp.symbol import network
 from iclass.data import TrainImages
-from tools.benchmarks.comparison import Comparison
+
+from .comparison import Comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES, CLASSES, IMAGES = 1_281_167, 1000, 100

@@ -13,8 +13,9 @@ from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.training.fit import NESTEROV
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 from ademxapp.weights.torch_layout import to_torch
-from tools.benchmarks.comparison import Comparison, in_turns
-from tools.benchmarks.torch_twin import NETWORK, import_torch, torch_network
+
+from .comparison import Comparison, in_turns
+from .torch_twin import NETWORK, import_torch, torch_network
 
 TORCH_ASKED, OHEM_ASKED = 0.9, 0.91  # OHEM: at most 1.1 times as long
 STRIDE, HEAD = 8, "2conv"

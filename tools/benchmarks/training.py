@@ -16,7 +16,8 @@ from ademxapp.symbol import classification_symbol
 from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
-from tools.benchmarks.comparison import Comparison
+
+from .comparison import Comparison
 
 ASKED = 0.97
 CLASSES = 10

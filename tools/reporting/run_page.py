@@ -14,8 +14,9 @@ from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, correct_picture
 from ademxapp.files import replacing, write_text
 from issegm.outputs import label_path
-from tools.reporting.gallery import labels_of, pictures
-from tools.reporting.runs import read_run
+
+from .gallery import labels_of, pictures
+from .runs import read_run
 
 TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
 PICTURES = ("image", "truth", "prediction", "difference")

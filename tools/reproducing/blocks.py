@@ -14,11 +14,12 @@ from ademxapp.kept import Values
 from ademxapp.paper import read_table
 from ademxapp.text_tables import table
 from issegm.datasets import dataset_record
-from tools.benchmarks.comparison import as_text
-from tools.reproducing import figure4_block, full_scale, miniature, paper_tables
-from tools.reproducing.keep import kept_name, read_json
-from tools.reproducing.measurements import counted
-from tools.reproducing.recipes import read_recipe
+
+from ..benchmarks.comparison import as_text
+from . import figure4_block, full_scale, miniature, paper_tables
+from .keep import kept_name, read_json
+from .measurements import counted
+from .recipes import read_recipe
 
 RESULTS = "docs/results"
 MEASUREMENTS = ("reading", "scores", "training", "dtypes", "test-run", "step", "networks")

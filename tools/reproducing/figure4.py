@@ -30,9 +30,10 @@ from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
-from tools.reproducing.figure4_block import summary_table
-from tools.reproducing.keep import read_json
-from tools.reproducing.steps import add_data_argument, require_data
+
+from .figure4_block import summary_table
+from .keep import read_json
+from .steps import add_data_argument, require_data
 
 STATISTICS = ("moving", "batch")
 

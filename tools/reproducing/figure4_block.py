@@ -5,7 +5,8 @@ from ademxapp.files import replacing
 from ademxapp.inspection.paths import read_off
 from ademxapp.kept import Values
 from ademxapp.text_tables import table
-from tools.reproducing.keep import read_json
+
+from .keep import read_json
 
 KEPT = "docs/results/figure4/figure4.json"
 COLUMNS = ("network", "dataset", "parameters", "top-1 error, %", "units n", "k = 0", "n/4", "n/2", "3n/4", "k = n",

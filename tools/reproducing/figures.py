@@ -13,9 +13,10 @@ from typing import Optional
 from ademxapp import paper
 from ademxapp.cli import Parser, number
 from ademxapp.yaml_files import read_yaml
-from tools import report
-from tools.reproducing.steps import add_data_argument
-from tools.reproducing.tested import scores_of
+
+from .. import report
+from .steps import add_data_argument
+from .tested import scores_of
 
 SHEETS_OF_RUN = (("results.png", "spread"), ("failures.png", "worst"))
 

@@ -19,8 +19,9 @@ from ademxapp.files import write_json
 from ademxapp.kept import Values, kept
 from ademxapp.paper import SCORES
 from ademxapp.training.progress import read_reports
-from tools.reproducing.recipes import Recipe, Step, read_recipe
-from tools.reproducing.steps import add_recipe_arguments
+
+from .recipes import Recipe, Step, read_recipe
+from .steps import add_recipe_arguments
 
 COMPARED = (*SCORES, "losses", "accuracies")
 PROCESSOR_TIME = re.compile(r"trained in \S+, (\d+):(\d+):(\d+) of it on the processors")

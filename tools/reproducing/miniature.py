@@ -15,9 +15,10 @@ from ademxapp.files import replacing
 from ademxapp.symbol import parse_label
 from ademxapp.text_tables import table
 from ademxapp.yaml_files import read_yaml
-from tools.reproducing.keep import read_json, read_kept
-from tools.reproducing.measurements import counted
-from tools.reproducing.recipes import Recipe, read_recipe
+
+from .keep import read_json, read_kept
+from .measurements import counted
+from .recipes import Recipe, read_recipe
 
 RECIPE = "recipes/miniature.yaml"
 STRIDED = {"rna-a1": "Model A1 (strided)"}  # not in the paper's Table 1

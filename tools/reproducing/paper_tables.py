@@ -12,9 +12,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from ademxapp.cli import Parser
 from ademxapp.paper import COLUMNS, LOST, Column, Figure, Row, Table, read_table
 from ademxapp.text_tables import FORMATS, emit, paragraphs, table
-from tools.reproducing.measurements import counts_of, speeds_of
-from tools.reproducing.steps import add_data_argument
-from tools.reproducing.tested import scores_of
+
+from .measurements import counts_of, speeds_of
+from .steps import add_data_argument
+from .tested import scores_of
 
 
 @dataclass

@@ -20,7 +20,8 @@ from ademxapp.files import digest
 from ademxapp.kept import is_known, kept
 from ademxapp.paper import scores_of_test
 from ademxapp.training.progress import clock
-from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
+
+from .recipes import DEVICES, Recipe, Setting, Step, read_recipe
 
 DONE, TO_DO, OTHER = "done", "to do", "made by another command"
 ELSEWHERE = (*DEVICES, "data-root", "root", "data", "output")  # flags that do not decide what comes out

@@ -13,9 +13,10 @@ from ademxapp.driver import read_result
 from ademxapp.paper import SCORES, class_column
 from ademxapp.symbol import parse_label
 from issegm.datasets import dataset_record
-from tools.reproducing.recipes import Step, in_output, read_recipe
-from tools.reproducing.steps import DONE, record_of, state_of
-from tools.submit import ENTRIES
+
+from ..submit import ENTRIES
+from .recipes import Step, in_output, read_recipe
+from .steps import DONE, record_of, state_of
 
 FILLED = ("model", "dataset", "test_scales", "batch_images", "head")  # by the drivers, where they are not given
 

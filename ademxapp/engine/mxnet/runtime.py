@@ -1,4 +1,6 @@
 """MXNet's devices, random numbers, errors and gradients at the input."""
+import atexit
+import contextlib
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,6 +11,16 @@ from ademxapp.errors import UsageError
 from ademxapp.weights.parameters import Parameters
 
 ERRORS = (mx.base.MXNetError,)
+
+
+def _end() -> None:
+    """Shut MXNet down. Failures of what nobody waits for any more, as after an error that was told, are passed over."""
+    with contextlib.suppress(*ERRORS):
+        mx.base._notify_shutdown()
+
+
+atexit.unregister(mx.base._notify_shutdown)
+atexit.register(_end)
 
 
 def versions() -> Dict[str, str]:
