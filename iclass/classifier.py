@@ -180,8 +180,6 @@ class Classifier:
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""
-        if "scales" in views:
-            views["scales"] = tuple(views["scales"])
         return replace(self, views=replace(self.views, **views)) if views else self
 
     def prepare(self, pixels: np.ndarray, name: str = "the image") -> Dict[int, np.ndarray]:
@@ -243,7 +241,7 @@ def require_classifying(known: Description, path: str) -> None:
 def default_views(known: Description, **views: Any) -> Views:
     """`Views` at the size that is known of the weights, where none is given."""
     scales = views.pop("scales", None) or (known.test_scale,)
-    return Views(tuple(scales), **views)
+    return Views(scales, **views)
 
 
 def averaged_maps(symbol: Symbol) -> str:

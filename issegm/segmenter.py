@@ -67,6 +67,7 @@ class DenseTest:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", (self.scales,) if isinstance(self.scales, int) else tuple(self.scales))
         if not self.scales or min(self.scales) < 1:
             raise ValueError(f"scales {self.scales}: wanted lengths of the images' longer side, in pixels")
 
@@ -205,8 +206,6 @@ class Segmenter:
 
     def tested(self, **test: Any) -> "Segmenter":
         """The same with another `DenseTest`: its fields that differ."""
-        if "scales" in test:
-            test["scales"] = tuple(test["scales"])
         return replace(self, test=replace(self.test, **test)) if test else self
 
     def _of_each(self, image: Images, finish: Callable[[List[ScoreMap]], np.ndarray], test: Dict[str, Any]
@@ -287,4 +286,4 @@ def require_segmenting(known: Description, path: str) -> None:
 def default_test(known: Description, record: SegmentationDataset, **test: Any) -> DenseTest:
     """A `DenseTest` at the size that is known of the weights, or the dataset's, where none is given."""
     scales = test.pop("scales", None) or (known.test_scale or record.largest_side,)
-    return DenseTest(tuple(scales), **test)
+    return DenseTest(scales, **test)
