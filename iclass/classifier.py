@@ -95,7 +95,7 @@ class Classifier:
             require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **views)
         network = cls.read(str(path), dataset_file=dataset_file, **views)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[ClassificationDataset] = None,
@@ -120,15 +120,15 @@ class Classifier:
         known = replace(known, pool_style=options.pool_top_infer_style or "")
         return cls(known, record, views, None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
-           ) -> "Classifier":
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
+           engine: Optional[str] = None, compiled: bool = False) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
         interpolation = self.views.interpolation or self.description.interpolation
         inputs = {"dataset": self.record.name, **self.views.inputs(),
                   "no_choose_interp_method": interpolation == "bicubic",
                   "pool_top_infer_style": self.description.pool_style or None}
-        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images))
+        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
     @classmethod
     def of_onnx(cls, model: OnnxModel, **views: Any) -> "Classifier":
@@ -180,8 +180,6 @@ class Classifier:
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""
-        if "scales" in views:
-            views["scales"] = tuple(views["scales"])
         return replace(self, views=replace(self.views, **views)) if views else self
 
     def prepare(self, pixels: np.ndarray, name: str = "the image") -> Dict[int, np.ndarray]:
@@ -243,7 +241,7 @@ def require_classifying(known: Description, path: str) -> None:
 def default_views(known: Description, **views: Any) -> Views:
     """`Views` at the size that is known of the weights, where none is given."""
     scales = views.pop("scales", None) or (known.test_scale,)
-    return Views(tuple(scales), **views)
+    return Views(scales, **views)
 
 
 def averaged_maps(symbol: Symbol) -> str:

@@ -154,6 +154,7 @@ class Views:
     kind: str = "thread"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", (self.scales,) if isinstance(self.scales, int) else tuple(self.scales))
         if not self.scales or min(self.scales) < 1:
             raise ValueError(f"scales {self.scales}: wanted lengths of the images' shorter side, in pixels")
         if self.crops not in CROPS:

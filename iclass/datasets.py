@@ -1,9 +1,11 @@
 """Datasets for classification, one record each."""
 import os
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
+from ademxapp.data.class_folders import folder_names
 from ademxapp.data.dataset_file import read_dataset_file
+from ademxapp.data.lists import Sample
 from ademxapp.paper import published
 from ademxapp.weights.description import Description
 
@@ -96,4 +98,9 @@ def described_record(known: Description, dataset: Optional[str] = None, dataset_
     built_in = DATASETS.get(label)
     if built_in is not None and built_in.class_names == known.class_names:
         return built_in
-    return ClassificationDataset(label, known.class_names)
+    return ClassificationDataset(label, known.class_names, known.folders)
+
+
+def named_by_folders(record: ClassificationDataset, samples: Iterable[Sample], classes: int) -> ClassificationDataset:
+    """The record with the names of the classes' folders, where it has no names and each class has one folder."""
+    return record if record.class_names else replace(record, class_names=folder_names(samples, classes), folders=())

@@ -50,7 +50,7 @@ from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 from iclass.classifier import Classifier
 from iclass.data import TrainImages, Views
-from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record
+from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record, named_by_folders
 from iclass.devkit import DEVKIT, kit_numbers
 from iclass.settings import ClassificationSettings
 
@@ -104,6 +104,7 @@ def testing_settings(asked: ClassificationSettings, inputs: InputSettings) -> Cl
 def train(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset) -> None:
     """Train a network."""
     samples = find_samples(settings, label, record)
+    record = named_by_folders(record, samples, label.classes)
     workers = driver.join(settings)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug, workers.rank)
     dataset = TrainImages(samples, settings.crop_size, inputs, interpolation(settings, inputs),
@@ -121,7 +122,8 @@ def description(settings: ClassificationSettings, label: Label, inputs: InputSet
     return Description(
         str(label), CLASSIFICATION, label.classes, output_stride(label), inputs.mean, inputs.std,
         interpolation(settings, inputs), only(settings.test_scales) or usual,
-        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names)
+        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names,
+        folders=() if record.folders == record.class_names else record.folders)
 
 
 def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset,
@@ -140,7 +142,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = network.probabilities(samples, load().Predictor(symbol, parameters, contexts))
+        probs = network.probabilities(samples, load(settings.engine).Predictor(symbol, parameters, contexts))
         if board:
             board.picture("images", first_images(samples, probs, network.class_names))
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
@@ -171,7 +173,7 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
                                 None if settings.split == "val" else settings.split, settings.tag)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     contexts = driver.devices(settings, log)
-    networks = [one.on(contexts, settings.dtype, images) for one in networks]
+    networks = [one.on(contexts, settings.dtype, images, settings.engine, settings.compile) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
     probs = mean_of_passes(([networks.pop(0).probabilities(samples)] for _ in range(len(networks))),

@@ -67,6 +67,7 @@ class DenseTest:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", (self.scales,) if isinstance(self.scales, int) else tuple(self.scales))
         if not self.scales or min(self.scales) < 1:
             raise ValueError(f"scales {self.scales}: wanted lengths of the images' longer side, in pixels")
 
@@ -139,7 +140,7 @@ class Segmenter:
             require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **test)
         network = cls.read(str(path), dataset_file=dataset_file, **test)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[SegmentationDataset] = None,
@@ -160,12 +161,12 @@ class Segmenter:
         require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * known.stride, 2 * known.stride)), path)
         return cls(known, record, default_test(known, record, **test), None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
-           ) -> "Segmenter":
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
+           engine: Optional[str] = None, compiled: bool = False) -> "Segmenter":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
         inputs = {"dataset": self.record.name, **self.test.inputs()}
-        return replace(network, forward=int8.make_predictor(network, dtype, inputs, images))
+        return replace(network, forward=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
     @classmethod
     def of_onnx(cls, model: OnnxModel, **test: Any) -> "Segmenter":
@@ -205,8 +206,6 @@ class Segmenter:
 
     def tested(self, **test: Any) -> "Segmenter":
         """The same with another `DenseTest`: its fields that differ."""
-        if "scales" in test:
-            test["scales"] = tuple(test["scales"])
         return replace(self, test=replace(self.test, **test)) if test else self
 
     def _of_each(self, image: Images, finish: Callable[[List[ScoreMap]], np.ndarray], test: Dict[str, Any]
@@ -287,4 +286,4 @@ def require_segmenting(known: Description, path: str) -> None:
 def default_test(known: Description, record: SegmentationDataset, **test: Any) -> DenseTest:
     """A `DenseTest` at the size that is known of the weights, or the dataset's, where none is given."""
     scales = test.pop("scales", None) or (known.test_scale or record.largest_side,)
-    return DenseTest(tuple(scales), **test)
+    return DenseTest(scales, **test)

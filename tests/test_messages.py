@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 
 from ademxapp.errors import one_line
+from ademxapp.files import write_text
 
 EXHAUSTED = """
 import resource
@@ -38,6 +39,15 @@ def test_memory_that_is_not_there_is_told_in_one_line_with_what_needs_less(tmp_p
     RuntimeError("MXNetError: cudaMalloc retry failed: out of memory")])
 def test_every_librarys_words_for_it_are_known(error):
     assert "--batch-images" in one_line(error)
+
+
+def test_a_folder_where_nothing_may_be_written_is_told_by_the_final_name(tmp_path, monkeypatch):
+    def refused(path, mode="r", **_):
+        raise PermissionError(13, "Permission denied", path)
+    monkeypatch.setattr("builtins.open", refused)  # for root, every folder is its own
+    with pytest.raises(PermissionError) as caught:
+        write_text(str(tmp_path / "result.json"), "x")
+    assert one_line(caught.value) == f"{tmp_path}/result.json: Permission denied"
 
 
 def test_other_errors_are_told_as_they_are():

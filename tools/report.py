@@ -6,7 +6,8 @@
     python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --crop-size 240 --out seen/camvid
     python tools/report.py data data/cifar10/train.lst --root data/cifar10 --model cifar10_rn-cifar110_cls10 --out seen
 
-`run` makes a page, page/index.html in the test's folder, that opens in any browser without a server.
+`run` makes a page, page/index.html in the test's folder, that opens in any browser without a server; of a training,
+running or ended (its --output folder, or <label>.jsonl), its curves so far.
 `data` shows the first samples of an epoch as training with the same seed gets them: look at it before training.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line

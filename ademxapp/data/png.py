@@ -5,6 +5,7 @@ pixels to its right are needed. What is needed is inflated by ISA-L and handed t
 """
 import functools
 import struct
+from typing import Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -14,13 +15,14 @@ try:
 except ImportError:  # it is three times as fast, and does the same
     import zlib
 
+Buffer = Union[bytes, memoryview]
 _SIGNATURE, _NUMBER, _START = b"\x89PNG\r\n\x1a\n", struct.Struct(">I"), struct.Struct(">I4s")
 _HEADER = struct.Struct(">8sI4sIIBBBBB")  # signature, IHDR's length and name, width, height, bits, colours …
 _PLAIN_RGB = (8, 2, 0, 0, 0)  # bits, colours, compression, filters, interlacing
 _BLOCK = 65535  # bytes that an uncompressed block of deflate holds at most
 
 
-def upper_left(data, width, height):
+def upper_left(data: bytes, width: int, height: int) -> Optional[np.ndarray]:
     """The first `width` pixels of the first `height` rows of a PNG file's bytes.
 
     Returns
@@ -45,7 +47,7 @@ def upper_left(data, width, height):
         return None
 
 
-def _inflate(data, size):
+def _inflate(data: bytes, size: int) -> Optional[np.ndarray]:
     """The first `size` bytes of what the image's chunks hold, as an array; None if there are fewer, or damaged ones."""
     data, place, inflater = memoryview(data), len(_SIGNATURE), zlib.decompressobj()
     found, count = np.empty(size, np.uint8), 0
@@ -62,7 +64,7 @@ def _inflate(data, size):
     return found if count == size else None
 
 
-def _uncompressed(lines, width, height):
+def _uncompressed(lines: np.ndarray, width: int, height: int) -> bytes:
     """The bytes of a PNG of RGB with the given lines, each a filter's number and the filtered pixels."""
     blocks, view = [b"\x78\x01"], memoryview(lines)
     for start in range(0, len(view), _BLOCK):
@@ -73,6 +75,6 @@ def _uncompressed(lines, width, height):
     return b"".join([_SIGNATURE, *_chunk(b"IHDR", [size]), *_chunk(b"IDAT", blocks), *_chunk(b"IEND", [])])
 
 
-def _chunk(kind, parts):
+def _chunk(kind: bytes, parts: Sequence[Buffer]) -> Tuple[Buffer, ...]:
     checksum = functools.reduce(lambda found, part: zlib.crc32(part, found), [kind, *parts], 0)
     return _NUMBER.pack(sum(map(len, parts))), kind, *parts, _NUMBER.pack(checksum)

@@ -86,6 +86,7 @@ def test_images_may_be_paths_pictures_or_pixels(made, segmenter, classifier):
     for one, other in zip(labels[1:], probabilities[1:]):
         np.testing.assert_array_equal(one, labels[0])
         np.testing.assert_array_equal(other, probabilities[0])
+    np.testing.assert_array_equal(segmenter.predict(path, scales=32), labels[0])  # one scale may stand alone
     for wrong, words in ((np.zeros((4, 4)), r"an array of float64, \(4, 4\) is no image"), (3, "int is no image")):
         for network in (segmenter, classifier):
             with pytest.raises(ValueError, match=words):

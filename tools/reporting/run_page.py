@@ -1,7 +1,11 @@
-"""A page of a test: scores, confusion matrix, learning curves, images. It opens without a server."""
+"""A page of a test: scores, confusion matrix, learning curves, images; or of a training: its curves so far.
+
+It opens without a server.
+"""
 import json
 import os
 import shutil
+from typing import Any, Dict
 
 import numpy as np
 from PIL import Image
@@ -17,6 +21,7 @@ from issegm.outputs import label_path
 
 from .gallery import labels_of, pictures
 from .runs import read_run
+from .training_page import training_in, training_page
 
 TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
 PICTURES = ("image", "truth", "prediction", "difference")
@@ -33,9 +38,9 @@ DIFFERENCE = "Difference: grey is right, black is wrong, white does not count. A
 
 def add_arguments(parser):
     """The arguments of `report.py run`."""
-    parser.add_argument("folder", help="folder of a test")
+    parser.add_argument("folder", help="folder of a test, or of a training, running or ended; or its <label>.jsonl")
     parser.add_argument("--out", metavar="DIR", help="folder of index.html and its pictures (default: page, in the "
-                        "test's)")
+                        "test's; <label>_page beside a training's)")
     parser.add_argument("--images", type=number(int, 0), default=500, metavar="N", help="in the gallery: the worst")
     parser.add_argument("--height", type=number(int, 16), default=240, metavar="PIXELS", help="of the pictures")
     parser.add_argument("--data-root", metavar="DIR", help="where list paths start (default: as in the test)")
@@ -43,6 +48,11 @@ def add_arguments(parser):
 
 def run(args):
     """Write the page."""
+    training = training_in(args.folder)
+    if training:
+        out = args.out or f"{training}_page"
+        print(f"{write_page(out, training_page(training, out))}: the training so far")
+        return
     tested = read_run(args.folder, args.data_root)
     out = args.out or os.path.join(args.folder, "page")
     make = segmentation_page if tested.segmentation else classification_page
@@ -51,11 +61,16 @@ def run(args):
                        and (key != ADE20K_SCORE or tested.record.name == "ade20k")],
             "categories": categories(tested.result), "pictures": PICTURES, "curves": curves(tested, out),
             **make(tested, args, out)}
+    print(f"{write_page(out, page)}: {len(tested.samples)} images, {len(page['images'])} of them shown")
+
+
+def write_page(out: str, page: Dict[str, Any]) -> str:
+    """Write the page of some data; its path."""
     with open(TEMPLATE, encoding="utf-8") as source:
         template = source.read()
     path = os.path.join(out, "index.html")
-    write_text(path, template.replace("/*DATA*/", json.dumps(page).replace("</", "<\\/")))
-    print(f"{path}: {len(tested.samples)} images, {len(page['images'])} of them shown")
+    write_text(path, template.replace("/*DATA*/", json.dumps(page).replace("<", "\\u003c")))  # no tag, no comment
+    return path
 
 
 def facts(tested):

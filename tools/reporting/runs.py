@@ -5,6 +5,7 @@ from typing import Union
 
 from ademxapp.cli import UsageError
 from ademxapp.driver import find_samples, read_result
+from ademxapp.errors import one_line
 from ademxapp.symbol import parse_label
 from iclass.datasets import dataset_record as classification_record
 from iclass.settings import ClassificationSettings
@@ -60,8 +61,12 @@ def read_run(folder, data_root=None):
     arguments = replace(arguments, data_root=data_root or arguments.data_root)
     label = parse_label(result["label"]) if result.get("label") else None  # label images alone may have been scored
     make_record = segmentation_record if segmentation else classification_record
-    record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
-                         arguments.dataset_file)
-    samples = find_samples(arguments, "segmentation" if segmentation else "classification",
-                           label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
+    try:
+        record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
+                             arguments.dataset_file)
+        samples = find_samples(arguments, "segmentation" if segmentation else "classification",
+                               label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
+    except (UsageError, OSError) as error:
+        raise UsageError(f"{path}: {one_line(error).partition(';')[0]}. A test's paths start where it was run: run "
+                         "this there; --data-root says where the images are now") from None
     return Run(folder, result, arguments, segmentation, record, samples)
