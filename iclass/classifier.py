@@ -95,7 +95,7 @@ class Classifier:
             require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **views)
         network = cls.read(str(path), dataset_file=dataset_file, **views)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[ClassificationDataset] = None,
@@ -120,15 +120,15 @@ class Classifier:
         known = replace(known, pool_style=options.pool_top_infer_style or "")
         return cls(known, record, views, None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
-           ) -> "Classifier":
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
+           engine: Optional[str] = None, compiled: bool = False) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
         interpolation = self.views.interpolation or self.description.interpolation
         inputs = {"dataset": self.record.name, **self.views.inputs(),
                   "no_choose_interp_method": interpolation == "bicubic",
                   "pool_top_infer_style": self.description.pool_style or None}
-        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images))
+        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
     @classmethod
     def of_onnx(cls, model: OnnxModel, **views: Any) -> "Classifier":

@@ -142,7 +142,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = network.probabilities(samples, load().Predictor(symbol, parameters, contexts))
+        probs = network.probabilities(samples, load(settings.engine).Predictor(symbol, parameters, contexts))
         if board:
             board.picture("images", first_images(samples, probs, network.class_names))
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
@@ -173,7 +173,7 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
                                 None if settings.split == "val" else settings.split, settings.tag)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     contexts = driver.devices(settings, log)
-    networks = [one.on(contexts, settings.dtype, images) for one in networks]
+    networks = [one.on(contexts, settings.dtype, images, settings.engine, settings.compile) for one in networks]
     driver.discard_result(folder)
     watch = driver.Stopwatch()
     probs = mean_of_passes(([networks.pop(0).probabilities(samples)] for _ in range(len(networks))),

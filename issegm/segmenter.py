@@ -140,7 +140,7 @@ class Segmenter:
             require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **test)
         network = cls.read(str(path), dataset_file=dataset_file, **test)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[SegmentationDataset] = None,
@@ -161,12 +161,12 @@ class Segmenter:
         require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * known.stride, 2 * known.stride)), path)
         return cls(known, record, default_test(known, record, **test), None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
-           ) -> "Segmenter":
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
+           engine: Optional[str] = None, compiled: bool = False) -> "Segmenter":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
         inputs = {"dataset": self.record.name, **self.test.inputs()}
-        return replace(network, forward=int8.make_predictor(network, dtype, inputs, images))
+        return replace(network, forward=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
     @classmethod
     def of_onnx(cls, model: OnnxModel, **test: Any) -> "Segmenter":

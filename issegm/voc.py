@@ -32,12 +32,12 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver
+from ademxapp import IGNORE_LABEL, driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.tensorboard import Board
@@ -175,7 +175,7 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
                         dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores, forward = Scores(record), load().Predictor(network.symbol, parameters, contexts)
+        scores, forward = Scores(record), load(settings.engine).Predictor(network.symbol, parameters, contexts)
         first = FirstImages(record, samples) if board else None
         score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
                       settings.prefetch_threads, first)
@@ -203,7 +203,7 @@ def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) 
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
-    source = network.on(driver.devices(settings, log), settings.dtype, images)
+    source = network.on(driver.devices(settings, log), settings.dtype, images, settings.engine, settings.compile)
     outputs = Outputs(folder, record, not settings.no_save_results, source if settings.save_predictions else None)
     origin = made_from(settings, [settings.weights])
     outputs.start(samples, origin, settings.skip_done, log)

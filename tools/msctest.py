@@ -33,6 +33,7 @@ from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
+from ademxapp.engine import load
 from ademxapp.evaluation.crf import CrfSettings
 from ademxapp.files import write_json
 from ademxapp.flags import Decides, Settings, changed, flag
@@ -112,6 +113,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     asked = parse(argv)
     if asked.score:
         return score(asked)
+    load(asked.engine)
     settings, labels = resolved(asked)
     settings, crfs = crf_settings(settings, settings.search)
     try:
@@ -210,7 +212,7 @@ def test_folder(settings: AveragingSettings) -> str:
 def on_devices(settings: AveragingSettings, networks: Sequence[Segmenter], log: Logger) -> List[Segmenter]:
     """The networks on the devices that are asked for."""
     devices = driver.devices(settings, log) if networks else []
-    return [one.on(devices) for one in networks]
+    return [one.on(devices, engine=settings.engine, compiled=settings.compile) for one in networks]
 
 
 def search(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],

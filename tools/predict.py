@@ -38,6 +38,7 @@ from ademxapp.data.class_folders import some
 from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import find_photographs, is_video
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import load
 from ademxapp.flags import Settings, flag
 from ademxapp.logs import library_versions, start_log
 from ademxapp.settings import Data, Devices, Precision
@@ -125,6 +126,7 @@ def open_weights(asked: PredictionSettings) -> Union[Segmenter, Classifier]:
     """The network of `--weights`, on no device yet; UsageError for what does not go with it."""
     if not asked.weights:
         raise UsageError("there is no network: wanted --weights FILE or --model ONNX")
+    load(asked.engine)
     driver.checked_dtype(asked)
     try:
         if describe(asked.weights).task == SEGMENTATION:
@@ -171,7 +173,8 @@ def on_devices(asked: PredictionSettings, network: Union[Segmenter, Classifier],
                            dtype=asked.dtype, calibrate_list=asked.calibrate_list)
     images = driver.calibration_images(data, known.task, known.classes, network.CALIBRATION_IMAGES,
                                        getattr(network.record, "folders", ()))
-    return network.on(driver.devices(asked, log), driver.checked_dtype(asked).dtype, images)
+    return network.on(driver.devices(asked, log), driver.checked_dtype(asked).dtype, images, asked.engine,
+                      asked.compile)
 
 
 def versions(asked: PredictionSettings) -> Dict[str, str]:

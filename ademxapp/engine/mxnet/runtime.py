@@ -8,6 +8,7 @@ import numpy as np
 from ademxapp import machine
 from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.errors import UsageError
+from ademxapp.machine import can_compute
 from ademxapp.weights.parameters import Parameters
 
 ERRORS = (mx.base.MXNetError,)
@@ -28,12 +29,20 @@ def versions() -> Dict[str, str]:
     return {"mxnet": mx.__version__}
 
 
-def require_possible(dtype: str = "float32", compiled: bool = False) -> None:
-    """UsageError for what PyTorch alone does."""
+def require_dtype(dtype: str, training: bool, cards: bool) -> None:
+    """UsageError unless MXNet can train or test in this type, which is not float32."""
+    if training:
+        raise UsageError(f"--dtype {dtype} is for testing, --phase val or test: training computes in float32")
+    if cards:
+        raise UsageError(f"--dtype {dtype} is for CPUs: give --cpus 1 and no --gpus")
+    if not can_compute(dtype):
+        raise UsageError(f"--dtype {dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and int8")
+
+
+def require_uncompiled(compiled: bool) -> None:
+    """UsageError where PyTorch's compiler is asked for."""
     if compiled:
         raise UsageError("--compile is for --engine torch: MXNet runs its graphs as it binds them")
-    if dtype != "float32":
-        raise UsageError(f"--dtype {dtype}: MXNet trains in float32; --engine torch has bfloat16 too")
 
 
 def seed(number: int) -> None:

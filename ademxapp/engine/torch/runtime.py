@@ -78,6 +78,11 @@ def checked_dtype(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
+def require_dtype(dtype: str, training: bool, cards: bool) -> None:
+    """UsageError unless this engine can compute in the type: it can train and test in what it has, anywhere."""
+    checked_dtype(dtype)
+
+
 def computing(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
     """Within, convolutions and products are computed in `dtype` on the device; sums, BN and losses in float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
