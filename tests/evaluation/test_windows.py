@@ -82,7 +82,8 @@ def test_windows_are_whole_cells():
 
 def test_free_memory_is_measured_when_a_size_is_new(monkeypatch):
     """By then a training is bound, or the networks before this one; what it holds itself is its own."""
-    symbol, free = segmentation_symbol("demo_rna-b1-w0.02_cls6_s8", SymbolOptions(bn_use_global_stats=True), "1conv", "softmax"), [0]
+    options, free = SymbolOptions(bn_use_global_stats=True), [0]
+    symbol = segmentation_symbol("demo_rna-b1-w0.02_cls6_s8", options, "1conv", "softmax")
     monkeypatch.setattr(machine, "free_bytes", lambda: free[0])
     monkeypatch.setattr(fitting, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
     first, second = (fitting.WindowChoice(symbol, [mx.cpu()], 1, 8, say=str) for _ in range(2))
