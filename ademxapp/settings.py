@@ -104,7 +104,7 @@ class Training(Settings):
     snapshot_minutes: float = flag("time between snapshots inside an epoch; every epoch ends with one", 10,
                                    type=number(float, 0), metavar="M")
     keep: int = flag("snapshots that stay", 2, type=number(int, 1), metavar="N")
-    resume: bool = flag("go on from the run's last snapshot", False)
+    resume: bool = flag("go on from the run's last snapshot, or start where there is none", False)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class Testing(Settings):
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
     test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)
-    overwrite: bool = flag("replace the result of a test with other arguments", False)
+    overwrite: bool = flag("replace another test, whose folder is emptied; when training, remove the run that is there "
+                           "and start afresh", False)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.zoo import InputSettings
 from ademxapp.training.metrics import TrainingMetric
@@ -100,7 +101,8 @@ def train(settings: ClassificationSettings, label: Label, inputs: InputSettings,
     dataset = TrainImages(samples, settings.crop_size, inputs, interpolation(settings, inputs),
                           settings.crop_area_range)
     symbol = classification_symbol(label, options(settings, training=True))
-    driver.train(settings, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
+    run = driver.identity_of(Decides.TRAINING, settings, CLASSIFICATION, samples, record)
+    driver.train(settings, run, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
                  description(settings, label, inputs, record),
                  lambda contexts: validation(settings, label, inputs, record, contexts))
 
@@ -143,20 +145,24 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     numbers = server_numbers(settings, record)
     samples = find_samples(settings, label, record)
     networks = load_networks([settings.weights, *(settings.also or ())], label, settings.pool_top_infer_style, sides)
-    folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
+    paths = [settings.weights, *(settings.also or ())]
+    test = driver.identity_of(Decides.TEST, settings, CLASSIFICATION, samples, record, paths)
+    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag)
+    driver.holds_same(folder, test, settings.overwrite)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
+    driver.warn_of_train_split(settings, log)
     contexts = driver.devices(settings, log)
     predictors = [make_predictor(settings, one, views, contexts, log) for one in networks]
-    driver.discard_result(folder)
+    driver.claim_folder(folder, test, settings.overwrite, settings.files())
     watch = driver.Stopwatch()
     probs = np.mean([probabilities(predictors.pop(0), samples, one.settings, views) for one in networks], 0)
-    report(settings, folder, label, record, samples, probs, numbers, watch.seconds, log)
+    report(settings, test, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 
-def report(settings: ClassificationSettings, folder: str, label: Label, record: ClassificationDataset,
-           samples: Sequence[Sample], probs: np.ndarray, numbers: Optional[List[int]], seconds: float, log: Logger
-           ) -> None:
+def report(settings: ClassificationSettings, test: driver.Identity, folder: str, label: Label,
+           record: ClassificationDataset, samples: Sequence[Sample], probs: np.ndarray, numbers: Optional[List[int]],
+           seconds: float, log: Logger) -> None:
     """Write and log what came out."""
     write_predictions(os.path.join(folder, "predictions.tsv"), samples, probs)
     paper, scores, words = None, {}, "not scored"
@@ -170,7 +176,7 @@ def report(settings: ClassificationSettings, folder: str, label: Label, record: 
         write_entry(os.path.join(folder, "entry.txt"), probs[order], numbers)
         log.info("entry.txt is for the server%s", "" if len(samples) == record.splits["test"] else
                  f", but of {len(samples):,} images: the test set has {record.splits['test']:,}")
-    driver.write_result(folder, settings, len(samples), seconds, paper, scores)
+    driver.write_result(folder, settings, test, len(samples), seconds, paper, scores)
     log.info("%d images, %s, %.1f images/s; written to %s", len(samples), words, len(samples) / seconds, folder)
 
 

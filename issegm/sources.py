@@ -9,6 +9,7 @@ from ademxapp.evaluation.dense import DenseSettings
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.score_files import read_scores
+from ademxapp.files import PART
 from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
 from issegm.outputs import score_name
@@ -45,6 +46,8 @@ class StoredScores:
     ----------
     maps : int
         Score maps of an image.
+    identity : str, optional
+        Of the test, as its record says or, without one, the first score map; older ones have none.
     """
 
     def __init__(self, folder, classes):
@@ -54,7 +57,9 @@ class StoredScores:
             raise UsageError(f"there is no folder {folder}")
         scales = sorted(name for name in os.listdir(base) if name.startswith("scale-"))
         self._folders, self._classes = [os.path.join(base, name) for name in scales] or [base], classes
-        self.maps = len(self._folders)
+        self.maps, self._folder = len(self._folders), folder
+        _, record = driver.read_record(folder)
+        self.identity = (record or {}).get("identity") or first_score_file(folder)[1].get("identity")
 
     def require(self, samples):
         """ValueError unless there are score maps of all samples."""
@@ -64,26 +69,41 @@ class StoredScores:
                              + f" of {len(samples) * self.maps} score maps: predict with --save-predictions, on the "
                              "same list")
 
+    def fingerprint(self, samples):
+        """What tells these score maps from others (str): their test's identity or, of older ones, the files' dates."""
+        if self.identity:
+            return self.identity
+        return repr([(path, os.path.getsize(path), os.path.getmtime(path)) for sample in samples
+                     for path in self.paths(sample)])
+
     def paths(self, sample):
         """The files of a sample."""
         return [os.path.join(folder, score_name(sample)) for folder in self._folders]
 
     def prepare(self, sample, image):
         """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
-        return [read_scores(path, image.shape[:2], self._classes)[0] for path in self.paths(sample)]
+        return [self._read(path, image.shape[:2]) for path in self.paths(sample)]
+
+    def _read(self, path, size):
+        score_map, attributes = read_scores(path, size, self._classes)
+        if attributes.get("identity") != self.identity:
+            raise ValueError(f"{path} is of another test than {self._folder} holds: test again with --save-predictions "
+                             "--overwrite")
+        return score_map
 
     def score_maps(self, sample, image, prepared=None):
         """The same; any thread can `prepare` them ahead."""
         return prepared or self.prepare(sample, image)
 
 
-def stored_weights(folder):
-    """The file name of the weights that the score maps below a folder were made with; UsageError if there are none."""
+def first_score_file(folder):
+    """Path and attributes of the first score map below a folder; UsageError if there are none."""
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            if name.endswith(".h5"):
-                return read_scores(os.path.join(place, name))[1]["weights"]
+            if name.endswith(".h5") and not name.startswith(PART):
+                path = os.path.join(place, name)
+                return path, read_scores(path)[1]
     raise UsageError(f"there are no score maps in {folder}: issegm/voc.py --save-predictions writes them")
 
 

@@ -30,7 +30,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import os
 from dataclasses import replace
 from logging import Logger
-from typing import Callable, Dict, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from ademxapp import driver
 from ademxapp.backend import mx
@@ -38,6 +38,7 @@ from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.predictor import Predictor
+from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.zoo import InputSettings
@@ -46,11 +47,10 @@ from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
 from issegm.datasets import IGNORE, SegmentationDataset, dataset_record
-from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
 from issegm.settings import SegmentationSettings
-from issegm.sources import Network, dense_settings, load_weights, make_network, test_symbol, windows_chosen
-from issegm.testing import crf_settings, labelled, make_labeller, of_shard, report, score_samples, shard_name, timing
+from issegm.sources import Network, dense_settings, load_weights, make_network, test_symbol
+from issegm.testing import crf_settings, labelled, of_shard, run_test, score_samples, shard_name
 
 CROP = 500  # pixels, of training
 
@@ -120,7 +120,8 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE, ohem)
-    driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
+    run = driver.identity_of(Decides.TRAINING, settings, SEGMENTATION, samples, record)
+    driver.train(settings, run, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
                  lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
 
@@ -170,23 +171,17 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) -> None:
     """Test a network: labels and correctness pictures of every image and, in phase val, scores."""
     settings, crfs = crf_settings(asked)
-    samples = of_shard(driver.find_samples(settings, "segmentation"), settings.shard)
-    scores = [Scores(record, labelled(samples))] if settings.phase == "val" else []
-    require_distinct_names(samples, settings.save_predictions, not settings.no_save_results)
+    samples = driver.find_samples(settings, "segmentation")
     weights = load_weights(settings.weights, label)
     settings = replace(settings, head=weights.head)
-    folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
+    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, samples, record, [settings.weights])
+    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
-    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
-    source = make_network(settings, weights, record, driver.devices(settings, log), log, settings.batch_images)
-    outputs = Outputs(folder, record, not settings.no_save_results, source if settings.save_predictions else None)
-    origin = made_from(settings, [settings.weights])
-    outputs.start(samples, origin, settings.skip_done, log)
-    watch = driver.Stopwatch()
-    with make_labeller(crfs, settings.crf_workers) as labeller:
-        score_samples(scores, samples, record, [source], labeller, settings.prefetch_threads, outputs)
-    about = {"weights_sha256": origin["weights_sha256"], **windows_chosen([source]), **timing(outputs, samples, watch)}
-    paper = record.paper.get((label.network, settings.head, settings.split))
-    report(settings, folder, record, scores, len(samples), watch.seconds, about, log, paper)
-    outputs.finish()
+
+    def open_sources(log: Logger) -> List[Network]:
+        driver.warn_of_train_split(settings, log)
+        return [make_network(settings, weights, record, driver.devices(settings, log), log, settings.batch_images)]
+
+    run_test(settings, test, folder, record, of_shard(samples, settings.shard), crfs, open_sources,
+             settings.phase == "val", paper=record.paper.get((label.network, settings.head, settings.split)))

@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from ademxapp.cli import UsageError, make_parser
 from ademxapp.data.images import ImageFile, decode_label, read_bytes, stem
-from ademxapp.driver import read_result
+from ademxapp.driver import read_record, require_one_test
 from ademxapp.files import replacing
 from issegm.outputs import label_path
 from tools.reporting.runs import read_run
@@ -66,7 +66,7 @@ def main(argv=None):
     parser.add_argument("--partial", action="store_true", help="also of a list that is not the whole split")
     args = parser.parse_args(argv)
     run = read_run(args.folders[0], args.data_root)
-    require_shards(args.folders)
+    require_one_test(args.folders, [read_record(folder)[1] for folder in args.folders])
     entry = ENTRIES.get(run.arguments.dataset) if run.segmentation else None
     if entry is None:
         raise UsageError(f"there is no entry of {run.arguments.dataset}: known are those of {', '.join(ENTRIES)}"
@@ -95,20 +95,6 @@ def require_whole(run):
     if wanted is not None and len(run.samples) != wanted:
         raise ValueError(f"the test's list has {len(run.samples):,} images, {run.record.name} {split} has {wanted:,}: "
                          "--partial makes an archive all the same")
-
-
-def require_shards(folders):
-    """ValueError unless the folders are of tests that differ in their shard alone."""
-    def arguments_of(folder):
-        arguments = read_result(os.path.join(folder, "result.json"))["arguments"]
-        return {name: value for name, value in arguments.items() if name not in ("shard", "tag")}
-
-    first, *others = map(arguments_of, folders)
-    for folder, arguments in zip(folders[1:], others):
-        changed = sorted(name for name in {*first, *arguments} if first.get(name) != arguments.get(name))
-        if changed:
-            raise ValueError(f"{folder} and {folders[0]} are no shards of one test: they differ in "
-                             f"{', '.join(changed)}")
 
 
 def entry_names(run, entry, competition):

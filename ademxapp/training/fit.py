@@ -113,7 +113,8 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
         validations = Validations(plan, validate, stop, log)
         run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
                    background)
-        validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
+        if workers.rank == 0:
+            validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
             if plan.from_epoch < plan.stop_epoch:
                 module.fit(loader, eval_metric=_Unreset(metric), kvstore=workers.store or plan.kvstore,

@@ -9,14 +9,13 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass, field
+from typing import Optional
 
-from ademxapp.files import write_json
+from ademxapp.files import PART, part_beside, write_json
 from ademxapp.weights.parameters import Parameters, load_arrays, load_parameters, save_arrays, save_parameters
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
-_PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ def save_snapshot(folder, snapshot, keep=1):
     """Write a snapshot below `folder`, then remove all but the newest `keep`, and those that this one goes behind."""
     os.makedirs(folder, exist_ok=True)
     name = f"{snapshot.state['epoch']:04d}-{snapshot.state['batch']:06d}"
-    part = tempfile.mkdtemp(prefix=_PART, dir=folder)
+    part = part_beside(os.path.join(folder, name))
+    os.mkdir(part)  # not by mkdtemp, so that it has the permissions that the umask leaves
     try:
         save_parameters(os.path.join(part, "parameters.params"), snapshot.parameters)
         save_arrays(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
@@ -61,12 +61,15 @@ def save_snapshot(folder, snapshot, keep=1):
     place = names.index(name)
     kept = names[max(0, place + 1 - keep):place + 1]
     for other in os.listdir(folder):
-        if other not in kept and (_NAME.fullmatch(other) or other.startswith(_PART)):
+        if other not in kept and (_NAME.fullmatch(other) or other.startswith(PART)):
             shutil.rmtree(os.path.join(folder, other), ignore_errors=True)
 
 
-def load_snapshot(folder):
-    """The newest whole snapshot below `folder`; ValueError if there is none."""
+def load_snapshot(folder: str) -> Optional[Snapshot]:
+    """The newest whole snapshot below `folder`, None where there is none.
+
+    ValueError if all that there are have been damaged; OSError if one cannot be read.
+    """
     for name in reversed(_names(folder)):
         path = os.path.join(folder, name)
         try:
@@ -76,10 +79,12 @@ def load_snapshot(folder):
             states = load_arrays(os.path.join(path, "optimizer.params"))
             devices = os.path.join(path, "devices.params")
             statistics = load_arrays(devices) if os.path.exists(devices) else {}
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             continue
         return Snapshot(parameters, states, state, statistics)
-    raise ValueError(f"there is no whole snapshot in {folder}: start without --resume")
+    if _names(folder):
+        raise ValueError(f"there is no whole snapshot in {folder}: bring one back, or start anew with --overwrite")
+    return None
 
 
 @contextlib.contextmanager

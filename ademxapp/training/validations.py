@@ -21,10 +21,10 @@ class Validations:
 
     def resume(self, epoch, parameters, inside):
         """Forget those of later epochs; make up for that after `epoch`, unless the run goes on `inside` the next."""
-        if self._validate is None:
-            return
-        kept = [row for row in read_reports(self._path) if row["epoch"] <= epoch]
-        write_text(f"{self._path}.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        before = read_reports(self._path)
+        kept = [row for row in before if row["epoch"] <= epoch]
+        if len(kept) < len(before):
+            write_text(f"{self._path}.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
         if not inside and not any(row["epoch"] == epoch for row in kept):
             self.after_epoch(epoch, parameters)
 
