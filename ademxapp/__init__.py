@@ -1,10 +1,10 @@
 """The networks of "Wider or Deeper: Revisiting the ResNet Model for Visual Recognition" on Apache MXNet 1.9.1.
 
-Importing the package readies the process for MXNet (see `ademxapp.backend`) but does not import MXNet itself.
+Importing the package readies the process for MXNet (`ademxapp.engine.mxnet.backend`) but does not import MXNet itself.
 """
 import contextlib
 
-from ademxapp import backend
+from ademxapp.engine.mxnet import backend
 
 __version__ = "0.1.0"
 

@@ -9,8 +9,9 @@ import traceback
 import warnings
 from typing import Optional, Type
 
-from ademxapp import backend
-from ademxapp.errors import UsageError, mxnet_errors, one_line
+from ademxapp import engine
+from ademxapp.engine.mxnet import backend
+from ademxapp.errors import UsageError, one_line
 from ademxapp.flags import Settings
 from ademxapp.stopping import Stopped
 
@@ -65,7 +66,7 @@ def run(module_name, needs_mxnet=True):
         _tell_log_files(str(stop))
         status = stop.status
     except Exception as error:
-        if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *mxnet_errors())):
+        if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *engine.errors())):
             traceback.print_exc()
         sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")

@@ -1,5 +1,6 @@
 """What the machine has, as far as this process may use it."""
 import os
+from typing import Collection, Optional
 
 
 def processors():
@@ -20,6 +21,26 @@ def free_bytes():
 def processor_flags():
     """What the processors' instructions are called, a frozenset of str; empty where the system does not tell."""
     return frozenset(_processor_field("flags").split())
+
+
+def slow_because(dtype: str, flags: Optional[Collection[str]] = None) -> Optional[str]:
+    """Why a type will not be faster than float32 on this machine: what its processors lack (str), or None."""
+    flags = frozenset(processor_flags() if flags is None else flags)
+    if not flags:
+        return None
+    if dtype == "int8" and not flags & {"avx512_vnni", "avx_vnni"}:
+        return "these processors have no instructions for INT8 (avx512_vnni)"
+    if dtype == "bfloat16" and not flags & {"avx512_bf16", "amx_bf16"}:
+        return "these processors have no instructions for bfloat16 (avx512_bf16)"
+    if dtype == "bfloat16" and "avx512_fp16" in flags and "amx_bf16" not in flags:  # Intel's from Sapphire Rapids on
+        return "these processors multiply bfloat16 fast in their matrix unit (amx_bf16) only, which is not there"
+    return None
+
+
+def can_compute(dtype: str, flags: Optional[Collection[str]] = None) -> bool:
+    """Whether oneDNN computes in a type on this machine at all: bfloat16 needs AVX-512, at whatever speed."""
+    flags = frozenset(processor_flags() if flags is None else flags)
+    return dtype != "bfloat16" or not flags or "avx512bw" in flags
 
 
 def processor_name():

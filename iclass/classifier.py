@@ -20,6 +20,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import average_views
 from ademxapp.evaluation.int8 import default_devices
@@ -220,8 +221,8 @@ class Classifier:
         """The `Predictor` of the maps that are averaged before the classifier."""
         if self.symbol is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
-        from ademxapp.evaluation.predictor import Predictor
-        return Predictor(self.symbol.get_internals()[averaged_maps(self.symbol)], self.parameters, self.devices)
+        maps = self.symbol.get_internals()[averaged_maps(self.symbol)]
+        return load_engine().Predictor(maps, self.parameters, self.devices)
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""

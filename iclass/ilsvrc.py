@@ -33,15 +33,14 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ademxapp import driver
-from ademxapp.backend import mx
+from ademxapp import driver, engine
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
+from ademxapp.engine import Device
 from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
-from ademxapp.symbol.zoo import InputSettings
+from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
@@ -118,7 +117,7 @@ def description(settings: ClassificationSettings, label: Label, inputs: InputSet
 
 
 def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset,
-               contexts: Sequence[mx.Context]) -> Callable[[Parameters], Dict[str, float]]:
+               contexts: Sequence[Device]) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
@@ -131,7 +130,7 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = probabilities(Predictor(symbol, parameters, contexts), samples, inputs, views)
+        probs = probabilities(engine.load().Predictor(symbol, parameters, contexts), samples, inputs, views)
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
         return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
 

@@ -32,16 +32,15 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, List, Optional, Sequence
 
-from ademxapp import driver
-from ademxapp.backend import mx
+from ademxapp import driver, engine
 from ademxapp.cli import Parser, UsageError, make_parser
+from ademxapp.engine import Device
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.labelling import BestClasses
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.flags import Decides
-from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol
+from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
-from ademxapp.symbol.zoo import InputSettings
+from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
@@ -104,7 +103,7 @@ def testing_settings(asked: SegmentationSettings, stride: int) -> SegmentationSe
 def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings, stride: int
           ) -> None:
     """Fine-tune a network with fixed BN statistics, on crops of whole cells."""
-    settings = replace(asked, crop_size=-(-asked.crop_size // stride) * stride)
+    settings = replace(asked, crop_size=whole_cells(asked.crop_size, stride))
     samples = driver.find_samples(settings, "segmentation")
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: training needs image<TAB>label on every line")
@@ -147,7 +146,7 @@ def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: in
 
 
 def validation(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
-               stride: int, contexts: Sequence[mx.Context], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
+               stride: int, contexts: Sequence[Device], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
@@ -158,7 +157,7 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 
     def validate(parameters: Parameters) -> Dict[str, float]:
         scores = Scores(record)
-        network = Network(Predictor(symbol, parameters, contexts), scales, dense, window=window)
+        network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
         score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():

@@ -4,21 +4,41 @@ What a batch holds is a function of (dataset, seed, epoch, batch number) alone; 
 they are threads or processes, changes nothing.
 """
 import collections
-import contextlib
 import functools
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
-from ademxapp.backend import mx
 from ademxapp.data.worker import BatchMemory, load_sample
 from ademxapp.processes import Processes
 
 KINDS = ("thread", "process")
 
 
-class Loader(mx.io.DataIter):
-    """Batches over a random-access dataset, as MXNet's Module takes them.
+@dataclass(frozen=True)
+class Batch:
+    """Some samples.
+
+    Attributes
+    ----------
+    data, label : ndarray
+        (N, 3, H, W) and (N, …) float32; of a `Loader`, until the next batch is asked for.
+    pad : int
+        How many of the last are too many.
+    index : ndarray, optional
+        Of the samples in the dataset, int.
+    """
+
+    data: np.ndarray
+    label: np.ndarray
+    pad: int = 0
+    index: Optional[np.ndarray] = None
+
+
+class Loader:
+    """Batches over a random-access dataset, as an engine's Module takes them.
 
     Parameters
     ----------
@@ -44,19 +64,19 @@ class Loader(mx.io.DataIter):
 
     def __init__(self, dataset, batch_size, shuffle=False, drop_last=False, seed=0, workers=1, kind="thread",
                  part=0, parts=1):
-        super().__init__(batch_size)
         if kind not in KINDS:
             raise ValueError(f"the prefetcher is {kind!r}; known are {', '.join(KINDS)}")
         if drop_last and len(dataset) // parts < batch_size:
             raise ValueError(f"{len(dataset)} images in {parts} part(s) do not fill one batch of {batch_size}: "
                              "use a smaller --batch-images")
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
+        self.batch_size, self._given = batch_size, None
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
         self.epoch, self.late, self._pending, self._pool = 0, 0, collections.deque(), None
         self._processes, self._memory = None, None
         self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
-        self.provide_data = [mx.io.DataDesc("data", (batch_size,) + tuple(dataset.data_shape))]
-        self.provide_label = [mx.io.DataDesc("softmax_label", (batch_size,) + tuple(dataset.label_shape))]
+        self.data_shape = (batch_size,) + tuple(dataset.data_shape)
+        self.label_shape = (batch_size,) + tuple(dataset.label_shape)
         self.start(0)
 
     @property
@@ -69,7 +89,7 @@ class Loader(mx.io.DataIter):
         """Go to a batch of an epoch."""
         self._cancel()
         wait(self._running)  # they still write into the batches' memory
-        self._free = list(range(self._ahead))
+        self._free, self._given = list(range(self._ahead)), None
         self.epoch, self._next = epoch, batch
         self._order = np.arange(len(self.dataset))
         if self.shuffle:
@@ -81,26 +101,26 @@ class Loader(mx.io.DataIter):
         untouched = self._next == 0 and not self._pending
         self.start(self.epoch if untouched else self.epoch + 1)
 
-    def next(self):
-        """The next batch; StopIteration at the end of the epoch."""
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        """The next `Batch`, whose arrays stay as they are until another is asked for; StopIteration in the end."""
         room, futures = self._take()
-        data, label = (mx.nd.array(arrays[room]) for arrays in (self._memory.data, self._memory.labels))
-        self._free.append(room)
-        return mx.io.DataBatch([data], [label], pad=sum(future.padding for future in futures),
-                               index=np.array([future.index for future in futures]),
-                               provide_data=self.provide_data, provide_label=self.provide_label)
+        return Batch(self._memory.data[room], self._memory.labels[room], sum(future.padding for future in futures),
+                     np.array([future.index for future in futures]))
 
     def arrays(self):
-        """The rest of the epoch without padding: NumPy arrays (data, label), each until the next is asked for."""
-        with contextlib.suppress(StopIteration):
-            while True:
-                room, futures = self._take()
-                count = sum(not future.padding for future in futures)
-                yield self._memory.data[room][:count], self._memory.labels[room][:count]
-                self._free.append(room)
+        """The rest of the epoch without padding: (data, label), each until the next is asked for."""
+        for batch in self:
+            count = self.batch_size - batch.pad
+            yield batch.data[:count], batch.label[:count]
 
     def _take(self):
         """The place of the next batch in the memory, which has it now, and its futures; StopIteration in the end."""
+        if self._given is not None:
+            self._free.append(self._given)
+            self._given = None
         while len(self._pending) < self._ahead and self._next < self.batches and self._free:
             self._submit(self._next)
             self._next += 1
@@ -111,6 +131,7 @@ class Loader(mx.io.DataIter):
         for future in futures:
             future.result()
         self._pending.popleft()
+        self._given = room
         return room, futures
 
     def close(self):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.data import transforms
 from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import DATA, INSTALL, OUTPUT, OnnxModel
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.files import replacing
+from ademxapp.symbol import whole_cells
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters, parameter_shapes, require_exact
 
@@ -91,7 +91,8 @@ def compare(model: OnnxModel, symbol: Any, parameters: Parameters,
     Raises ValueError if probabilities differ by more than `TOLERANCE`, or the best class where the second best is
     not as close.
     """
-    predictor, largest, decisions = Predictor(symbol, parameters, [mx.cpu()]), 0.0, 0
+    runs, largest, decisions = engine.load(), 0.0, 0
+    predictor = runs.Predictor(symbol, parameters, runs.devices(cpus=1))
     colours = transforms.normalisation(model.description.mean, model.description.std)
     for batch in images or check_images(model):
         data = np.stack([transforms.apply_colour_map(image, *colours) for image in batch])
@@ -124,7 +125,7 @@ def _side(description: Description) -> int:
     """Pixels of a typical input, whole cells."""
     side = description.test_scale
     if description.task == "segmentation":
-        side = -(-min(side, LARGEST_CHECK) // description.stride) * description.stride
+        side = whole_cells(min(side, LARGEST_CHECK), description.stride)
     return side
 
 
@@ -154,8 +155,7 @@ def _model(symbol: Any, parameters: Parameters, description: Description,
     from ademxapp.deploy.onnx_graph import Graph, add_scores
     graph = Graph()
     data = _normalise_inside(graph, description) if description.pixels else DATA
-    arrays = {name: getattr(value, "asnumpy", lambda value=value: value)() for name, value in parameters.all.items()}
-    graph.add("Softmax", [add_scores(graph, symbol.tojson(), arrays, data)], OUTPUT, axis=1)
+    graph.add("Softmax", [add_scores(graph, symbol.tojson(), parameters.all, data)], OUTPUT, axis=1)
     input_shape = ("batch", 3, "height", "width") if size is None else (1, 3, *size)
     output_shape = symbol.infer_shape(data=(1, 3, *(size or 2 * (_side(description),))))[1][0]
     if size is None:

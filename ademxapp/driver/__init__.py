@@ -9,5 +9,6 @@ from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
 
 __all__ = ["CLASSIFICATION", "Identity", "SEGMENTATION", "Stopwatch", "calibration_samples", "checked_dtype",
            "checked_testing", "checked_training", "claim_folder", "devices", "find_samples", "holds_same",
-           "identity_of", "join", "make_predictor", "named_run", "open_log", "read_record", "read_result", "require_one_test",
-           "test_folder", "train", "validation_data", "versions", "warn_of_train_split", "write_result"]
+           "identity_of", "join", "make_predictor", "named_run", "open_log", "read_record", "read_result",
+           "require_one_test", "test_folder", "train", "validation_data", "versions", "warn_of_train_split",
+           "write_result"]

@@ -3,32 +3,24 @@ import logging
 import os
 import resource
 import time
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional
 
-from ademxapp.backend import check_card, mx
+from ademxapp import engine
+from ademxapp.engine import Device
 from ademxapp.errors import UsageError
 from ademxapp.logs import library_versions, start_log
 from ademxapp.settings import Devices, DriverSettings, TrainingDevices
-from ademxapp.training.distributed import Alone, Watchdog, Workers
+from ademxapp.training.distributed import Alone, Watchdog
 
 
-def devices(asked: Devices, log: logging.Logger) -> List[mx.Context]:
+def devices(asked: Devices, log: logging.Logger) -> List[Device]:
     """The devices that are asked for, logged."""
-    gpus = asked.gpus
-    if gpus is None:
-        gpus = (0,) if asked.cpus is None and mx.context.num_gpus() else ()
-    for index in gpus:
-        try:
-            check_card(index)
-        except (ValueError, ImportError) as error:
-            hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
-            raise UsageError(f"--gpus {','.join(map(str, gpus))}: {error}{hint}") from None
-    contexts = [mx.gpu(index) for index in gpus] or [mx.cpu(index) for index in range(asked.cpus or 1)]
-    log.info("devices: %s", ", ".join(map(str, contexts)))
-    return contexts
+    found = engine.load().devices(asked.gpus, asked.cpus)
+    log.info("devices: %s", ", ".join(map(str, found)))
+    return found
 
 
-def join(asked: TrainingDevices) -> Union[Alone, Workers]:
+def join(asked: TrainingDevices) -> Alone:
     """The workers that this process trains with: those of --kvstore dist_sync, once all are there; else it is alone."""
     distributed = asked.kvstore == "dist_sync"
     if distributed != ("DMLC_ROLE" in os.environ):
@@ -37,7 +29,7 @@ def join(asked: TrainingDevices) -> Union[Alone, Workers]:
     if not distributed:
         return Alone()
     with Watchdog(stall_minutes(asked), "the other workers, the servers and the scheduler"):
-        return Workers()
+        return engine.load().workers()
 
 
 def stall_minutes(asked: TrainingDevices) -> float:
@@ -66,7 +58,7 @@ def warn_of_train_split(settings: DriverSettings, log: logging.Logger) -> None:
 
 def versions() -> Dict[str, str]:
     """Versions of what a result depends on: {name: version}."""
-    return library_versions(mxnet=mx.__version__)
+    return library_versions(**engine.load().versions())
 
 
 class Stopwatch:

@@ -8,14 +8,14 @@ import numpy as np
 from tqdm import tqdm
 
 import ademxapp
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.data.images import read_bytes
 from ademxapp.data.lists import Sample
 from ademxapp.driver.samples import find_samples
+from ademxapp.engine import Device, Predictor
 from ademxapp.errors import UsageError, one_line
-from ademxapp.evaluation.predictor import Predictor
-from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16, slow_because
-from ademxapp.evaluation.ranges import RangeRecorder, keep_ranges, kept_ranges, ranges_path
+from ademxapp.evaluation.ranges import keep_ranges, kept_ranges, ranges_path
+from ademxapp.machine import can_compute, slow_because
 from ademxapp.settings import DTYPES, Data, Precision, Settings
 
 LEAST_IMAGES = 4
@@ -55,7 +55,7 @@ def calibration_samples(settings: Union[Data, Precision], task: str, classes: in
     return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))]
 
 
-def make_predictor(settings: Settings, network: Any, contexts: Sequence[mx.Context], log: Logger,
+def make_predictor(settings: Settings, network: Any, contexts: Sequence[Device], log: Logger,
                    find_images: Callable[[], List[Sample]],
                    run: Callable[[Predictor, Sequence[Sample]], None]) -> Predictor:
     """The `Predictor` of a network that computes in --dtype.
@@ -71,25 +71,26 @@ def make_predictor(settings: Settings, network: Any, contexts: Sequence[mx.Conte
     """
     dtype = getattr(settings, "dtype", None)  # tools/msctest.py has none
     if not dtype:
-        return Predictor(network.symbol, network.parameters, contexts)
+        return engine.load().Predictor(network.symbol, network.parameters, contexts)
     if contexts[0].device_type == "gpu":
         raise UsageError(_no_cards(dtype))
     slow = slow_because(dtype)
     if slow:
         log.warning("%s: %s: it will not be faster than float32", dtype, slow)
     if dtype == "bfloat16":
-        return Predictor(*in_bfloat16(network.symbol, network.parameters), contexts)
-    int8 = Int8Network(network.symbol, network.parameters)
+        return engine.load().Predictor(network.symbol, network.parameters, contexts, "bfloat16")
+    int8 = engine.load().Int8Network(network.symbol, network.parameters)
     log.info("int8: %s remain in float32", ", ".join(int8.left) or "no layers")
     ranges = find_ranges(settings, network.path, int8, contexts, log, find_images, run)
-    return Predictor(*int8.quantised(ranges), contexts)
+    return engine.load().Predictor(*int8.quantised(ranges), contexts)
 
 
-def find_ranges(settings: Settings, path: str, int8: Int8Network, contexts: Sequence[mx.Context], log: Logger,
+def find_ranges(settings: Settings, path: str, int8: Any, contexts: Sequence[Device], log: Logger,
                 find_images: Callable[[], List[Sample]],
                 run: Callable[[Predictor, Sequence[Sample]], None]) -> Dict[str, Tuple[float, float]]:
     """The ranges of an `Int8Network` of the weights `path`: those that are kept if they fit, else measured ones."""
-    origin = {"ademxapp": ademxapp.__version__, "mxnet": mx.__version__, "weights_sha256": _digest([read_bytes(path)]),
+    origin = {"ademxapp": ademxapp.__version__, **engine.load().versions(),
+              "weights_sha256": _digest([read_bytes(path)]),
               "arguments": settings.inputs(), "images_sha256": None}
     file = ranges_path(path)
     try:
@@ -108,7 +109,7 @@ def find_ranges(settings: Settings, path: str, int8: Int8Network, contexts: Sequ
         log.info("int8: ranges as kept in %s, of %s", file, words)
         return ranges
     log.info("int8: measuring ranges on %s, as %s: %s", words, file, why)
-    recorder = RangeRecorder(int8.symbol, int8.parameters, contexts[:1], int8.measured)
+    recorder = engine.load().RangeRecorder(int8.symbol, int8.parameters, contexts[:1], int8.measured)
     for sample in tqdm(samples, unit="image", desc="calibrating", disable=None):
         run(recorder, [sample])
     try:

@@ -4,19 +4,20 @@ import json
 import os
 from dataclasses import dataclass, replace
 from logging import Logger
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.data.loader import Loader
 from ademxapp.driver.environment import Stopwatch, devices, stall_minutes, versions
 from ademxapp.driver.identity import Identity
+from ademxapp.engine import Device, Symbol
 from ademxapp.errors import UsageError
 from ademxapp.settings import DriverSettings
 from ademxapp.symbol import label_stem
 from ademxapp.symbol.heads import TOP
-from ademxapp.training import optimizers, schedules
-from ademxapp.training.distributed import Alone, Workers
-from ademxapp.training.fit import Plan, fit
+from ademxapp.training import schedules
+from ademxapp.training.distributed import Alone
+from ademxapp.training.fit import NESTEROV, SGD, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import clock
 from ademxapp.training.run_files import remove_run, remove_unfinished, weights_of_run
@@ -45,13 +46,13 @@ class Recipe:
     stop_lr: Callable[[float], float]
 
 
-CLASSIFICATION = Recipe(optimizers.TorchNesterov.__name__.lower(), False, False, lambda base_lr: 1e-6)
-SEGMENTATION = Recipe("sgd", True, True, lambda base_lr: min(base_lr / 100, 1e-6))
+CLASSIFICATION = Recipe(NESTEROV, False, False, lambda base_lr: 1e-6)
+SEGMENTATION = Recipe(SGD, True, True, lambda base_lr: min(base_lr / 100, 1e-6))
 
 
-def train(settings: DriverSettings, run: Identity, workers: Union[Alone, Workers], symbol: mx.sym.Symbol, dataset: Any,
+def train(settings: DriverSettings, run: Identity, workers: Alone, symbol: Symbol, dataset: Any,
           metric: TrainingMetric, recipe: Recipe, log: Logger, description: Description,
-          validation: Callable[[Sequence[mx.Context]], Validate]) -> Parameters:
+          validation: Callable[[Sequence[Device]], Validate]) -> Parameters:
     """Train a task's network from afresh, from weights or from a snapshot, as the settings say; `workers`: as `join`.
 
     `description`, what is known of the weights, is written beside them, with the arguments and versions.
@@ -80,12 +81,13 @@ def train(settings: DriverSettings, run: Identity, workers: Union[Alone, Workers
         validate = validation(contexts) if settings.val_every and workers.rank == 0 else None
         if workers.rank == 0:
             (remove_unfinished if snapshot else remove_run)(path)
-        parameters = fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot, validate, workers)
+        parameters = fit(plan, engine.load(), symbol, loader, parameters, metric, contexts, log, snapshot, validate,
+                         workers)
     log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
     return parameters
 
 
-def require_same_start(workers: Union[Alone, Workers], run: Identity, devices: int, parameters: Parameters,
+def require_same_start(workers: Alone, run: Identity, devices: int, parameters: Parameters,
                        snapshot: Optional[Snapshot]) -> None:
     """ValueError unless all workers train the same thing from the same point."""
     place = snapshot and [snapshot.state["epoch"], snapshot.state["batch"]]
@@ -94,11 +96,11 @@ def require_same_start(workers: Union[Alone, Workers], run: Identity, devices: i
         "samples": [json.dumps(run.contents, sort_keys=True).encode()],
         "number of devices": [str(devices).encode()],
         "snapshot": [json.dumps(place).encode()],
-        "parameters": (parameters.all[name].asnumpy().tobytes() for name in sorted(parameters.all))})
+        "parameters": (parameters.all[name].tobytes() for name in sorted(parameters.all))})
 
 
-def training_plan(settings: DriverSettings, run: Identity, workers: Union[Alone, Workers], shards: int, dataset: Any,
-                  recipe: Recipe, description: Description) -> Tuple[Plan, Loader]:
+def training_plan(settings: DriverSettings, run: Identity, workers: Alone, shards: int, dataset: Any, recipe: Recipe,
+                  description: Description) -> Tuple[Plan, Loader]:
     """The `Plan` of a training whose batches are divided into `shards`, and the `Loader` of this worker's part."""
     loader = Loader(dataset, settings.batch_images // workers.count, shuffle=True, drop_last=True, seed=settings.seed,
                     workers=settings.prefetch_threads, kind=settings.prefetcher, part=workers.rank, parts=workers.count)

@@ -13,6 +13,7 @@ from ademxapp.data import transforms
 from ademxapp.data.resize import choose_filter, resize, scaled_size
 from ademxapp.evaluation.resample import Axis, resize_matrix, resize_rows
 from ademxapp.evaluation.windows import predict_in_windows
+from ademxapp.symbol import whole_cells
 
 CHUNK_VALUES = 4_000_000  # scores at image size that are held at a time
 TILE_ROWS, TILE_VALUES = 32, 2 ** 19  # pixels; scores at image size that a processor's cache holds
@@ -145,7 +146,7 @@ def _normalised_levels(mean, std):
 def input_size(scaled, scale, settings):
     """(H, W) of the network's input: whole cells that hold a scaled image."""
     sides = (scale, scale) if settings.square else scaled
-    return tuple(-(-side // settings.stride) * settings.stride for side in sides)
+    return tuple(whole_cells(side, settings.stride) for side in sides)
 
 
 def shifted_inputs(pixels, size, settings):

@@ -1,11 +1,11 @@
 """Whether an input fits into the free memory, by MXNet's own plan, and the windows for those that do not."""
 import math
 
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
 from ademxapp.inspection.memory import MIB, planned_bytes
 from ademxapp.inspection.speed import MEMORY_SHARE
-from ademxapp.machine import free_bytes
+from ademxapp.symbol import whole_cells
 
 SMALLER = 3 / 4  # from one window that is tried to the next
 LEAST_CELLS = 8  # of a window's side
@@ -19,7 +19,7 @@ class WindowChoice:
     Parameters
     ----------
     symbol : Symbol
-    contexts : list of mx.Context
+    contexts : list of Device
     batch : int
         Inputs at a time, over all devices.
     stride : int
@@ -39,10 +39,10 @@ class WindowChoice:
 
     def __init__(self, symbol, contexts, batch, stride, asked=None, say=print, free=None):
         self._symbol, self._stride, self._say = symbol, stride, say
-        self._asked = -(-asked // stride) * stride if asked else 0
+        self._asked = whole_cells(asked or 0, stride)
         on_cards = contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
-        self._free = free or (_free_on_cards(contexts) if on_cards else free_bytes())
+        self._free = free or engine.load().free_bytes(contexts)
         self._known, self.chosen = {}, {}
 
     def __call__(self, size):
@@ -82,7 +82,3 @@ class WindowChoice:
             return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
             return BEYOND
-
-
-def _free_on_cards(contexts):
-    return min(mx.context.gpu_memory_info(context.device_id)[0] for context in contexts)

@@ -17,8 +17,10 @@ from tqdm import tqdm
 import ademxapp
 from ademxapp.data.images import read_bytes
 from ademxapp.data.lists import Sample
+from ademxapp.engine import load
 from ademxapp.errors import UsageError, one_line
 from ademxapp.files import write_json
+from ademxapp.machine import slow_because
 
 LEAST_IMAGES = 4
 LARGEST = 3.4e38  # of a float32
@@ -54,8 +56,7 @@ class Images:
 
 def default_devices(engine: Optional[str] = None) -> List[Any]:
     """The first card where there is one, else a CPU."""
-    from ademxapp.backend import mx
-    return [mx.gpu(0)] if mx.context.num_gpus() else [mx.cpu(0)]
+    return load(engine).devices()
 
 
 def evenly(samples: Sequence[Sample], count: int) -> List[Sample]:
@@ -74,21 +75,20 @@ def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any
     images : Images, optional
         What INT8's ranges are measured on; without it those that are kept beside the weights are taken.
     """
-    from ademxapp.evaluation.predictor import Predictor
-    from ademxapp.evaluation.quantise import Int8Network, in_bfloat16, slow_because
+    engine = load()
     if dtype in (None, "float32"):
-        return Predictor(network.symbol, network.parameters, network.devices)
+        return engine.Predictor(network.symbol, network.parameters, network.devices)
     if network.devices[0].device_type == "gpu":
         raise UsageError(no_cards(dtype))
     slow = slow_because(dtype)
     if slow:
         LOG.warning("%s: %s: it will not be faster than float32", dtype, slow)
     if dtype == "bfloat16":
-        return Predictor(*in_bfloat16(network.symbol, network.parameters), network.devices)
-    quantised = Int8Network(network.symbol, network.parameters)
+        return engine.Predictor(network.symbol, network.parameters, network.devices, dtype)
+    quantised = engine.Int8Network(network.symbol, network.parameters)
     LOG.info("int8: %s remain in float32", ", ".join(quantised.left) or "no layers")
     images = images or Images(missing="none were given")
-    return Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
+    return engine.Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
 
 
 def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images: Images) -> Ranges:
@@ -118,8 +118,7 @@ def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images
 def calibrate(quantised: Any, forward: Callable[[Any, Sample], Any], images: Sequence[Sample], devices: Sequence[Any]
               ) -> Ranges:
     """The ranges of an `Int8Network` on images; `forward(predictor, image)` gives it what a test gives of an image."""
-    from ademxapp.evaluation.ranges import RangeRecorder
-    recorder = RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
+    recorder = load().RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
     for image in tqdm(images, unit="image", desc="calibrating", disable=None):
         forward(recorder, image)
     return recorder.ranges
@@ -127,8 +126,7 @@ def calibrate(quantised: Any, forward: Callable[[Any, Sample], Any], images: Seq
 
 def origin_of(weights: str, inputs: Dict[str, Any], samples: Sequence[Sample]) -> Dict[str, Any]:
     """What ranges stem from; where there is None, anything will do."""
-    from ademxapp.backend import mx
-    return {"ademxapp": ademxapp.__version__, "mxnet": mx.__version__, "weights_sha256": _digest([read_bytes(weights)]),
+    return {"ademxapp": ademxapp.__version__, **load().versions(), "weights_sha256": _digest([read_bytes(weights)]),
             "arguments": inputs, "images_sha256": _digest(one.read()[0] for one in samples) if samples else None}
 
 

@@ -4,7 +4,14 @@ from typing import List, Tuple
 
 from ademxapp.inspection import graph
 from ademxapp.inspection.memory import planned_bytes, training_bytes
-from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, segmentation_symbol
+from ademxapp.symbol import (
+    SymbolOptions,
+    classification_symbol,
+    network,
+    output_stride,
+    segmentation_symbol,
+    whole_cells,
+)
 from ademxapp.symbol.labels import Label, parse_label
 
 TASKS = ("classification", "segmentation")
@@ -90,7 +97,7 @@ def default_setting(label, task=None, images=None, crop=None, head="2conv", loss
     if task == "classification":
         return Setting(task, images or CLASSIFICATION_IMAGES, crop or network(label.network).input.train_crop)
     stride = output_stride(label)
-    crop = -(-(crop or SEGMENTATION_CROP) // stride) * stride
+    crop = whole_cells(crop or SEGMENTATION_CROP, stride)
     return Setting(task, images or SEGMENTATION_IMAGES, crop, head, loss)
 
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ademxapp.backend import mx
+from ademxapp import engine
 
 GATE = "gate"
 TINY = 1e-300  # in place of the norm 0, along paths where nothing arrives, whose logarithm is asked for
@@ -30,7 +30,7 @@ class PathGradients:
         The network's.
     data_shape : tuple of int
         (N, 3, H, W) of the batches.
-    context : mx.Context, optional
+    device : Device, optional
 
     Attributes
     ----------
@@ -43,14 +43,12 @@ class PathGradients:
         If the network has no residual units.
     """
 
-    def __init__(self, symbol, parameters, data_shape, context=None):
+    def __init__(self, symbol, parameters, data_shape, device=None):
         self.units = gated_units(symbol)
         if not self.units:
             raise ValueError("the network has no residual units, so there are no paths to choose from")
-        wanted = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}
         gates = {GATE + unit: (data_shape[0],) for unit in self.units}
-        self._executor = symbol.simple_bind(context or mx.cpu(), grad_req=wanted, data=data_shape, **gates)
-        self._executor.copy_params_from(parameters.args, parameters.auxs)
+        self._gradient = engine.load().input_gradient(symbol, parameters, {"data": data_shape, **gates}, device)
 
     def __call__(self, data, labels, path):
         """The gradient (N, 3, H, W) float32 of the summed loss at the input, along one path.
@@ -63,11 +61,9 @@ class PathGradients:
             Whether the gradient goes through a unit's mapping, else through its shortcut; of all images or of each.
         """
         gates = np.reshape(np.asarray(path, np.float32), (len(self.units), -1))
-        for unit, gate in zip(self.units, np.broadcast_to(gates, (len(gates), len(data)))):
-            self._executor.arg_dict[GATE + unit][:] = gate
-        self._executor.forward(is_train=True, data=data, softmax_label=labels)
-        self._executor.backward()
-        return self._executor.grad_dict["data"].asnumpy()
+        gates = np.broadcast_to(gates, (len(gates), len(data)))
+        return self._gradient(data=data, softmax_label=labels, **{GATE + unit: gate for unit, gate in
+                                                                  zip(self.units, gates)})
 
 
 def sample_path(units, length, seed, sample=0):

@@ -3,10 +3,10 @@ import time
 
 import numpy as np
 
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
 from ademxapp.inspection.memory import planned_bytes
-from ademxapp.weights.parameters import INPUTS
+from ademxapp.weights.parameters import Parameters, parameter_shapes
 
 MEMORY_SHARE = 0.8  # of the free memory, at most, for parameters and maps
 
@@ -21,30 +21,30 @@ def fitting_images(symbol, images, crop, free):
 
 
 class Runner:
-    """A network bound for testing, with random images and parameters, that runs a batch when asked.
+    """A network ready for testing, with random images and parameters, that runs a batch when asked.
 
     The parameters keep the maps in range: denormal numbers would be slow.
     """
 
-    def __init__(self, symbol, images, crop, context=None):
+    def __init__(self, symbol, images, crop, device=None):
         self.images, self.crop = images, crop
-        context = context or mx.cpu()
-        self._executor = symbol.simple_bind(context, grad_req="null", data=(images, 3, crop, crop))
-        for name, array in self._executor.arg_dict.items():
-            if name == "data" or name.endswith("_weight"):
-                scale = 1.0 if name == "data" else float(np.sqrt(2 / np.prod(array.shape[1:])))
-                array[:] = mx.nd.random.normal(0, scale, shape=array.shape, ctx=context)
-            elif name not in INPUTS:
-                array[:] = 0.5 if name.endswith("_gamma") else 0
-        for name, array in self._executor.aux_dict.items():
-            array[:] = 1 if name.endswith("_var") else 0
-        mx.nd.waitall()
+        runs, rng = engine.load(), np.random.default_rng(0)
+        shapes = parameter_shapes(symbol, data=(1, 3, crop, crop))
+        parameters = Parameters(*({name: _value(name, shape, rng) for name, shape in kind.items()} for kind in shapes))
+        self._predictor = runs.Predictor(symbol, parameters, [device or runs.devices(cpus=1)[0]])
+        self._data = rng.standard_normal((images, 3, crop, crop), np.float32)
 
     def seconds(self):
         """Run a batch: the time that it took (float)."""
         start = time.perf_counter()
-        self._executor.forward(is_train=False)[0].wait_to_read()
+        self._predictor(self._data)
         return time.perf_counter() - start
+
+
+def _value(name, shape, rng):
+    if name.endswith("_weight"):
+        return rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+    return np.full(shape, 0.5 if name.endswith("_gamma") else float(name.endswith("_var")), np.float32)
 
 
 def race(runners, rounds):

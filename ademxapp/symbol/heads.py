@@ -2,6 +2,8 @@
 import re
 
 from ademxapp.symbol import layers
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.recorder import Symbol
 
 # Parameters of what stands on the features, which another task starts afresh; VGG16's fc6 and fc7 change their kernels.
 TOP = re.compile(r"(linear\d+|conv6a|fc6|fc7)_(weight|bias)")
@@ -11,12 +13,12 @@ HEAD_CHANNELS = 512
 HEAD_DILATION = 12  # the large field of view of DeepLab-v2 (paper section 5, "Classifier")
 
 
-def classifier(scope, features, classes):
+def classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
     """Scores (N, classes) over features (N, C, H, W): global average, then `linear<classes>`."""
     return layers.fc(scope, layers.global_pool(scope, features, "pool7"), f"linear{classes}", classes)
 
 
-def segmentation_head(scope, features, classes, head):
+def segmentation_head(scope: Scope, features: Symbol, classes: int, head: str) -> Symbol:
     """Score maps (N, classes, H, W): `linear<classes>` as a dilated convolution, after `conv6a` in a "2conv" head."""
     if head not in HEADS:
         raise ValueError(f"head is {head!r}; known are {', '.join(HEADS)}")

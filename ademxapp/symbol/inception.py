@@ -12,15 +12,20 @@ Table 1 of "Wider or Deeper" has is that of the figures; the longest path of the
 """
 import re
 from dataclasses import dataclass
+from functools import partial
 from string import ascii_lowercase
-from typing import Tuple
+from typing import List, Optional, Tuple
 
-from ademxapp.backend import mx
 from ademxapp.symbol import layers
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.networks import InputSettings, Network, single_stride
+from ademxapp.symbol.recorder import Symbol
 
 BN_EPS = 1e-3
 DROPOUT = 0.2  # before the classifier
 NATIVE_STRIDE = 32
+INPUT = InputSettings(299, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
+Wide = Tuple[Symbol, int]  # maps, and their channels
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,16 @@ class InceptionSpec:
 
 
 SPECS = {"inception-v4": InceptionSpec(V4, 76), "inception-resnet-v2": InceptionSpec(RESNET_V2, 96)}
+NAMES = tuple(SPECS)
 
 
-def inception_features(scope, data, stride, spec):
+def build(name: str) -> Optional[Network]:
+    """The network of the name; None of another name."""
+    return single_stride(name, partial(inception_features, spec=SPECS[name]), INPUT, NATIVE_STRIDE, SPECS[name].depth,
+                         inception_classifier) if name in SPECS else None
+
+
+def inception_features(scope: Scope, data: Symbol, stride: int, spec: InceptionSpec) -> Symbol:
     """The last feature maps, (N, 1536 x width, 8, 8) for 299x299 pixels; `stride` can be 32 only."""
     out, channels = data, 3
     for block in spec.blocks:
@@ -86,13 +98,13 @@ def inception_features(scope, data, stride, spec):
     return out
 
 
-def inception_classifier(scope, features, classes):
+def inception_classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
     """Scores (N, classes): global average, dropout, `linear<classes>`."""
     pooled = layers.dropout(scope, layers.global_pool(scope, features, "pool_last"), "drop_last", DROPOUT, always=True)
     return layers.fc(scope, pooled, f"linear{classes}", classes)
 
 
-def _block(scope, data, channels, name, block):
+def _block(scope: Scope, data: Symbol, channels: int, name: str, block: Block) -> Wide:
     ends = [_branch(scope, data, channels, f"{name}_branch{i}", branch)
             for i, branch in enumerate(block.branches, start=1)]
     out, width = _concat(scope, ends, f"concat_{name}")
@@ -100,11 +112,11 @@ def _block(scope, data, channels, name, block):
         return out, width
     mapping = layers.conv(scope, out, f"conv_{name}_up", channels, 1, bias=True)
     mapping, shortcut = layers.path_gates(scope, name, mapping * block.scale, data)
-    out = mx.sym.elemwise_add(shortcut, mapping, name=f"{scope.prefix}sum_{name}")
+    out = scope.sym.elemwise_add(shortcut, mapping, name=f"{scope.prefix}sum_{name}")
     return (out if block.linear else layers.relu(scope, out, f"relu_{name}")), channels
 
 
-def _branch(scope, data, channels, name, branch):
+def _branch(scope: Scope, data: Symbol, channels: int, name: str, branch: str) -> Wide:
     """The branch's layers get letters; the ends of a fork get a letter and a number."""
     out = data
     for letter, step in zip(ascii_lowercase, branch.split(", ")):
@@ -115,7 +127,7 @@ def _branch(scope, data, channels, name, branch):
     return out, channels
 
 
-def _layer(scope, data, channels, name, text):
+def _layer(scope: Scope, data: Symbol, channels: int, name: str, text: str) -> Wide:
     pooling, rows, columns, halves, count, valid = _LAYER.fullmatch(text).groups()
     stride = 2 if halves else 1
     if pooling:
@@ -126,7 +138,7 @@ def _layer(scope, data, channels, name, text):
     return layers.relu(scope, layers.bn(scope, out, f"bn_{name}", BN_EPS), f"relu_{name}"), channels
 
 
-def _concat(scope, ends, name):
+def _concat(scope: Scope, ends: List[Wide], name: str) -> Wide:
     """Several (symbol, channels) as one."""
     if len(ends) == 1:
         return ends[0]

@@ -22,24 +22,24 @@ class Label:
     stride: Optional[int] = None
     tag: Optional[str] = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         stride = "" if self.stride is None else f"_s{self.stride}"
         tag = "" if self.tag is None else f"_{self.tag}"
         return f"{self.dataset}_{self.network}_cls{self.classes}{stride}{tag}"
 
 
-def label_stem(text):
+def label_stem(text: str) -> str:
     """The label in a file name: without its directory, extension and `_ep-NNNN`."""
     return _EPOCH.sub("", _file_stem(text))
 
 
-def label_epoch(text):
+def label_epoch(text: str) -> Optional[int]:
     """Epochs that a checkpoint's name counts (int), or None where it names none."""
     found = _EPOCH.search(_file_stem(text))
     return int(found.group(1)) if found and found.group(1) else None
 
 
-def parse_label(text):
+def parse_label(text: str) -> Label:
     """Parse a label, or the label in a checkpoint's path.
 
     Raises
@@ -58,7 +58,7 @@ def parse_label(text):
     return Label(parts["dataset"], parts["network"], classes, stride, parts["tag"])
 
 
-def _file_stem(text):
+def _file_stem(text: str) -> str:
     name = os.path.basename(str(text).rstrip("/"))
     for extension in _EXTENSIONS:
         if name.endswith(extension):

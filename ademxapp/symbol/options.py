@@ -1,6 +1,6 @@
 """What may differ between two builds of the same network."""
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Sequence
 
 LR_TYPES = ("torch", "alex", "fixed")
 POOL_STYLES = (None, "caffe", "full")
@@ -34,11 +34,11 @@ class SymbolOptions:
     recompute: bool = False
     path_gates: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check("lr_type", self.lr_type, LR_TYPES)
         _check("pool_top_infer_style", self.pool_top_infer_style, POOL_STYLES)
 
 
-def _check(field, value, known):
+def _check(field: str, value: Optional[str], known: Sequence[Optional[str]]) -> None:
     if value not in known:
         raise ValueError(f"{field} is {value!r}; known are {', '.join(map(repr, known))}")

@@ -5,14 +5,19 @@ its release for Caffe; version 2 is "Identity Mappings in Deep Residual Networks
 first convolution has the stride.
 """
 from dataclasses import dataclass
-from typing import Tuple
+from functools import partial
+from typing import Optional, Tuple
 
 from ademxapp.symbol import layers
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.networks import IMAGENET, InputSettings, Network, dilatable, single_stride
+from ademxapp.symbol.recorder import Symbol
 from ademxapp.symbol.units import UnitShape, postactivation_unit, preactivation_unit, unit_names
 
 # Levels 2 to 5. Dropout before the last convolution of the last three units, in fine-tuning (paper section 5).
 BOTTLENECKS = (UnitShape((64, 64, 256), (1, 3, 1)), UnitShape((128, 128, 512), (1, 3, 1)),
                UnitShape((256, 256, 1024), (1, 3, 1)), UnitShape((512, 512, 2048), (1, 3, 1), dropout=0.3))
+CIFAR = InputSettings(32, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 CIFAR_PAIRS = (UnitShape((16, 16), (3, 3)), UnitShape((32, 32), (3, 3)), UnitShape((64, 64), (3, 3)))
 
 
@@ -41,17 +46,17 @@ class ResNetSpec:
     cifar: bool = False
 
     @property
-    def stem_stride(self):
+    def stem_stride(self) -> int:
         """Input pixels per cell of the first level's maps."""
         return 1 if self.cifar else 4
 
     @property
-    def native_stride(self):
+    def native_stride(self) -> int:
         """Input pixels per cell of the last maps, without dilation."""
         return self.stem_stride * 2 ** (len(self.units) - 1)
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Layers on the longest path: the convolutions of all units, the first, and the classifier."""
         return 2 + sum(count * len(shape.channels) for count, shape in zip(self.units, self.shapes))
 
@@ -64,9 +69,21 @@ SPECS = {
     "rnp-200": ResNetSpec((3, 24, 36, 3), preactivation=True),
     "rn-cifar110": ResNetSpec((18, 18, 18), CIFAR_PAIRS, cifar=True),
 }
+NAMES = tuple(SPECS)
 
 
-def resnet_features(scope, data, stride, spec):
+def build(name: str) -> Optional[Network]:
+    """The network of the name; None of another name."""
+    if name not in SPECS:
+        return None
+    spec = SPECS[name]
+    features = partial(resnet_features, spec=spec)
+    if spec.cifar:
+        return single_stride(name, features, CIFAR, spec.native_stride, spec.depth)
+    return dilatable(name, features, IMAGENET, spec.native_stride, spec.depth)
+
+
+def resnet_features(scope: Scope, data: Symbol, stride: int, spec: ResNetSpec) -> Symbol:
     """The last feature maps, (N, channels of the last level x width, H / stride, W / stride)."""
     out = _stem(scope, data, spec)
     resolution = layers.Resolution(stride, reached=spec.stem_stride)
@@ -80,7 +97,7 @@ def resnet_features(scope, data, stride, spec):
     return out
 
 
-def _stem(scope, data, spec):
+def _stem(scope: Scope, data: Symbol, spec: ResNetSpec) -> Symbol:
     if spec.cifar:
         out = layers.conv(scope, data, "conv1", scope.channels(16))
     else:
@@ -89,7 +106,8 @@ def _stem(scope, data, spec):
     return out if spec.cifar else layers.max_pool(scope, out, "pool1")
 
 
-def _unit(scope, data, spec, name, shape, first, stride, dilations):
+def _unit(scope: Scope, data: Symbol, spec: ResNetSpec, name: str, shape: UnitShape, first: bool, stride: int,
+          dilations: Tuple[int, int]) -> Symbol:
     """One unit. Of version 2, the very first maps are activated before the pooling, not again in the unit."""
     if spec.preactivation:
         return preactivation_unit(scope, data, name, shape, first, stride, dilations, activated=name == "2a")

@@ -6,9 +6,13 @@ five times for 224, four for 112, three for 56, before B2, B3, … in turn.
 """
 import re
 from dataclasses import dataclass
-from typing import Tuple
+from functools import partial
+from typing import Optional, Tuple
 
 from ademxapp.symbol import layers
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.networks import InputSettings, Network, dilatable
+from ademxapp.symbol.recorder import Symbol
 from ademxapp.symbol.units import UnitShape, preactivation_unit
 
 NOTATIONS = {
@@ -30,6 +34,7 @@ LEVELS = {
 }
 HALVINGS = {224: 5, 112: 4, 56: 3}
 TEST_CROPS = {224: 320, 112: 160, 56: 80}
+NAMES = tuple(f"rna-{letter}{form}" for letter in NOTATIONS for form in ("", "1")) + ("rna-a2",)
 _NOTATION = re.compile(r"(224|112|56)((?:-\d{1,3}){7})(-c)?")
 
 
@@ -42,17 +47,25 @@ class RnaSpec:
     strided: bool
 
     @property
-    def native_stride(self):
+    def native_stride(self) -> int:
         """Input pixels per cell of the last maps, without dilation."""
         return 2 ** HALVINGS[self.crop]
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Layers as Table 1 counts them: two in a unit of B1 … B5, three in B6 and B7, the first and the last."""
         return 2 * sum(self.units[:5]) + 3 * sum(self.units[5:]) + 2
 
 
-def parse_rna(name):
+def build(name: str) -> Optional[Network]:
+    """The network `rna-<letter>` or `rna-<notation>`; None of another name."""
+    family, _, rest = name.partition("-")
+    spec = parse_rna(rest) if family == "rna" else None
+    return spec and dilatable(name, partial(rna_features, spec=spec), InputSettings(spec.crop, TEST_CROPS[spec.crop]),
+                              spec.native_stride, spec.depth)
+
+
+def parse_rna(name: str) -> Optional[RnaSpec]:
     """The `RnaSpec` of `a`, `a1`, `a2`, `b`, …, or of the paper's notation with or without `-c`; else None."""
     letter = re.fullmatch(r"([a-f])(1?)|(a)2", name)
     if letter:
@@ -68,7 +81,7 @@ def parse_rna(name):
     return RnaSpec(int(found.group(1)), units, strided)
 
 
-def rna_features(scope, data, stride, spec):
+def rna_features(scope: Scope, data: Symbol, stride: int, spec: RnaSpec) -> Symbol:
     """The features `relu7` of a network, (N, 4096 x width, H / stride, W / stride); `stride` as asked."""
     out = layers.conv(scope, data, "conv1a", scope.channels(64))
     resolution = layers.Resolution(stride)

@@ -3,10 +3,11 @@
 He et al. 2016, "Deep Residual Learning for Image Recognition" and "Identity Mappings in Deep Residual Networks".
 """
 from dataclasses import dataclass
-from typing import Tuple
+from typing import List, Tuple
 
-from ademxapp.backend import mx
 from ademxapp.symbol import layers
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.recorder import Symbol
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,20 @@ class UnitShape:
     dropout: float = 0.0
 
 
-def unit_names(level, count, lettered=False):
+def unit_names(level: int, count: int, lettered: bool = False) -> List[str]:
     """Names of a level's units: 2a, 2b1, 2b2, … or, lettered, 2a, 2b, 2c, …"""
     rest = [chr(ord("b") + i) if lettered else f"b{i + 1}" for i in range(count - 1)]
     return [f"{level}{unit}" for unit in ["a"] + rest]
 
 
-def branch_names(count):
+def branch_names(count: int) -> List[str]:
     """Names of a pre-activation unit's convolutions: branch2a, branch2b1, branch2b2, …"""
     return ["branch2a"] + [f"branch2b{i}" for i in range(1, count)]
 
 
-def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilations=(1, 1), activated=False,
-                       after_convolution=False):
+def preactivation_unit(scope: Scope, data: Symbol, name: str, shape: UnitShape, project: bool = False, stride: int = 1,
+                       dilations: Tuple[int, int] = (1, 1), activated: bool = False,
+                       after_convolution: bool = False) -> Symbol:
     """One pre-activation unit: the mapping (BN, ReLU, convolution, …) plus its shortcut.
 
     Parameters
@@ -60,12 +62,13 @@ def preactivation_unit(scope, data, name, shape, project=False, stride=1, dilati
                           stride if i == 0 else 1, dilations[0 if i == 0 else 1])
     out, shortcut = layers.path_gates(scope, name, out, shortcut)
     if after_convolution:
-        return mx.sym.add_n(out, shortcut, name=f"{scope.prefix}sum{name}")
+        return scope.sym.add_n(out, shortcut, name=f"{scope.prefix}sum{name}")
     operands = (shortcut, out) if project else (out, shortcut)
-    return mx.sym.elemwise_add(*operands, name=f"{scope.prefix}sum{name}")
+    return scope.sym.elemwise_add(*operands, name=f"{scope.prefix}sum{name}")
 
 
-def postactivation_unit(scope, data, name, shape, shortcut="identity", stride=1, dilations=(1, 1)):
+def postactivation_unit(scope: Scope, data: Symbol, name: str, shape: UnitShape, shortcut: str = "identity",
+                        stride: int = 1, dilations: Tuple[int, int] = (1, 1)) -> Symbol:
     """One unit of version 1: ReLU of the mapping (convolution, BN, ReLU, …, BN) plus its shortcut.
 
     Parameters
@@ -88,15 +91,15 @@ def postactivation_unit(scope, data, name, shape, shortcut="identity", stride=1,
             out = layers.relu(scope, out, f"relu{branch}")
     beside = _shortcut(scope, data, name, scope.channels(shape.channels[-1]), shortcut, stride)
     out, beside = layers.path_gates(scope, name, out, beside)
-    return layers.relu(scope, mx.sym.elemwise_add(out, beside, name=f"{scope.prefix}sum{name}"), f"relu{name}")
+    return layers.relu(scope, scope.sym.elemwise_add(out, beside, name=f"{scope.prefix}sum{name}"), f"relu{name}")
 
 
-def _shortcut(scope, data, name, channels, kind, stride):
+def _shortcut(scope: Scope, data: Symbol, name: str, channels: int, kind: str, stride: int) -> Symbol:
     if kind == "project":
         return layers.bn(scope, layers.conv(scope, data, f"res{name}_branch1", channels, 1, stride),
                          f"bn{name}_branch1")
     if kind == "pad":
         cells = layers.pool(scope, data, f"pool{name}", "max", kernel=1, stride=stride)
-        zeros = mx.sym.zeros_like(cells)  # two of them are enough: a level has at most twice the channels, rounded
-        return mx.sym.slice_axis(mx.sym.concat(cells, zeros, zeros, dim=1), axis=1, begin=0, end=channels)
+        zeros = scope.sym.zeros_like(cells)  # two of them are enough: a level has at most twice the channels, rounded
+        return scope.sym.slice_axis(scope.sym.concat(cells, zeros, zeros, dim=1), axis=1, begin=0, end=channels)
     return data

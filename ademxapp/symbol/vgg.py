@@ -1,6 +1,11 @@
 """VGG16 (Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition")."""
-from ademxapp.backend import mx
+from dataclasses import replace
+from typing import Optional
+
 from ademxapp.symbol import layers
+from ademxapp.symbol.layers import Scope
+from ademxapp.symbol.networks import IMAGENET, Network, dilatable
+from ademxapp.symbol.recorder import Symbol
 
 LEVELS = {1: (64, 64), 2: (128, 128), 3: (256, 256, 256), 4: (512, 512, 512), 5: (512, 512, 512)}
 FC_CHANNELS = 4096
@@ -8,9 +13,16 @@ DENSE_CHANNELS, DENSE_DILATION = 1024, 12  # fc6 and fc7 as convolutions: DeepLa
 DROPOUT = 0.5
 NATIVE_STRIDE = 32
 DEPTH = sum(len(channels) for channels in LEVELS.values()) + 3
+NAMES = ("vgg-16",)
 
 
-def vgg_features(scope, data, stride):
+def build(name: str) -> Optional[Network]:
+    """The network of the name; None of another name."""
+    return dilatable(name, vgg_features, replace(IMAGENET, test_crop=224), NATIVE_STRIDE, DEPTH, vgg_classifier,
+                     dense_vgg_features) if name in NAMES else None
+
+
+def vgg_features(scope: Scope, data: Symbol, stride: int) -> Symbol:
     """The pooled maps of the last convolutions, (N, 512 x width, H / stride, W / stride)."""
     out = data
     resolution = layers.Resolution(stride)
@@ -23,7 +35,7 @@ def vgg_features(scope, data, stride):
     return out
 
 
-def dense_vgg_features(scope, data, stride):
+def dense_vgg_features(scope: Scope, data: Symbol, stride: int) -> Symbol:
     """Features for segmentation, (N, 1024 x width, H / stride, W / stride): fc6 and fc7 as convolutions."""
     out = vgg_features(scope, data, stride)
     for name, kernel in (("fc6", 3), ("fc7", 1)):
@@ -32,9 +44,9 @@ def dense_vgg_features(scope, data, stride):
     return out
 
 
-def vgg_classifier(scope, features, classes):
+def vgg_classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
     """Scores (N, classes): three fully connected layers. The size of the image is part of the first one's weights."""
-    out = mx.sym.Flatten(features)
+    out = scope.sym.Flatten(features)
     for name in ("fc6", "fc7"):
         out = layers.relu(scope, layers.fc(scope, out, name, scope.channels(FC_CHANNELS)), f"relu{name[-1]}")
         out = layers.dropout(scope, out, f"drop{name[-1]}", DROPOUT, always=True)

@@ -1,20 +1,28 @@
-"""The training loop: MXNet's `Module.fit` with reports, checkpoints, validation and snapshots."""
+"""The training loop: an engine's `Module.fit` with reports, checkpoints, validation and snapshots."""
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple
 
-from ademxapp.backend import mx
+import numpy as np
+
 from ademxapp.stopping import SIGNALS, Stopped, StopRequests
-from ademxapp.training import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.training.background import Background
 from ademxapp.training.distributed import Alone, Watchdog
-from ademxapp.training.module import Module
+from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import NoProgress, Progress, reports_after
 from ademxapp.training.snapshots import Snapshot, save_snapshot
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 from ademxapp.weights.parameters import Parameters, save_checkpoint
+
+if TYPE_CHECKING:
+    import logging
+
+    from ademxapp.data.loader import Loader
+    from ademxapp.engine import Device, Engine, Module, Symbol
+
+SGD, NESTEROV = "sgd", "torchnesterov"  # what engines call their optimisers
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Plan:
     check_start, check_step : int
         First epoch whose checkpoint is kept, and every how many. The last is always kept.
     optimizer, optimizer_params : str, dict
-        As MXNet's Module takes them.
+        As `ademxapp.engine.Module` takes them.
     fixed_statistics : bool
         BN's moving statistics are not trained.
     val_every : int
@@ -50,7 +58,7 @@ class Plan:
     from_epoch: int
     stop_epoch: int
     optimizer: str
-    optimizer_params: dict
+    optimizer_params: Dict[str, Any]
     seed: int = 0
     check_start: int = 1
     check_step: int = 1
@@ -60,27 +68,29 @@ class Plan:
     snapshot_seconds: float = float("inf")
     keep: int = 1
     stall_minutes: float = 0
-    state: dict = field(default_factory=dict)
-    about: dict = field(default_factory=dict)
+    state: Dict[str, Any] = field(default_factory=dict)
+    about: Dict[str, Any] = field(default_factory=dict)
 
     @property
-    def path(self):
+    def path(self) -> str:
         """What the run's files start with."""
         return os.path.join(self.output, self.label)
 
-    def keeps(self, epoch):
+    def keeps(self, epoch: int) -> bool:
         """Whether the checkpoint after `epoch` epochs is kept."""
         due = epoch >= self.check_start and (epoch - self.check_start) % self.check_step == 0
         return due or epoch == self.stop_epoch
 
-    def validates(self, epoch):
+    def validates(self, epoch: int) -> bool:
         """Whether there is a validation after `epoch` epochs."""
         return bool(self.val_every and epoch and (epoch % self.val_every == 0 or epoch == self.stop_epoch))
 
 
-def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optional[Snapshot] = None, validate=None,
-        workers=None):
-    """Train `symbol` from `parameters`.
+def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parameters: Parameters,
+        metric: TrainingMetric, devices: "Sequence[Device]", log: "logging.Logger", snapshot: Optional[Snapshot] = None,
+        validate: Optional[Callable[[Parameters], Dict[str, float]]] = None,
+        workers: Optional[Alone] = None) -> Parameters:
+    """Train `symbol` from `parameters` on an engine's devices.
 
     Parameters
     ----------
@@ -107,34 +117,32 @@ def fit(plan, symbol, loader, parameters, metric, contexts, log, snapshot: Optio
         At SIGTERM or SIGINT, when a snapshot is written.
     """
     workers = workers or Alone()
-    module = Module(symbol, contexts, not plan.fixed_statistics, _quiet(log), workers)
+    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers)
     with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog, \
             Background(log) as background:
         validations = Validations(plan, validate, stop, log)
-        run = _Run(plan, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
+        run = _Run(plan, engine, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
                    background)
         if workers.rank == 0:
             validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
             if plan.from_epoch < plan.stop_epoch:
-                module.fit(loader, eval_metric=_Unreset(metric), kvstore=workers.store or plan.kvstore,
-                           optimizer=plan.optimizer,
-                           optimizer_params={**plan.optimizer_params, "begin_num_update": run.done},
-                           arg_params=parameters.args, aux_params=parameters.auxs,
-                           begin_epoch=plan.from_epoch, num_epoch=plan.stop_epoch,
-                           batch_end_callback=run.after_batch, epoch_end_callback=run.after_epoch)
+                module.fit(loader, metric, parameters, plan.optimizer,
+                           {**plan.optimizer_params, "begin_num_update": run.done}, plan.kvstore,
+                           plan.from_epoch, plan.stop_epoch, run.after_batch, run.after_epoch)
         finally:
             loader.close()
             run.progress.close()
-    return Parameters(*module.get_params())
+    return module.get_params()
 
 
 class _Run:
     """What happens between the batches and the epochs of a run."""
 
-    def __init__(self, plan, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
-                 background):
-        self.plan, self._symbol, self._module, self._loader = plan, symbol, module, loader
+    def __init__(self, plan: Plan, engine: "Engine", symbol: "Symbol", module: "Module", loader: "Loader",
+                 metric: TrainingMetric, log: "logging.Logger", stop: StopRequests, snapshot: Optional[Snapshot],
+                 validations: Validations, workers: Alone, watchdog: Watchdog, background: Background) -> None:
+        self.plan, self._engine, self._symbol, self._module, self._loader = plan, engine, symbol, module, loader
         self._metric, self._log, self._stop, self._validations = metric, log, stop, validations
         self._workers, self._watchdog, self._background = workers, watchdog, background
         self.first_batch = snapshot.state["batch"] if snapshot else 0  # of the first epoch
@@ -150,33 +158,32 @@ class _Run:
         self._watch, self._snapshot_time = Watch(log), time.monotonic()
         self._seed_batch(plan.from_epoch, self.first_batch)
 
-    def after_batch(self, state):
-        """As MXNet's `batch_end_callback`."""
-        batch = state.nbatch + 1 + (self.first_batch if state.epoch == self.plan.from_epoch else 0)
-        where = f"at epoch {state.epoch + 1}, batch {batch}"
-        require_finite_loss(self._metric.loss, where, self._images(state.locals["data_batch"]))
+    def after_batch(self, epoch: int, number: int, index: Optional[np.ndarray]) -> None:
+        """As `Module.fit` calls it."""
+        batch = number + 1 + (self.first_batch if epoch == self.plan.from_epoch else 0)
+        where = f"at epoch {epoch + 1}, batch {batch}"
+        require_finite_loss(self._metric.loss, where, self._images(index))
         self._background.check()
         self._watchdog.beat()
-        self._seed_batch(state.epoch, batch)
+        self._seed_batch(epoch, batch)
         if reports_after(batch, self._loader.batches):
             self._collect_metric()
-        report = self.progress.step(self._module._optimizer.learning_rate)
+        report = self.progress.step(self._module.learning_rate)
         if report:
             self._watch.report(report)
         if batch == self._loader.batches:  # after_epoch has the rest
             return
         due, stopped = self._wishes()
         if due or stopped:
-            parameters = Parameters(*self._module.get_params())
+            parameters = self._module.get_params()
             require_finite_parameters(parameters, where)
-            self._save(parameters, state.epoch, batch)
+            self._save(parameters, epoch, batch)
         self._end_if(stopped, where.replace("at", "after", 1))
 
-    def after_epoch(self, epoch, _, args, auxs):
-        """As MXNet's `epoch_end_callback`."""
+    def after_epoch(self, epoch: int, result: Parameters) -> None:
+        """As `Module.fit` calls it."""
         self._watchdog.beat()
         self._seed_batch(epoch + 1, 0)
-        result = Parameters(args, auxs)
         require_finite_parameters(result, f"after epoch {epoch + 1}")
         self._save(result, epoch + 1, 0)
         self._validations.after_epoch(epoch + 1, result)
@@ -184,7 +191,7 @@ class _Run:
         self._end_if(self._wishes()[1], f"after epoch {epoch + 1}")
         self.progress.restart_clock()
 
-    def _save(self, parameters, epoch, batch):
+    def _save(self, parameters: Parameters, epoch: int, batch: int) -> None:
         """Have a snapshot written and, at the end of an epoch whose checkpoint is kept, the checkpoint."""
         statistics = self._module.device_statistics() if batch else {}
         self._collect_metric()
@@ -196,53 +203,43 @@ class _Run:
         self._background.start(self._write, snapshot, batch == 0 and self.plan.keeps(epoch))
         self._snapshot_time = time.monotonic()
 
-    def _write(self, snapshot, checkpoint):
+    def _write(self, snapshot: Snapshot, checkpoint: bool) -> None:
         if checkpoint:
             path = save_checkpoint(self.plan.output, self.plan.label, snapshot.state["epoch"], self._symbol,
                                    snapshot.parameters, self.plan.about)
             self._log.info("wrote %s", path)
         save_snapshot(f"{self.plan.path}_snapshot", snapshot, self.plan.keep)
 
-    def _wishes(self):
+    def _wishes(self) -> Tuple[bool, Optional[int]]:
         """Whether a snapshot is due, and the signal that asked a worker to stop: the same answer in all workers."""
         due = self._workers.rank == 0 and time.monotonic() - self._snapshot_time >= self.plan.snapshot_seconds
         wishes = self._workers.total("wishes", [due, *(self._stop.number == number for number in SIGNALS)])
         return wishes[0] > 0, next((number for number, asked in zip(SIGNALS, wishes[1:]) if asked), None)
 
-    def _end_if(self, stopped, where):
+    def _end_if(self, stopped: Optional[int], where: str) -> None:
         if stopped:
             self._background.wait()
             self._workers.total("end", [0])  # until the snapshot is written: who ends first may take the others along
             raise Stopped(stopped, f" {where}; --resume goes on from there")
 
-    def _collect_metric(self):
+    def _collect_metric(self) -> None:
         """Move what all workers have counted to worker 0."""
         if self._workers.count > 1:
             self._metric.move_to_first(self._workers)
 
-    def _seed_batch(self, epoch, batch):
-        """Make MXNet's random numbers (dropout) a function of the batch, so that a run can go on from anywhere."""
+    def _seed_batch(self, epoch: int, batch: int) -> None:
+        """Make the engine's random numbers (dropout) a function of the batch, so that a run can go on from anywhere."""
         place = (self.plan.seed * 1000003 + epoch) * 1000003 + self._workers.rank * 15485863
-        mx.random.seed(place % (2 ** 31) + batch)
+        self._engine.seed(place % (2 ** 31) + batch)
 
-    def _images(self, batch):
-        if batch.index is None:
+    def _images(self, index: Optional[np.ndarray]) -> str:
+        if index is None:
             return "its images are not known"
-        return f"images {', '.join(self._loader.dataset.describe(int(index)) for index in batch.index[:2])}, …"
+        return f"images {', '.join(self._loader.dataset.describe(int(one)) for one in index[:2])}, …"
 
 
-class _Unreset(mx.metric.CompositeEvalMetric):
-    """Hands a metric to `Module.fit`, which may not reset it: `Progress` does, at its reports."""
-
-    def __init__(self, metric):
-        super().__init__([metric])
-
-    def reset(self):
-        """Nothing."""
-
-
-def _quiet(log):
-    """A logger for MXNet's own lines of progress, which `Progress` makes superfluous: warnings only."""
-    quiet = log.getChild("mxnet")
+def _quiet(log: "logging.Logger") -> "logging.Logger":
+    """A logger for the engine's own lines of progress, which `Progress` makes superfluous: warnings only."""
+    quiet = log.getChild("engine")
     quiet.setLevel("WARNING")
     return quiet

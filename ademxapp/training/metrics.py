@@ -1,10 +1,13 @@
 """What a training report says of the batches since the last one."""
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+
 import numpy as np
 
-from ademxapp.backend import mx
+if TYPE_CHECKING:
+    from ademxapp.training.distributed import Alone
 
 
-class TrainingMetric(mx.metric.EvalMetric):
+class TrainingMetric:
     """Loss (mean cross-entropy), accuracy, and the most predicted class, over the labels that count.
 
     `top_class_share` of the predictions, and `top_class_true_share` of the labels, are that class. `ignore_label` does
@@ -12,27 +15,28 @@ class TrainingMetric(mx.metric.EvalMetric):
     Every device's batch is seen on its own.
     """
 
-    def __init__(self, classes, ignore_label=None, ohem=None):
+    def __init__(self, classes: int, ignore_label: Optional[int] = None,
+                 ohem: Optional[Tuple[float, int]] = None) -> None:
         self.classes, self.ignore_label, self.ohem = classes, ignore_label, ohem
-        super().__init__("training", output_names=["softmax_output"], label_names=["softmax_label"])
+        self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Start a new report."""
         self.count, self.loss, self.right, self.kept = 0, 0.0, 0, 0
         self.predicted, self.true = np.zeros((2, self.classes), np.int64)
 
     @property
-    def state(self):
+    def state(self) -> Dict[str, Any]:
         """What was counted since `reset`, as JSON takes it."""
         return {"count": self.count, "loss": self.loss, "right": self.right, "kept": self.kept,
                 "predicted": self.predicted.tolist(), "true": self.true.tolist()}
 
     @state.setter
-    def state(self, state):
+    def state(self, state: Dict[str, Any]) -> None:
         self.count, self.loss, self.right, self.kept = (state[name] for name in ("count", "loss", "right", "kept"))
         self.predicted, self.true = (np.array(state[name], np.int64) for name in ("predicted", "true"))
 
-    def move_to_first(self, workers):
+    def move_to_first(self, workers: "Alone") -> None:
         """Add up what all `workers` have counted in the first one's metric, and start the others' anew."""
         sums = workers.total("metric", [self.count, self.loss, self.right, self.kept, *self.predicted, *self.true])
         self.reset()
@@ -41,14 +45,9 @@ class TrainingMetric(mx.metric.EvalMetric):
             self.count, self.right, self.kept = (int(sums[place]) for place in (0, 2, 3))
             self.predicted, self.true = sums[4:].astype(np.int64).reshape(2, -1)
 
-    def update(self, labels, preds):
+    def update(self, label: np.ndarray, prob: np.ndarray) -> None:
         """Count the labels (N, …) and probabilities (N, C, …) of one device's batch."""
-        for label, pred in zip(labels, preds):
-            self._count(label.asnumpy().reshape(-1).astype(np.int64), pred.asnumpy())
-
-    def _count(self, label, pred):
-        """Count in NumPy: MXNet's operators would hold up the backward pass, which is under way, and its threads."""
-        pred = pred.reshape(*pred.shape[:2], -1)
+        label, pred = label.reshape(-1).astype(np.int64), prob.reshape(*prob.shape[:2], -1)
         best = pred.argmax(axis=1).reshape(-1)
         counts = np.ones(len(label), bool) if self.ignore_label is None else label != self.ignore_label
         image, cell = np.divmod(np.flatnonzero(counts), pred.shape[2])
@@ -61,7 +60,7 @@ class TrainingMetric(mx.metric.EvalMetric):
         if self.ohem:
             self.kept += hard_cells(true_prob, *self.ohem)
 
-    def report(self):
+    def report(self) -> Dict[str, Any]:
         """{name: value} of the batches since `reset`; None where no label counted."""
         top = int(self.predicted.argmax())
         values = {"loss": self.loss, "accuracy": self.right}
@@ -71,13 +70,8 @@ class TrainingMetric(mx.metric.EvalMetric):
         return {"top_class": top, **{name: value / self.count if self.count else None
                                      for name, value in values.items()}}
 
-    def get(self):
-        """Names and values, as MXNet asks for them."""
-        report = self.report()
-        return list(report), [float("nan") if value is None else value for value in report.values()]
 
-
-def hard_cells(true_prob, thresh, min_kept):
+def hard_cells(true_prob: np.ndarray, thresh: float, min_kept: int) -> int:
     """How many of the true classes' probabilities (1-D) online bootstrapping keeps (see `losses.ohem_softmax`)."""
     if len(true_prob) <= min_kept:
         return len(true_prob)

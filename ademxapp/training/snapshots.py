@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ademxapp.files import PART, part_beside, write_json
-from ademxapp.weights.parameters import Parameters, load_arrays, load_parameters, save_arrays, save_parameters
+from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
+from ademxapp.weights.params_files import read_params, write_params
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
 
@@ -26,11 +27,11 @@ class Snapshot:
     ----------
     parameters : Parameters
     optimizer_states : dict
-        {name of the parameter: NDArray}
+        {name of the parameter: ndarray}
     state : dict
         Epoch and batch to go on from, seed, what the next report has counted so far, arguments, versions.
     device_statistics : dict
-        BN's statistics of every device, {<name>:<device>: NDArray}, where they differ: inside an epoch on several.
+        BN's statistics of every device, {<name>:<device>: ndarray}, where they differ: inside an epoch on several.
     """
 
     parameters: Parameters
@@ -47,9 +48,9 @@ def save_snapshot(folder, snapshot, keep=1):
     os.mkdir(part)  # not by mkdtemp, so that it has the permissions that the umask leaves
     try:
         save_parameters(os.path.join(part, "parameters.params"), snapshot.parameters)
-        save_arrays(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
+        write_params(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
         if snapshot.device_statistics:
-            save_arrays(os.path.join(part, "devices.params"), snapshot.device_statistics)
+            write_params(os.path.join(part, "devices.params"), snapshot.device_statistics)
         write_json(os.path.join(part, "state.json"), snapshot.state)
         _sync(part)
         shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
@@ -76,9 +77,9 @@ def load_snapshot(folder: str) -> Optional[Snapshot]:
             with open(os.path.join(path, "state.json"), encoding="utf-8") as source:
                 state = json.load(source)
             parameters = load_parameters(os.path.join(path, "parameters.params"))
-            states = load_arrays(os.path.join(path, "optimizer.params"))
+            states = read_params(os.path.join(path, "optimizer.params"))
             devices = os.path.join(path, "devices.params")
-            statistics = load_arrays(devices) if os.path.exists(devices) else {}
+            statistics = read_params(devices) if os.path.exists(devices) else {}
         except (FileNotFoundError, ValueError):
             continue
         return Snapshot(parameters, states, state, statistics)

@@ -48,7 +48,7 @@ def require_finite_loss(loss, where, images):
 def require_finite_parameters(parameters, where):
     """ValueError that names a parameter unless all of them are finite."""
     for name, value in parameters.all.items():
-        if not np.isfinite(value.asnumpy()).all():  # MXNet's own takes nine times as long
+        if not np.isfinite(value).all():
             raise ValueError(f"{name} is not finite {where}: the training has diverged. A lower --base-lr may help; "
                              "--resume goes on from the last snapshot, which is from before")
 

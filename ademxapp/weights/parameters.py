@@ -1,13 +1,20 @@
 """Parameter files, and whether they fit a network."""
 import os
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Pattern, Sequence, Tuple
 
-from ademxapp.backend import mx
-from ademxapp.files import replacing, write_text
+import numpy as np
+
+from ademxapp.files import write_text
 from ademxapp.weights.description import write_description
 from ademxapp.weights.initialise import initial_parameters
-from ademxapp.weights.params_files import by_kind, read_params
+from ademxapp.weights.params_files import by_kind, read_params, write_params
+
+if TYPE_CHECKING:
+    from ademxapp.engine import Symbol
+
+Shape = Tuple[int, ...]
+Shapes = Tuple[Dict[str, Shape], Dict[str, Shape]]  # of arguments and of auxiliary states, by name
 
 INPUTS = ("data", "softmax_label")
 SHOWN = 4  # of many problems
@@ -15,13 +22,13 @@ SHOWN = 4  # of many problems
 
 @dataclass(frozen=True)
 class Parameters:
-    """A network's arguments (trained) and auxiliary states (BN's moving statistics): {name: NDArray} each."""
+    """A network's arguments (trained) and auxiliary states (BN's moving statistics), float32, by name."""
 
-    args: dict
-    auxs: dict
+    args: Dict[str, np.ndarray]
+    auxs: Dict[str, np.ndarray]
 
     @property
-    def all(self):
+    def all(self) -> Dict[str, np.ndarray]:
         """Both in one dictionary."""
         return {**self.args, **self.auxs}
 
@@ -34,19 +41,19 @@ class Transfer:
     started: Tuple[str, ...]
     left: Tuple[str, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (f"{len(self.taken)} parameters taken; started afresh: {', '.join(self.started) or 'none'}; "
                 f"left aside: {', '.join(self.left) or 'none'}")
 
 
-def parameter_shapes(symbol, **inputs):
+def parameter_shapes(symbol: "Symbol", **inputs: Shape) -> Shapes:
     """Shapes of a symbol's parameters for the given input shapes: (arguments, auxiliary states).
 
     Raises ValueError for inputs that are too small for the network.
     """
     try:
         arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
-    except mx.base.MXNetError as error:
+    except (RuntimeError, ValueError) as error:  # MXNet's own is a RuntimeError
         sizes = ", ".join(f"{name} {_shape(shape)}" for name, shape in inputs.items())
         reason = str(error).rpartition("Check failed: ")[2]
         raise ValueError(f"the network cannot take inputs of this size ({sizes}): {reason}") from None
@@ -55,38 +62,22 @@ def parameter_shapes(symbol, **inputs):
             dict(zip(symbol.list_auxiliary_states(), aux_shapes)))
 
 
-def load_parameters(path):
+def load_parameters(path: str) -> Parameters:
     """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
-    return Parameters(*by_kind(load_arrays(path), path))
+    args, auxs = by_kind(read_params(path), path)
+    return Parameters(*({name: value.astype(np.float32, copy=False) for name, value in kind.items()}
+                        for kind in (args, auxs)))
 
 
-def load_arrays(path):
-    """Read {name: NDArray} in MXNet's format. OSError if there is no file, ValueError if it is not whole."""
-    stored = read_params(path)  # not by MXNet, which a damaged file can end, or have allocate without bounds
-    return {name: mx.nd.array(stored[name], dtype=stored.pop(name).dtype) for name in list(stored)}
-
-
-def save_parameters(path, parameters):
+def save_parameters(path: str, parameters: Parameters) -> None:
     """Write a `.params` file, whole or not at all."""
     stored = {f"arg:{name}": value for name, value in parameters.args.items()}
     stored.update({f"aux:{name}": value for name, value in parameters.auxs.items()})
-    save_arrays(path, stored)
+    write_params(path, stored)
 
 
-def save_arrays(path, arrays):
-    """Write {name: NDArray} in MXNet's format, whole or not at all. OSError if it cannot be written."""
-    with replacing(path) as temporary:
-        try:
-            mx.nd.save(temporary, arrays)
-        except mx.base.MXNetError:
-            whole = False
-        else:
-            whole = _ends_with(temporary, list(arrays)[-1] if arrays else "")  # MXNet does not see a failing last write
-        if not whole:
-            raise OSError(f"{path} could not be written: is the disk full?")
-
-
-def save_checkpoint(folder, label, epoch, symbol, parameters, about=None):
+def save_checkpoint(folder: str, label: str, epoch: int, symbol: "Symbol", parameters: Parameters,
+                    about: Optional[Dict[str, Any]] = None) -> str:
     """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former.
 
     `about`, values of a `Description`, goes beside the weights.
@@ -99,12 +90,13 @@ def save_checkpoint(folder, label, epoch, symbol, parameters, about=None):
     return path
 
 
-def require_exact(parameters, shapes, source):
+def require_exact(parameters: Parameters, shapes: Shapes, source: str) -> None:
     """ValueError unless `parameters` are those of `shapes`: none missing, none more, none of another shape."""
     _require_none(list(differences(parameters, shapes)), source)
 
 
-def start_from(parameters, shapes, top, seed, source):
+def start_from(parameters: Parameters, shapes: Shapes, top: Pattern[str], seed: int,
+               source: str) -> Tuple[Parameters, Transfer]:
     """Parameters for a network that starts from another label's weights.
 
     The parameters of the top, those whose names match the pattern `top`, are initialised where the source lacks them
@@ -125,20 +117,19 @@ def start_from(parameters, shapes, top, seed, source):
     started = [name for name in wanted if name in found]
     fresh = initial_parameters({name: shape for name, shape in wanted.items() if _layer(name) in
                                 {_layer(other) for other in started}}, seed)
-    values = {name: mx.nd.array(fresh[name]) if name in started else parameters.all[name] for name in wanted}
+    values = {name: fresh[name] if name in started else parameters.all[name] for name in wanted}
     transfer = Transfer(tuple(name for name in wanted if name not in found), tuple(started),
                         tuple(name for name in found if name not in wanted))
     return Parameters({name: values[name] for name in shapes[0]}, {name: values[name] for name in shapes[1]}), transfer
 
 
-def start_afresh(shapes, seed):
+def start_afresh(shapes: Shapes, seed: int) -> Parameters:
     """Initial parameters of a network."""
     values = initial_parameters({**shapes[0], **shapes[1]}, seed)
-    return Parameters({name: mx.nd.array(values[name]) for name in shapes[0]},
-                      {name: mx.nd.array(values[name]) for name in shapes[1]})
+    return Parameters({name: values[name] for name in shapes[0]}, {name: values[name] for name in shapes[1]})
 
 
-def differences(parameters, shapes):
+def differences(parameters: Parameters, shapes: Shapes) -> Iterator[Tuple[str, str]]:
     """`(name, what is wrong)` for every parameter that is missing, too many, or of another shape."""
     for have, want in zip((parameters.args, parameters.auxs), shapes):
         for name, shape in want.items():
@@ -149,12 +140,6 @@ def differences(parameters, shapes):
         for name in have:
             if name not in want:
                 yield name, "is not in the network"
-
-
-def _ends_with(path, text):
-    with open(path, "rb") as written:
-        written.seek(-min(len(text.encode()), os.path.getsize(path)), os.SEEK_END)
-        return written.read() == text.encode()
 
 
 def shortened(problems: Sequence[Tuple[str, str]]) -> List[str]:
@@ -169,9 +154,9 @@ def _require_none(problems: Sequence[Tuple[str, str]], source: str) -> None:
                          "the weights")
 
 
-def _layer(name):
+def _layer(name: str) -> str:
     return name.rpartition("_")[0]
 
 
-def _shape(shape):
+def _shape(shape: Shape) -> str:
     return "x".join(map(str, shape))

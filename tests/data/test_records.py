@@ -122,8 +122,8 @@ def test_batches_are_those_of_the_files(root, task, classes, kind, workers):
                 assert left.batches == right.batches > 2
                 for wanted, found in zip(left, right):
                     assert (found.index == wanted.index).all() and found.pad == wanted.pad
-                    np.testing.assert_array_equal(found.data[0].asnumpy(), wanted.data[0].asnumpy())
-                    np.testing.assert_array_equal(found.label[0].asnumpy(), wanted.label[0].asnumpy())
+                    np.testing.assert_array_equal(found.data, wanted.data)
+                    np.testing.assert_array_equal(found.label, wanted.label)
                 left.reset()
                 right.reset()
 

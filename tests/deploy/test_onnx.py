@@ -21,10 +21,10 @@ from ademxapp.data.images import decode_rgb
 from ademxapp.data.resize import FILTERS
 from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
 from ademxapp.evaluation.multiscale import Network
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import (
     SymbolOptions,
@@ -54,7 +54,7 @@ def build(label, segmenter=False, side=64, pixels="", **options):
     parsed = parse_label(label)
     options = SymbolOptions(bn_use_global_stats=True, **options)
     symbol = segmentation_symbol(label, options) if segmenter else classification_symbol(label, options)
-    args, auxs = ({name: mx.nd.array(value) for name, value in part.items()} for part in
+    args, auxs = ({name: np.float32(value) for name, value in part.items()} for part in
                   golden_parameters(symbol, data=(1, 3, side, side)))
     settings = network(parsed.network).input
     return symbol, Parameters(args, auxs), Description(

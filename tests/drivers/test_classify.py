@@ -7,13 +7,12 @@ import pytest
 from random_weights import make_weights
 from scipy.io import savemat
 
-from ademxapp import driver
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list
+from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.classification import read_predictions, write_entry, write_predictions
-from ademxapp.evaluation.predictor import Predictor
 from iclass import ilsvrc
 from iclass.data import testing_size as size_for_test
 from iclass.datasets import SYNSETS

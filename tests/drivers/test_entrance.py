@@ -126,7 +126,6 @@ def test_features_are_what_the_classifier_stands_on(made, classifier):
     assert maps.shape == (82, 2, 2) and features.shape == (82,) and features.dtype == np.float32
     np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-6)
     weight, bias = (classifier.parameters.args[f"linear5_{part}"] for part in ("weight", "bias"))
-    weight, bias = (value if isinstance(value, np.ndarray) else value.asnumpy() for value in (weight, bias))
     scores = np.exp(weight @ features + bias)
     np.testing.assert_allclose(classifier.predict(path, scales=(64,)), scores / scores.sum(), rtol=1e-5)
     several = classifier.features(paths(made), scale=64)

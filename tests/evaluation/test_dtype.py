@@ -13,10 +13,13 @@ from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.driver.precision import LEAST_IMAGES
+from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.engine.mxnet.quantise import Int8Network, in_bfloat16
+from ademxapp.engine.mxnet.ranges import RangeRecorder
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.evaluation.classification import read_predictions
-from ademxapp.evaluation.predictor import Predictor
-from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16, slow_because
-from ademxapp.evaluation.ranges import RangeRecorder, ranges_path
+from ademxapp.evaluation.ranges import ranges_path
+from ademxapp.machine import can_compute, slow_because
 from ademxapp.settings import DTYPES
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
@@ -54,13 +57,13 @@ def random_parameters(symbol, side=32):
             return rng.uniform(0.5, 1.5, shape)
         return rng.normal(0, 0.1, shape)
 
-    return Parameters(*({name: mx.nd.array(values(name, shape)) for name, shape in kind.items()} for kind in shapes))
+    return Parameters(*({name: np.float32(values(name, shape)) for name, shape in kind.items()} for kind in shapes))
 
 
 def unfused(symbol, parameters, data):
     """The outputs of the network as it stands, operator by operator: oneDNN's fusion is not used for training."""
     executor = symbol.simple_bind(mx.cpu(), grad_req="write", data=data.shape)
-    executor.copy_params_from(parameters.args, parameters.auxs)
+    executor.copy_params_from(as_mxnet(parameters.args), as_mxnet(parameters.auxs))
     return executor.forward(is_train=False, data=mx.nd.array(data))[0].asnumpy()
 
 
@@ -126,7 +129,7 @@ def test_processors_that_have_not_what_it_takes():
 
 def test_bfloat16_needs_wide_registers(monkeypatch):
     assert can_compute("bfloat16", frozenset({"avx512bw"})) and can_compute("int8", frozenset({"avx2"}))
-    monkeypatch.setattr("ademxapp.evaluation.quantise.processor_flags", lambda: frozenset({"avx2"}))
+    monkeypatch.setattr("ademxapp.machine.processor_flags", lambda: frozenset({"avx2"}))
     asked = ilsvrc.parse(["--weights", __file__, "--phase", "val", "--dtype", "bfloat16"])
     with pytest.raises(UsageError, match="needs processors with AVX-512"):
         driver.checked_dtype(asked)

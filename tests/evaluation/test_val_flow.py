@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from reference import golden_parameters
 
-from ademxapp.backend import mx
 from ademxapp.data.images import decode_label, read_bytes, write_png
 from ademxapp.evaluation import dense, multiscale
 from ademxapp.symbol import segmentation_symbol
@@ -33,8 +32,8 @@ def folder(tmp_path_factory):
     args["linear21_weight"] = args["linear21_weight"] * np.float32(GOLDEN["seg/linear21_weight_scale"])
     args["linear21_bias"] = GOLDEN["seg/linear21_bias"]
     save_parameters(str(root / f"{LABEL}_ep-0001.params"),
-                    Parameters({name: mx.nd.array(value) for name, value in args.items()},
-                               {name: mx.nd.array(value) for name, value in auxs.items()}))
+                    Parameters({name: np.float32(value) for name, value in args.items()},
+                               {name: np.float32(value) for name, value in auxs.items()}))
     return root
 
 

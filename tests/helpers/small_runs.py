@@ -3,11 +3,13 @@ import logging
 
 import numpy as np
 
+from ademxapp import engine
 from ademxapp.backend import mx
+from ademxapp.data.loader import Batch
+from ademxapp.engine.mxnet import optimizers  # noqa: F401 (MXNet finds ours by name)
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
-from ademxapp.training.fit import Plan, fit
+from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.optimizers import TorchNesterov
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
 
 SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls6_s8", "x_rna-b1-w0.04_cls5"
@@ -16,17 +18,13 @@ SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls6_s8", "x_rna-b1-w0.04_cls5
 LOG = logging.getLogger("test")
 
 
-NESTEROV = TorchNesterov.__name__.lower()
-
-
 class Batches:
     """Stands in for a Loader: fixed arrays, the same in every epoch."""
 
     def __init__(self, data, label, batch_size):
         self.data, self.label, self.batch_size = data, label, batch_size
         self.batches, self.late, self.place = len(data) // batch_size, 0, (0, 0)
-        self.provide_data = [mx.io.DataDesc("data", (batch_size,) + data.shape[1:])]
-        self.provide_label = [mx.io.DataDesc("softmax_label", (batch_size,) + label.shape[1:])]
+        self.data_shape, self.label_shape = (batch_size,) + data.shape[1:], (batch_size,) + label.shape[1:]
 
     def start(self, epoch, batch=0):
         self.place = epoch, batch
@@ -40,7 +38,7 @@ class Batches:
     def __iter__(self):
         for first in range(self.place[1] * self.batch_size, self.batches * self.batch_size, self.batch_size):
             rows = slice(first, first + self.batch_size)
-            yield mx.io.DataBatch([mx.nd.array(self.data[rows])], [mx.nd.array(self.label[rows])], pad=0)
+            yield Batch(self.data[rows], self.label[rows])
 
 
 def plan(folder, label, optimizer, to_epoch=1, stop_epoch=None, from_epoch=0, fixed=False, seed=0, **params):
@@ -58,7 +56,7 @@ def two_layers():
 def same_bits(found, wanted):
     assert set(found.all) == set(wanted.all)
     for name, value in wanted.all.items():
-        np.testing.assert_array_equal(found.all[name].asnumpy(), value.asnumpy(), err_msg=name)
+        np.testing.assert_array_equal(found.all[name], value, err_msg=name)
 
 
 def tasks():
@@ -92,7 +90,7 @@ def run(folder, loader, lr=0.01, epochs=1, start=None, snapshot=None, validate=N
     start = start or start_afresh(parameter_shapes(symbol, data=(4, 5)), 1)
     how = Plan("x", str(folder), plan.pop("from_epoch", 0), epochs, "sgd",
                {"learning_rate": lr, "momentum": 0.9, "rescale_grad": 0.25}, **plan)
-    return fit(how, symbol, loader, start, TrainingMetric(3), [mx.cpu()], LOG, snapshot, validate)
+    return fit(how, engine.load(), symbol, loader, start, TrainingMetric(3), [mx.cpu()], LOG, snapshot, validate)
 
 
 SHARDS, IMAGES, BATCH = 2, 12, 6
@@ -122,5 +120,6 @@ def train(folder, task, batches, devices, workers=None):
     """An epoch of a worker, or of all of them in one process: the final parameters."""
     symbol, classes, optimizer, rescale, fixed = network(task)
     how = plan(folder, task, optimizer, fixed=fixed, wd=5e-4, rescale_grad=rescale, learning_rate=0.02)
-    return fit(how, symbol, batches, start(task), TrainingMetric(classes, None if task == "classification" else 255),
-               [mx.cpu(i) for i in range(devices)], LOG, workers=workers)
+    metric = TrainingMetric(classes, None if task == "classification" else 255)
+    return fit(how, engine.load(), symbol, batches, start(task), metric, engine.load().devices(cpus=devices), LOG,
+               workers=workers)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ademxapp.backend import mx
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.inspection.paths import (
     PathGradients,
     expected_contributions,
@@ -52,7 +53,7 @@ def test_gates_change_no_bit_of_the_forward_pass(name, units):
     for symbol, gates in ((plain, ()), (gated, gated_units(gated))):
         mx.random.seed(0)  # of Inception-ResNet's dropout
         executor = symbol.simple_bind(mx.cpu(), data=data.shape, **{f"gate{unit}": (2,) for unit in gates})
-        executor.copy_params_from(parameters.args, parameters.auxs)
+        executor.copy_params_from(as_mxnet(parameters.args), as_mxnet(parameters.auxs))
         for i, unit in enumerate(gates):
             executor.arg_dict[f"gate{unit}"][:] = i % 2
         outputs.append(executor.forward(is_train=True, data=mx.nd.array(data))[0].asnumpy())
@@ -109,7 +110,7 @@ def test_the_paths_of_a_network_add_up_to_its_gradient(fixed):
     plain, gated = network(name, False, fixed), network(name, True, fixed)
     parameters = random_parameters(plain, data.shape)
     executor = plain.simple_bind(mx.cpu(), data=data.shape)
-    executor.copy_params_from(parameters.args, parameters.auxs)
+    executor.copy_params_from(as_mxnet(parameters.args), as_mxnet(parameters.auxs))
     executor.forward(is_train=True, data=mx.nd.array(data), softmax_label=mx.nd.array(labels))
     executor.backward()
     ordinary = executor.grad_dict["data"].asnumpy().astype(np.float64)

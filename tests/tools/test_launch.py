@@ -16,6 +16,7 @@ from ademxapp import driver
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.loader import Loader
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.settings import TrainingDevices
 from ademxapp.training.progress import read_reports
 from ademxapp.weights.parameters import load_parameters
@@ -33,7 +34,7 @@ def one_after_another(task):
     symbol, _, optimizer, rescale, _ = network(task)
     values, shards = start(task), [list(shard(task, rank, SHARDS)) for rank in range(SHARDS)]
     executor = symbol.simple_bind(mx.cpu(), data=(BATCH // SHARDS, 3, 48, 48))
-    executor.copy_params_from(values.args, values.auxs)
+    executor.copy_params_from(as_mxnet(values.args), as_mxnet(values.auxs))
     names = list(values.args)
     update = mx.optimizer.get_updater(mx.optimizer.create(
         optimizer, sym=symbol, param_idx2name=dict(enumerate(names)), learning_rate=0.02, momentum=0.9, wd=5e-4,
@@ -41,7 +42,7 @@ def one_after_another(task):
     for batches in zip(*shards):
         sums = {name: mx.nd.zeros(values.args[name].shape) for name in names}
         for batch in batches:
-            executor.forward(True, data=batch.data[0], softmax_label=batch.label[0])
+            executor.forward(True, data=batch.data, softmax_label=batch.label)
             executor.backward()
             for name in names:
                 sums[name] += executor.grad_dict[name]
@@ -60,9 +61,9 @@ def run_job(folder, *command, workers=2, timeout=400):
 def assert_same_change(found, wanted, before):
     """Numbers of about 1 in float32, added up in another order: 1e-5 of the largest change, at least 1e-6."""
     for name, value in wanted.items():
-        old = before[name].asnumpy()
+        old = before[name]
         tolerance = max(1e-6, 1e-5 * np.abs(value - old).max())
-        np.testing.assert_allclose(found[name].asnumpy(), value, rtol=0, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=tolerance, err_msg=name)
 
 
 def test_two_workers_give_the_mean_of_their_shards_gradients(tmp_path):
@@ -71,15 +72,15 @@ def test_two_workers_give_the_mean_of_their_shards_gradients(tmp_path):
     same_bits(second, first)
     before, wanted = start("segmentation"), one_after_another("segmentation")
     assert_same_change(first.args, wanted, before.args)
-    assert max(np.abs(wanted[name] - value.asnumpy()).max() for name, value in before.args.items()) > 1e-3
+    assert max(np.abs(wanted[name] - value).max() for name, value in before.args.items()) > 1e-3
     for name, value in before.auxs.items():
-        np.testing.assert_array_equal(first.auxs[name].asnumpy(), value.asnumpy(), err_msg=name)
+        np.testing.assert_array_equal(first.auxs[name], value, err_msg=name)
     # Dropout is another one in each; the first alone writes, and reports what both have counted.
     random = [mx.nd.load(str(tmp_path / f"{rank}.random"))[0].asnumpy() for rank in range(2)]
     assert (random[0] != random[1]).all()
     assert not (tmp_path / "run1").exists()
     alone = train(str(tmp_path / "devices"), "segmentation", random_batches("segmentation", IMAGES, BATCH), 2)
-    assert_same_change(first.args, {name: value.asnumpy() for name, value in alone.args.items()}, before.args)
+    assert_same_change(first.args, alone.args, before.args)
     for one, other in zip(*(read_reports(str(tmp_path / run / "segmentation")) for run in ("run0", "devices"))):
         assert one["accuracy"] == pytest.approx(other["accuracy"]) and one["loss"] == pytest.approx(other["loss"], 1e-4)
 
@@ -93,8 +94,7 @@ def test_trained_statistics_are_averaged_over_the_workers(tmp_path):
     before = start("classification")
     wanted = train(str(tmp_path / "devices"), "classification", random_batches("classification", IMAGES, BATCH), 2)
     for kind in ("args", "auxs"):
-        assert_same_change(getattr(first, kind), {name: value.asnumpy() for name, value in
-                                                  getattr(wanted, kind).items()}, getattr(before, kind))
+        assert_same_change(getattr(first, kind), getattr(wanted, kind), getattr(before, kind))
 
 
 class Numbers:

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from tqdm import tqdm
 
+from ademxapp import machine
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
+from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation import crf, dense, fitting, multiscale
 from ademxapp.evaluation.score_files import read_scores, write_scores
 from ademxapp.symbol import parse_label
@@ -37,8 +39,8 @@ def save_network(path, seed):
     top = next(name for name in values if name.startswith("linear") and name.endswith("_weight"))
     values[top] -= values[top].mean(0)
     save_parameters(str(path), Parameters(
-        {name: mx.nd.array(value) for name, value in values.items()},
-        {name: mx.nd.array(np.full(shape, float(name.endswith("_var")))) for name, shape in auxs.items()}))
+        {name: np.float32(value) for name, value in values.items()},
+        {name: np.full(shape, np.float32(name.endswith("_var"))) for name, shape in auxs.items()}))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,7 @@ def test_stored_scores_are_the_networks_within_float16(world):
     args = voc.build_parser().parse_args("--test-scales 52 --test-steps 2 --test-flipping".split())
     weights = sources.load_weights(f"{W}.params", parse_label(LABEL))
     record = voc.dataset_record("demo", 6)
-    direct, = sources.Network(voc.Predictor(weights.symbol, weights.parameters, [mx.cpu()]), (52,),
+    direct, = sources.Network(Predictor(weights.symbol, weights.parameters, [mx.cpu()]), (52,),
                               sources.dense_settings(args, record, voc.network("rna-b1").input, 8, 1)) \
         .score_maps(None, image)
     np.testing.assert_allclose(stored.scores, direct.scores, rtol=HALF, atol=1e-7)
@@ -261,14 +263,14 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
     assert same(f"{W}_whole", f"{W}_fits") and not same(f"{W}_whole", f"{W}_windows")
     free = 4 * sum(fitting.parameter_counts(sources.test_symbol(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
     monkeypatch.setattr(fitting, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
-    monkeypatch.setattr(fitting, "free_bytes", lambda: (free + 1000 * 72 * 72) / fitting.MEMORY_SHARE + 1)
+    monkeypatch.setattr(machine, "free_bytes", lambda: (free + 1000 * 72 * 72) / fitting.MEMORY_SHARE + 1)
     drive("--tag short --save-predictions", "96")
     assert result(f"{W}_short")["windows_chosen"] == {"96x96": 72}
     assert "inputs of 96x96 pixels need" in Path(f"{LABEL}.log").read_text()
     assert read_scores(f"{W}_short/scores/images/i0.h5")[1]["window"] == 72
     drive("--window 72 --tag asked", "96")
     assert same(f"{W}_short", f"{W}_asked")
-    monkeypatch.setattr(fitting, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(machine, "free_bytes", lambda: 1000)
     with pytest.raises(ValueError, match="windows of 64 neither: free some"):
         drive("--tag none", "96")
 

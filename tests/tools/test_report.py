@@ -61,12 +61,12 @@ def test_the_first_samples_of_an_epoch_are_those_of_training(tree):
     with Loader(dataset, 4, shuffle=True, drop_last=True, seed=5) as loader:
         loader.start(2)
         for place in (0, 4):
-            batch = loader.next()
+            batch = next(loader)
             for i in range(4):
                 index, pixels, cells = shown[place + i]
                 assert index == batch.index[i]
-                assert np.array_equal(cells, batch.label[0].asnumpy()[i])
-                assert np.array_equal(pixels, data.pixels_of(batch.data[0].asnumpy()[i], SETTINGS))
+                assert np.array_equal(cells, batch.label[i])
+                assert np.array_equal(pixels, data.pixels_of(batch.data[i], SETTINGS))
 
 
 def test_segmentation_sheets(tree, capsys):

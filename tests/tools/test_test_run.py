@@ -14,10 +14,10 @@ from ademxapp.cli import UsageError
 from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
 from ademxapp.driver import find_samples, named_run
+from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.dense import DenseSettings, label_map
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.evaluation.multiscale import Network
-from ademxapp.evaluation.predictor import Predictor
 from ademxapp.symbol import parse_label
 from ademxapp.weights.parameters import Parameters
 from issegm.datasets import DATASETS
@@ -31,9 +31,9 @@ CAMVID = DATASETS["camvid"]
 def predictor(devices=1):
     """A network of one convolution and softmax, of three classes."""
     top = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=3, kernel=(3, 3), stride=(2, 2), name="top")
-    weight = np.random.default_rng(0).normal(size=(3, 3, 3, 3))
+    weight = np.random.default_rng(0).normal(size=(3, 3, 3, 3)).astype(np.float32)
     return Predictor(mx.sym.SoftmaxOutput(top, multi_output=True, name="softmax"), Parameters(
-        {"top_weight": mx.nd.array(weight), "top_bias": mx.nd.zeros(3)}, {}), [mx.cpu(i) for i in range(devices)])
+        {"top_weight": weight, "top_bias": np.zeros(3, np.float32)}, {}), [mx.cpu(i) for i in range(devices)])
 
 
 @pytest.mark.parametrize("devices", [1, 2])

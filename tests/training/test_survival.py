@@ -68,7 +68,7 @@ def same_end(folder, program, output):
 def same_arrays(found, wanted):
     assert set(found) == set(wanted)
     for name, value in wanted.items():
-        np.testing.assert_array_equal(found[name].asnumpy(), value.asnumpy(), err_msg=name)
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
 def wait_for(condition, process):

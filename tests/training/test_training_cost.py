@@ -36,8 +36,7 @@ def test_the_metric_is_that_of_loops_over_the_cells(shape, ignore, ohem):
     if ignore:
         label[rng.random(shape) < 0.3] = ignore
     metric = TrainingMetric(classes, ignore, ohem)
-    metric.update([mx.nd.array(label.reshape(shape[0], -1) if ignore else label)],
-                  [mx.nd.array(np.moveaxis(prob, -1, 1))])
+    metric.update(label.reshape(shape[0], -1) if ignore else label, np.moveaxis(prob, -1, 1))
     true, predicted, true_probs = [], [], []
     for place in np.ndindex(*shape):
         if label[place] != ignore:
@@ -84,7 +83,7 @@ def test_an_error_in_the_background_does_not_hide_that_of_the_run(caplog):
 
 
 def bytes_of(snapshot):
-    return [{name: value.asnumpy().tobytes() for name, value in arrays.items()}
+    return [{name: value.tobytes() for name, value in arrays.items()}
             for arrays in (snapshot.parameters.all, snapshot.optimizer_states)], snapshot.state
 
 
@@ -137,7 +136,7 @@ class Golden(step.Task):
     @property
     def parameters(self):
         args, auxs = golden_parameters(self.symbols["softmax"], data=self.shape)
-        return Parameters(*({name: mx.nd.array(value) for name, value in values.items()} for values in (args, auxs)))
+        return Parameters(*({name: np.float32(value) for name, value in values.items()} for values in (args, auxs)))
 
 
 @pytest.mark.parametrize("name", sorted(step.TASKS))

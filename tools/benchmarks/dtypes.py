@@ -5,14 +5,13 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ademxapp.backend import mx
 from ademxapp.cli import Parser, number
-from ademxapp.evaluation.predictor import Predictor
-from ademxapp.evaluation.quantise import Int8Network, can_compute, in_bfloat16
-from ademxapp.evaluation.ranges import RangeRecorder
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.engine.mxnet.quantise import Int8Network
+from ademxapp.engine.mxnet.ranges import RangeRecorder
 from ademxapp.inspection.graph import layers
-from ademxapp.machine import processor_flags
-from ademxapp.settings import DTYPES
+from ademxapp.machine import can_compute, processor_flags
 from ademxapp.symbol import SymbolOptions, classification_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 from tools.benchmarks.comparison import Comparison, in_turns
@@ -76,10 +75,10 @@ def random_parameters(symbol: mx.sym.Symbol, shape: Tuple[int, ...], rng: np.ran
     def values(name: str, shape: Tuple[int, ...]) -> np.ndarray:
         if name.endswith("_weight"):
             return rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
-        return np.full(shape, 0.5 if name.endswith("_gamma") else 1 if name.endswith("_var") else 0)
+        return np.full(shape, 0.5 if name.endswith("_gamma") else float(name.endswith("_var")), np.float32)
 
     shapes = parameter_shapes(symbol, data=shape)
-    return Parameters(*({name: mx.nd.array(values(name, one)) for name, one in kind.items()} for kind in shapes))
+    return Parameters(*({name: values(name, one) for name, one in kind.items()} for kind in shapes))
 
 
 def make_predictors(symbol: mx.sym.Symbol, parameters: Parameters, data: np.ndarray) -> Dict[str, Predictor]:
@@ -88,10 +87,10 @@ def make_predictors(symbol: mx.sym.Symbol, parameters: Parameters, data: np.ndar
     int8 = Int8Network(symbol, parameters)
     recorder = RangeRecorder(int8.symbol, int8.parameters, contexts, int8.measured)
     recorder(data)
-    found = {"float32": (symbol, parameters), "int8": int8.quantised(recorder.ranges)}
+    found = {"float32": Predictor(symbol, parameters, contexts)}
     if can_compute("bfloat16"):
-        found["bfloat16"] = in_bfloat16(symbol, parameters)
-    return {dtype: Predictor(*found[dtype], contexts) for dtype in DTYPES if dtype in found}
+        found["bfloat16"] = Predictor(symbol, parameters, contexts, "bfloat16")
+    return {**found, "int8": Predictor(*int8.quantised(recorder.ranges), contexts)}
 
 
 class TorchNetwork:

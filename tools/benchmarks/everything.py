@@ -9,8 +9,8 @@ from typing import List, Optional
 
 import numpy
 
-from ademxapp.backend import mx
 from ademxapp.cli import Parser, UsageError
+from ademxapp.engine.mxnet.backend import mx
 from ademxapp.files import write_json
 from ademxapp.machine import processor_flags, processor_name, processors
 from ademxapp.training.progress import clock

@@ -2,8 +2,8 @@
 import sys
 from typing import List, Optional, Sequence
 
-from ademxapp.backend import check_card, mx
 from ademxapp.cli import Parser, UsageError, number
+from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.inspection.costs import read_label
 from ademxapp.inspection.speed import Runner, fitting_images, race
 from ademxapp.machine import free_bytes

@@ -11,7 +11,7 @@ from PIL import Image
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import FILTERS, choose_filter
 from ademxapp.data.transforms import GREY, LIGHTING_VALUES, LIGHTING_VECTORS, random_sized_crop
-from ademxapp.symbol.zoo import InputSettings
+from ademxapp.symbol.networks import InputSettings
 from issegm.datasets import IGNORE, SegmentationDataset
 
 JITTER, LIGHTING = 0.4, 0.1

@@ -5,11 +5,12 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ademxapp.backend import mx
 from ademxapp.cli import Parser, number
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.losses import IGNORE_LABEL
-from ademxapp.training.optimizers import TorchNesterov
+from ademxapp.training.fit import NESTEROV
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 from ademxapp.weights.torch_layout import to_torch
 from tools.benchmarks.comparison import Comparison, in_turns
@@ -92,7 +93,7 @@ def measure(task: Optional[str], width: float, crop: int, batch: int, seconds: f
 def classification(width: float, crop: int, batch: int) -> Task:
     """The `Task` of training a classifier."""
     symbol = classification_symbol(f"bench_rna-{NETWORK}-w{width:g}_cls{CLASSES}")
-    return Task({"softmax": symbol}, (batch, 3, crop, crop), (), TorchNesterov.__name__.lower(), 1 / batch, 1, False)
+    return Task({"softmax": symbol}, (batch, 3, crop, crop), (), NESTEROV, 1 / batch, 1, False)
 
 
 def segmentation(width: float, crop: int, batch: int) -> Task:
@@ -115,7 +116,7 @@ class MxnetStep:
         self._module = mx.mod.Module(task.symbols[loss], context=[mx.cpu()])
         self._batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)])
         self._module.bind([("data", images.shape)], [("softmax_label", labels.shape)])
-        self._module.init_params(arg_params=start.args, aux_params=start.auxs)
+        self._module.init_params(arg_params=as_mxnet(start.args), aux_params=as_mxnet(start.auxs))
         self._module.init_optimizer("device", task.optimizer, {
             "learning_rate": LR, "momentum": MOMENTUM, "wd": WEIGHT_DECAY, "rescale_grad": task.rescale_grad})
 

@@ -11,7 +11,7 @@ from importlib import import_module
 
 import numpy as np
 
-from ademxapp.evaluation.predictor import Predictor
+from ademxapp.engine.mxnet.predictor import Predictor
 
 REST = 0.5  # seconds until readers that are ahead have come to rest
 

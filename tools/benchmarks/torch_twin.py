@@ -2,8 +2,6 @@
 from types import ModuleType
 from typing import TYPE_CHECKING, Optional
 
-import numpy as np
-
 from ademxapp.cli import UsageError
 from ademxapp.weights.parameters import Parameters
 from ademxapp.weights.torch_layout import to_torch
@@ -28,8 +26,7 @@ def torch_network(parameters: Parameters, classes: int, stride: Optional[int], h
     """Model A1 with the parameters of its MXNet form."""
     from ademxapp.deploy.torch_rna import Rna
     net, torch = Rna(NETWORK, classes, stride, head, width), import_torch()
-    arrays = {name: value if isinstance(value, np.ndarray) else value.asnumpy()
-              for name, value in parameters.all.items()}
-    state = to_torch(arrays)
+    state = to_torch({**{f"arg:{name}": value for name, value in parameters.args.items()},
+                      **{f"aux:{name}": value for name, value in parameters.auxs.items()}})
     net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
     return net

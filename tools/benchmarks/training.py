@@ -7,12 +7,14 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.backend import mx
+from ademxapp import engine
 from ademxapp.cli import Parser, UsageError, number
+from ademxapp.data.loader import Batch
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import classification_symbol
-from ademxapp.training.fit import Plan, fit
+from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.optimizers import TorchNesterov
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 from tools.benchmarks.comparison import Comparison
 
@@ -44,8 +46,8 @@ def measure(network: str, crop: int, batch: int, batches: int, epochs: int) -> L
     quiet = logging.getLogger("bench")
     quiet.setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan("bench", folder, 0, epochs, TorchNesterov.__name__.lower(), optimizer, snapshot_seconds=600)
-        fit(plan, symbol, turns, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
+        plan = Plan("bench", folder, 0, epochs, NESTEROV, optimizer, snapshot_seconds=600)
+        fit(plan, engine.load("mxnet"), symbol, turns, start, TrainingMetric(CLASSES), [mx.cpu()], quiet)
         turns.end()
     return comparisons(turns.epochs[1:], f"training {network} on {batch}x{crop}x{crop}", batch)
 
@@ -77,7 +79,7 @@ class Turns:
 
     def __init__(self, shape: Shape, batches: int, bare: Callable[[int], None]):
         self.batch_size, self.batches, self.epochs, self._bare, self._ended = shape[0], batches, [], bare, None
-        self.provide_data, self.provide_label = descriptions(shape)
+        self.data_shape, self.label_shape = shape, shape[:1]
         self._batch = random_batch(shape)
 
     def __iter__(self):
@@ -109,10 +111,11 @@ class BareLoop:
     """Batches through MXNet's Module, and nothing else."""
 
     def __init__(self, symbol: mx.sym.Symbol, shape: Shape, start: Parameters, optimizer: Dict[str, float]):
-        self._module, self._batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
-        self._module.bind(*descriptions(shape))
-        self._module.init_params(arg_params=start.args, aux_params=start.auxs)
-        self._module.init_optimizer("device", TorchNesterov.__name__.lower(), optimizer)
+        self._module, batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
+        self._batch = mx.io.DataBatch([mx.nd.array(batch.data)], [mx.nd.array(batch.label)])
+        self._module.bind([("data", shape)], [("softmax_label", shape[:1])])
+        self._module.init_params(arg_params=as_mxnet(start.args), aux_params=as_mxnet(start.auxs))
+        self._module.init_optimizer("device", NESTEROV, optimizer)
 
     def __call__(self, batches: int) -> None:
         for _ in range(batches):
@@ -121,13 +124,7 @@ class BareLoop:
         mx.nd.waitall()
 
 
-def descriptions(shape: Shape) -> Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]:
-    """What MXNet's Module binds to, for images (N, 3, H, W): data, labels."""
-    return [mx.io.DataDesc("data", shape)], [mx.io.DataDesc("softmax_label", shape[:1])]
-
-
-def random_batch(shape: Shape) -> mx.io.DataBatch:
+def random_batch(shape: Shape) -> Batch:
     """A batch of random images and labels."""
     rng = np.random.default_rng(0)
-    return mx.io.DataBatch([mx.nd.array(rng.normal(size=shape))], [mx.nd.array(rng.integers(0, CLASSES, shape[0]))],
-                           pad=0)
+    return Batch(rng.normal(size=shape).astype(np.float32), rng.integers(0, CLASSES, shape[0]).astype(np.float32))

@@ -7,6 +7,7 @@ from ademxapp.evaluation.dense import DenseSettings
 from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.logs import library_versions
+from ademxapp.symbol import whole_cells
 from iclass.datasets import ClassificationDataset
 from issegm.datasets import SegmentationDataset
 
@@ -52,7 +53,7 @@ class OnnxNetwork:
     def segmenter(self, log):
         """A `Network` that gives score maps."""
         known = self.settings
-        window = -(-(self._window or 0) // known.stride) * known.stride
+        window = whole_cells(self._window or 0, known.stride)
         dense = DenseSettings(known.mean, known.std, known.stride, flipping=self._flipping, square=not known.same_size,
                               interpolation=known.interpolation, window=window)
         if self._model.size:

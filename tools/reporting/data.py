@@ -11,7 +11,7 @@ from ademxapp.data.lists import list_task, read_classification_list, read_segmen
 from ademxapp.data.loader import Loader
 from ademxapp.data.records import RecordFile, read_contents, read_records
 from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colours, labels_over
-from ademxapp.symbol import network, output_stride, parse_label
+from ademxapp.symbol import network, output_stride, parse_label, whole_cells
 from iclass import datasets as classification
 from iclass.data import TrainImages
 from issegm import datasets as segmentation
@@ -122,7 +122,7 @@ def show_segmentation(args, label, settings, stride):
     samples = read_records(args.records) if args.records else read_segmentation_list(args.list, args.root)
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: nothing is trained on them")
-    crop = -(-(args.crop_size or 500) // stride) * stride
+    crop = whole_cells(args.crop_size or 500, stride)
     dataset = TrainCrops(samples, record, settings, stride, crop, args.origin_size or record.largest_side,
                          args.scale_rate_range)
     pairs, crops, names = [], [], []
@@ -140,8 +140,8 @@ def seen(dataset, args, settings):
     with Loader(dataset, 1, shuffle=True, seed=args.seed) as loader:
         loader.start(args.epoch - 1)
         for _ in range(min(args.images, len(dataset))):
-            batch = loader.next()
-            yield int(batch.index[0]), pixels_of(batch.data[0].asnumpy()[0], settings), batch.label[0].asnumpy()[0]
+            batch = next(loader)
+            yield int(batch.index[0]), pixels_of(batch.data[0], settings), batch.label[0].copy()
 
 
 def pixels_of(data, settings):

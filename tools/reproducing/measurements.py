@@ -4,7 +4,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Tuple
 
-from ademxapp.backend import mx, read_capabilities
+from ademxapp import engine
+from ademxapp.engine.mxnet.backend import read_capabilities
 from ademxapp.inspection import graph
 from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, training_memory
 from ademxapp.machine import processor_name, processors
@@ -67,7 +68,7 @@ def memory_of(row, folder):
     """The `Measurement` of the memory of fine-tuning: MXNet's plan and three times the parameters, in GiB."""
     path = os.path.join(folder, f"memory-{row.network}-{row.head}.json")
     inputs = {"network": row.network, "head": row.head, "images": SEGMENTATION_IMAGES, "crop": MEMORY_CROP,
-              "classes": MEMORY_CLASSES, "mxnet": mx.__version__}
+              "classes": MEMORY_CLASSES, **engine.load("mxnet").versions()}
     found = Measurement("planned memory", f"{row.network}, {row.head}", how="MXNet's plan and three times the "
                         "parameters, in GiB; nothing is allocated")
 
@@ -124,8 +125,9 @@ def with_cache(found, path, inputs, make, read):
 
 def machine(card=None):
     """What speeds are of: the processors' kind and number, or the card; and MXNet's version."""
+    mxnet = "MXNet {mxnet}".format(**engine.load("mxnet").versions())
     if card is not None:
         kind = "".join(", compute capability {}.{}".format(*one) for one in read_capabilities()[card:card + 1])
-        return {"card": f"card {card}{kind}", "mxnet": f"MXNet {mx.__version__}"}
+        return {"card": f"card {card}{kind}", "mxnet": mxnet}
     return {"processor": processor_name() or "processors", "processors": f"{processors()} processors",
-            "mxnet": f"MXNet {mx.__version__}"}
+            "mxnet": mxnet}

@@ -1,10 +1,14 @@
 """The forward pass of a network over batches of any shape, on one or several devices."""
 import collections
 import warnings
+from typing import Callable, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.backend import mx
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.quantise import in_bfloat16
+from ademxapp.engine.mxnet.runtime import as_mxnet
+from ademxapp.weights.parameters import Parameters
 
 SHAPES_KEPT = 8
 
@@ -17,25 +21,30 @@ class Predictor:
     symbol : Symbol
         One output; input `data`, and perhaps `softmax_label`, which is not needed.
     parameters : Parameters
-    contexts : list of mx.Context
+    devices : list of mx.Context
         Batches are divided among them.
+    dtype : {"float32", "bfloat16"}
+        What it computes in.
     """
 
-    def __init__(self, symbol, parameters, contexts):
-        self._symbol, self._parameters, self._contexts = symbol, parameters, contexts
-        self._modules = collections.OrderedDict()  # by shape; binding anew takes a second
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters, devices: Sequence[mx.Context],
+                 dtype: str = "float32") -> None:
+        if dtype == "bfloat16":
+            symbol, parameters = in_bfloat16(symbol, parameters)
+        self._symbol, self._parameters, self._devices = symbol, parameters, list(devices)
+        self._modules: collections.OrderedDict[Tuple[int, ...], mx.mod.Module] = collections.OrderedDict()
 
-    def __call__(self, data):
+    def __call__(self, data: np.ndarray) -> np.ndarray:
         """Outputs (N, …) float32 for inputs (N, 3, H, W): NumPy arrays both."""
         return self.begin(data)()
 
-    def begin(self, data):
+    def begin(self, data: np.ndarray) -> Callable[[], np.ndarray]:
         """Begin what a call does: a function that waits for the outputs. Passes that are begun run one after another.
 
         Each keeps a copy of its inputs until it has run.
         """
         count = len(data)
-        missing = -count % len(self._contexts)
+        missing = -count % len(self._devices)
         if missing:
             data = np.concatenate([data, np.repeat(data[-1:], missing, 0)])
         module = self._bound(data.shape)
@@ -43,19 +52,20 @@ class Predictor:
         outputs = module.get_outputs()[0].copy()  # the module's own become those of the next pass
         return lambda: outputs.asnumpy()[:count]
 
-    def _bound(self, shape):
-        """The module for inputs of a shape: all of them share one set of parameters."""
+    def _bound(self, shape: Tuple[int, ...]) -> mx.mod.Module:
+        """The module for inputs of a shape (binding takes a second): all of them share one set of parameters."""
         if shape not in self._modules:
             if self._modules and np.prod(shape) > np.prod(next(iter(self._modules))):
                 self._modules.clear()  # the first one's memory would stay beside that of the larger one
             labels = [name for name in self._symbol.list_arguments() if name == "softmax_label"]
-            module = mx.mod.Module(self._symbol, label_names=labels, context=self._contexts)
+            module = mx.mod.Module(self._symbol, label_names=labels, context=self._devices)
             shared = next(iter(self._modules.values()), None)
             with warnings.catch_warnings():  # that there are no labels is meant
                 warnings.filterwarnings("ignore", message="Data provided by label_shapes")
                 module.bind([mx.io.DataDesc("data", shape)], for_training=False, shared_module=shared)
             if shared is None:
-                module.init_params(arg_params=self._parameters.args, aux_params=self._parameters.auxs)
+                module.init_params(arg_params=as_mxnet(self._parameters.args),
+                                   aux_params=as_mxnet(self._parameters.auxs))
             self._modules[shape] = module
             if len(self._modules) > SHAPES_KEPT:  # never the first: the others were bound to share its parameters
                 del self._modules[list(self._modules)[1]]

@@ -1,5 +1,7 @@
 """Optimisers beyond MXNet's."""
-from ademxapp.backend import mx
+from typing import Any, Optional
+
+from ademxapp.engine.mxnet.backend import mx
 
 
 @mx.optimizer.register
@@ -10,17 +12,17 @@ class TorchNesterov(mx.optimizer.Optimizer):
     It derives from MXNet's Optimizer, not from its SGD, whose own update MXNet 1.9.1 would run instead of this one.
     """
 
-    def __init__(self, momentum=0.9, **kwargs):
+    def __init__(self, momentum: float = 0.9, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Any, weight: mx.nd.NDArray) -> Optional[mx.nd.NDArray]:
         """Minus the momentum of one parameter, zeros in its shape; None without momentum."""
         if self.momentum == 0:
             return None
         return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
 
-    def update(self, index, weight, grad, state):
+    def update(self, index: Any, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: Optional[mx.nd.NDArray]) -> None:
         """Update `weight` and its `state` in place."""
         self._update_count(index)
         lr, wd = self._get_lr(index), self._get_wd(index)

@@ -6,11 +6,12 @@ and so do convolution and sum. What is made here is bound and run in the same wa
 import importlib
 import json
 import re
+from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
-from ademxapp.backend import mx
-from ademxapp.machine import processor_flags
+from ademxapp.engine.mxnet.backend import mx
+from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.weights.parameters import Parameters
 
 _FUSION = "MKLDNN_QUANTIZE"  # the fusions that come before INT8
@@ -18,35 +19,15 @@ _TOP = re.compile(r"(\w+_)?linear\d+")
 _CONVOLUTION, _FC = "_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"
 
 
-def slow_because(dtype, flags=None):
-    """Why a type will not be faster than float32 on this machine: what its processors lack (str), or None."""
-    flags = processor_flags() if flags is None else flags
-    if not flags:
-        return None
-    if dtype == "int8" and not flags & {"avx512_vnni", "avx_vnni"}:
-        return "these processors have no instructions for INT8 (avx512_vnni)"
-    if dtype == "bfloat16" and not flags & {"avx512_bf16", "amx_bf16"}:
-        return "these processors have no instructions for bfloat16 (avx512_bf16)"
-    if dtype == "bfloat16" and "avx512_fp16" in flags and "amx_bf16" not in flags:  # Intel's from Sapphire Rapids on
-        return "these processors multiply bfloat16 fast in their matrix unit (amx_bf16) only, which is not there"
-    return None
-
-
-def can_compute(dtype, flags=None):
-    """Whether oneDNN computes in a type on this machine at all: bfloat16 needs AVX-512, at whatever speed."""
-    flags = processor_flags() if flags is None else flags
-    return dtype != "bfloat16" or not flags or "avx512bw" in flags
-
-
-def in_bfloat16(symbol, parameters):
-    """A network in bfloat16: convolutions, sums and BN; the softmax is float32. (Symbol, Parameters)
+def in_bfloat16(symbol: mx.sym.Symbol, parameters: Parameters) -> Tuple[mx.sym.Symbol, Parameters]:
+    """A network in bfloat16: convolutions, sums and BN; the softmax is float32. Its arrays are MXNet's.
 
     Input and output remain float32. ValueError for networks that MXNet cannot convert: at two scales (-2s), the
     Inceptions, rn-cifar110.
     """
     amp = importlib.import_module("mxnet.contrib.amp")
     try:
-        symbol, args, auxs = amp.convert_model(symbol, dict(parameters.args), dict(parameters.auxs),
+        symbol, args, auxs = amp.convert_model(symbol, as_mxnet(parameters.args), as_mxnet(parameters.auxs),
                                                target_dtype="bfloat16", cast_optional_params=True)
     except mx.base.MXNetError:
         raise ValueError("MXNet 1.9.1 cannot convert this network to bfloat16: test it in float32 or int8") from None
@@ -77,19 +58,20 @@ class Int8Network:
         Layers that remain in float32.
     """
 
-    def __init__(self, symbol, parameters):
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters) -> None:
         symbol, self.parameters = _scaling_by_convolutions(*_untied(symbol, parameters))
         self.symbol = symbol.get_backend_symbol(_FUSION)
         operators = [node for node in json.loads(self.symbol.tojson())["nodes"] if node["op"] != "null"]
         excluded = [node["name"] for node in operators if not _quantisable(node)]
         self.left = tuple(name for node in operators if node["name"] in excluded for name in _layers(node))
         self._quantised, *self._parameters, self._collector = mx.contrib.quantization.quantize_graph(
-            self.symbol, self.parameters.args, self.parameters.auxs, excluded_sym_names=excluded, calib_mode="naive",
-            quantized_dtype="auto", quantize_mode="smart", quantize_granularity="channel-wise")
+            self.symbol, as_mxnet(self.parameters.args), as_mxnet(self.parameters.auxs),
+            excluded_sym_names=excluded, calib_mode="naive", quantized_dtype="auto", quantize_mode="smart",
+            quantize_granularity="channel-wise")
         self.measured = frozenset(self._collector.include_layer)
 
-    def quantised(self, ranges):
-        """The network in INT8, (Symbol, Parameters), with `ranges`: {map: (lowest, highest)} of all `measured`."""
+    def quantised(self, ranges: Dict[str, Tuple[float, float]]) -> Tuple[mx.sym.Symbol, Parameters]:
+        """The network in INT8, its arrays MXNet's, with `ranges`: {map: (lowest, highest)} of all `measured`."""
         self._collector.min_max_dict = {name: tuple(ranges[name]) for name in self.measured}
         symbol, args, auxs = mx.contrib.quantization.calib_graph(
             self._quantised, *self._parameters, self._collector, calib_mode="naive", quantized_dtype="auto",
@@ -97,7 +79,7 @@ class Int8Network:
         return symbol.get_backend_symbol(_FUSION), Parameters(args, auxs)
 
 
-def _quantisable(node):
+def _quantisable(node: Dict[str, Any]) -> bool:
     """Whether a node of the fused graph is computed in INT8."""
     if node["op"] == _CONVOLUTION:
         if node.get("attrs", {}).get("with_postsum_act") == "true":  # MXNet 1.9.1 computes something else of it
@@ -108,7 +90,7 @@ def _quantisable(node):
     return node["op"] == "Activation"
 
 
-def _layers(node):
+def _layers(node: Dict[str, Any]) -> List[str]:
     """Names of the original layers with parameters, or poolings, that a node of the fused graph holds."""
     if node["op"] in (_CONVOLUTION, _FC):
         return [inner["name"] for graph in node["subgraphs"] for inner in graph["nodes"]
@@ -116,7 +98,7 @@ def _layers(node):
     return [node["name"]] if node["op"] in ("BatchNorm", "Pooling") else []
 
 
-def _untied(symbol, parameters):
+def _untied(symbol: mx.sym.Symbol, parameters: Parameters) -> Tuple[mx.sym.Symbol, Parameters]:
     """The same network with parameters of its own for every layer: MXNet cannot convert those that layers share."""
     graph, args, auxs = json.loads(symbol.tojson()), dict(parameters.args), dict(parameters.auxs)
     nodes, copies, taken = graph["nodes"], [], set()
@@ -139,16 +121,16 @@ def _untied(symbol, parameters):
     return mx.sym.load_json(json.dumps(graph)), Parameters(args, auxs)
 
 
-def _scaling_by_convolutions(symbol, parameters):
+def _scaling_by_convolutions(symbol: mx.sym.Symbol, parameters: Parameters) -> Tuple[mx.sym.Symbol, Parameters]:
     """The same network with convolutions of one weight per channel for BN between no convolution and one."""
     graph, args = json.loads(symbol.tojson()), dict(parameters.args)
     nodes = graph["nodes"]
     for node in _normalisations(nodes):
         gamma, beta, mean, var = (nodes[number]["name"] for number, *_ in node["inputs"][1:])
         weight, bias = (gamma[:-len("gamma")] + part for part in ("weight", "bias"))
-        scale = args.pop(gamma).asnumpy() / np.sqrt(parameters.auxs[var].asnumpy() + float(node["attrs"]["eps"]))
-        args[bias] = mx.nd.array(args.pop(beta).asnumpy() - parameters.auxs[mean].asnumpy() * scale)
-        args[weight] = mx.nd.array(scale.reshape(-1, 1, 1, 1))
+        scale = args.pop(gamma) / np.sqrt(parameters.auxs[var] + float(node["attrs"]["eps"]))
+        args[bias] = args.pop(beta) - parameters.auxs[mean] * scale
+        args[weight] = scale.reshape(-1, 1, 1, 1)
         nodes[node["inputs"][1][0]]["name"], nodes[node["inputs"][2][0]]["name"] = weight, bias
         node.update(op="Convolution", inputs=node["inputs"][:3], attrs={
             "kernel": "(1, 1)", "num_filter": str(len(scale)), "num_group": str(len(scale)), "no_bias": "False"})
@@ -157,7 +139,7 @@ def _scaling_by_convolutions(symbol, parameters):
     return symbol, Parameters(args, {name: value for name, value in parameters.auxs.items() if name in kept})
 
 
-def _normalisations(nodes):
+def _normalisations(nodes: List[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
     """The BN nodes that no convolution stands before, with nobody else at its output, but one (or more) behind."""
     users = [[] for _ in nodes]
     for node in nodes:

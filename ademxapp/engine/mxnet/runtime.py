@@ -1,0 +1,70 @@
+"""MXNet's devices, random numbers, errors and gradients at the input."""
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ademxapp import machine
+from ademxapp.engine.mxnet.backend import check_card, mx
+from ademxapp.errors import UsageError
+from ademxapp.weights.parameters import Parameters
+
+ERRORS = (mx.base.MXNetError,)
+
+
+def versions() -> Dict[str, str]:
+    """MXNet's."""
+    return {"mxnet": mx.__version__}
+
+
+def seed(number: int) -> None:
+    """Make what MXNet draws from now on (dropout) a function of `number`."""
+    mx.random.seed(number)
+
+
+def devices(gpus: Optional[Sequence[int]] = None, cpus: Optional[int] = None) -> List[mx.Context]:
+    """The devices that are asked for; with neither, the first card where there is one, else one CPU.
+
+    Raises UsageError that names --cpus for a card that is not there, or that MXNet has no code for.
+    """
+    if gpus is None:
+        gpus = (0,) if cpus is None and mx.context.num_gpus() else ()
+    for index in gpus:
+        try:
+            check_card(index)
+        except (ValueError, ImportError) as error:
+            hint = "" if "--cpus" in str(error) else "; --cpus 1 runs on the CPU"
+            raise UsageError(f"--gpus {','.join(map(str, gpus))}: {error}{hint}") from None
+    return [mx.gpu(index) for index in gpus] or [mx.cpu(index) for index in range(cpus or 1)]
+
+
+def free_bytes(devices: Sequence[mx.Context]) -> Optional[int]:
+    """Memory that can be had on the device with the least; None where nobody tells."""
+    if devices[0].device_type != "gpu":
+        return machine.free_bytes()
+    return min(mx.context.gpu_memory_info(device.device_id)[0] for device in devices)
+
+
+def input_gradient(symbol: mx.sym.Symbol, parameters: Parameters, shapes: Dict[str, Tuple[int, ...]],
+                   device: Optional[mx.Context] = None) -> Callable[..., np.ndarray]:
+    """A function of the inputs, arrays by name, that gives the gradient of the summed loss at `data`."""
+    wanted = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}
+    executor = symbol.simple_bind(device or mx.cpu(), grad_req=wanted, **shapes)
+    executor.copy_params_from(as_mxnet(parameters.args), as_mxnet(parameters.auxs))
+
+    def gradient(**inputs: np.ndarray) -> np.ndarray:
+        executor.forward(is_train=True, **inputs)
+        executor.backward()
+        return executor.grad_dict["data"].asnumpy()
+
+    return gradient
+
+
+def as_mxnet(arrays: Dict[str, np.ndarray]) -> Dict[str, mx.nd.NDArray]:
+    """NumPy's arrays as MXNet's, of the same types; MXNet's own as they are."""
+    return {name: value if isinstance(value, mx.nd.NDArray) else mx.nd.array(value, dtype=value.dtype)
+            for name, value in arrays.items()}
+
+
+def as_numpy(arrays: Dict[str, mx.nd.NDArray]) -> Dict[str, np.ndarray]:
+    """MXNet's arrays as NumPy's."""
+    return {name: value.asnumpy() for name, value in arrays.items()}
