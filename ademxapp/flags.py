@@ -99,13 +99,13 @@ S = TypeVar("S", bound="Settings")
 class Settings:
     """What a program is asked for."""
 
-    GROUP = "options"  # the title of the class' own flags in --help
+    GROUP = ""  # the title of the class' own flags in --help; without one they stand among the parser's own
     ABOUT = None  # what stands there under the title
 
     @classmethod
     def add_to(cls, parser: ArgumentParser) -> None:
         """Add all flags to a parser, in the groups of the classes that they come from."""
-        groups: Dict[str, Any] = {}
+        groups: Dict[str, Any] = {"": parser}
         for name, about, default in cls.flags():
             home = next(one for one in reversed(cls.__mro__) if name in getattr(one, "__dataclass_fields__", {}))
             if home.GROUP not in groups:

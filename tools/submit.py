@@ -65,7 +65,7 @@ def main(argv=None):
                         "images alone, or on others too, as every network that starts from ILSVRC's weights")
     parser.add_argument("--partial", action="store_true", help="also of a list that is not the whole split")
     args = parser.parse_args(argv)
-    run = read_run(args.folders[0], args.data_root)
+    run = read_run(args.folders[0], args.data_root, whole=True)
     require_one_test(args.folders, [read_record(folder)[1] for folder in args.folders])
     entry = ENTRIES.get(run.arguments.dataset) if run.segmentation else None
     if entry is None:
