@@ -51,7 +51,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, asked, run, text in (
             ("sheet", Sheet, sheet, "image, truth, prediction and difference of a test's images, one PNG"),
-            ("data", data.DataSheets, data.run, "what training sees: samples of a list and the crops made of them, PNG"),
+            ("data", data.DataSheets, data.run, "what training sees: samples of a list and the crops made of them, "
+             "PNG"),
             ("run", run_page.Page, run_page.run, "a page of a test: scores, confusion matrix, curves, worst images "
              "first")):
         command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
@@ -71,7 +72,8 @@ def sheet(asked: Sheet) -> None:
         raise UsageError(f"{asked.folder} is of a classification test: report.py run shows it")
     samples = [sample for sample in tested.samples if sample.label_image]
     truths, samples = bool(samples), samples or tested.samples
-    chosen = pick(samples, asked.folder, asked.pick, asked.images) if truths else some(samples, asked.pick, asked.images)
+    chosen = (pick(samples, asked.folder, asked.pick, asked.images) if truths
+              else some(samples, asked.pick, asked.images))
     rows = [pictures(*labels_of(sample, asked.folder, tested.record), tested.record) for sample in chosen]
     write_png(asked.out, contact_sheet(rows, CAPTIONS if truths else (CAPTIONS[0], CAPTIONS[2])))
     print(f"{asked.out}: {len(chosen)} of {len(samples)} images")
