@@ -14,12 +14,12 @@ help:
 	@echo "make test-slow  the slow tests"
 	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
 	@echo "make lint       lint"
-	@echo "make bench      measure speed, some twenty minutes, and write docs/results/speed.md"
+	@echo "make bench      measure speed, some twenty minutes, and fill docs/results/speed.md"
 	@echo "make clean      remove .venv and what was built; runs, models and data stay"
 	@echo "Each installs what it needs into .venv the first time. PYTHON=python3.11 chooses the Python (3.8 to 3.12)."
 
 demo: $(VENV)/.has-run
-	@$(RUN) tools/demo.py
+	@$(RUN) tools/reproduce.py run recipes/demo.yaml
 
 test: lint
 	@$(RUN) -m pytest -q -ra -m "not slow" --durations=15
@@ -35,6 +35,7 @@ lint: $(VENV)/.has-test
 
 bench: $(VENV)/.has-bench
 	@$(RUN) tools/bench.py all
+	@$(RUN) tools/reproduce.py pages
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -2,6 +2,7 @@
 import argparse
 import importlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from ademxapp import engine
 from ademxapp.engine.mxnet import backend
 from ademxapp.errors import UsageError, one_line
 from ademxapp.flags import Settings
-from ademxapp.stopping import Stopped
+from ademxapp.stopping import Stopped, heeded, leave_terminal
 
 LOG = "ademxapp"  # the logger of the programs
 
@@ -43,19 +44,22 @@ def make_parser(description: str, settings: Optional[Type[Settings]] = None) -> 
     return parser
 
 
-def run(module_name, needs_mxnet=True):
+def run(module_name: str, needs_mxnet: bool = True) -> None:
     """Import a program's module, call its `main()` and end the process.
 
     A user's error ends with one line on stderr: exit status 2 for wrong use, 1 for failure. `--debug` shows where.
-    Without `needs_mxnet` the program starts in a Python, or with a NumPy, that MXNet cannot use.
+    Without `needs_mxnet` the program starts with a NumPy that MXNet, which is installed, cannot use.
     """
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+    sys.stdout.reconfigure(errors="surrogateescape")  # names of files may have any bytes
     try:
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in heeded():
+            if number != signal.SIGINT:
+                signal.signal(number, _terminated)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on metadata that nothing here uses
-        if needs_mxnet:
+        if needs_mxnet and engine.usual() == "mxnet" and "torch" not in sys.argv:
             backend.prepare()  # before anything else stumbles over the wrong NumPy
         status = importlib.import_module(module_name).main()
     except KeyboardInterrupt:
@@ -71,13 +75,14 @@ def run(module_name, needs_mxnet=True):
         sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
-    if status and "DMLC_ROLE" in os.environ:  # MXNet would wait, at the end, for workers that wait for this one
+    if status and {"DMLC_ROLE", "WORLD_SIZE"} & set(os.environ):  # else it would wait for workers that wait for it
         sys.stdout.flush()
         os._exit(status)
     sys.exit(status)
 
 
 def _terminated(number, _):
+    leave_terminal(number)
     raise Stopped(number)
 
 
@@ -90,13 +95,15 @@ def _tell_log_files(message):
 
 
 def number(kind, minimum=None, maximum=None):
-    """An argparse type: an int or float within bounds, both included."""
+    """An argparse type: an int or a finite float within bounds, both included."""
     def convert(text):
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
-        if value != value or (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text} is no finite number")
+        if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
             bounds = [f"{word} {bound}" for word, bound in (("at least", minimum), ("at most", maximum))
                       if bound is not None]
             raise argparse.ArgumentTypeError(f"{text} is out of range: wanted {' and '.join(bounds)}")

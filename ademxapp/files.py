@@ -52,9 +52,9 @@ def remove_parts(folder: str, owned: Callable[[str], bool] = lambda name: True) 
             (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
 
 
-def write_text(path, text):
-    """Write a text file (UTF-8), whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
+def write_text(path: str, text: str) -> None:
+    """Write a text file (UTF-8), whole or not at all; in names of files, bytes that are no UTF-8 stay as they are."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors="surrogateescape") as out:
         out.write(text)
 
 

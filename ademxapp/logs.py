@@ -3,6 +3,7 @@ import logging
 import os
 import platform
 import sys
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ def start_log(path, versions, debug=False):
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()
-    for handler in (_BarHandler(), logging.FileHandler(path, encoding="utf-8")):
+    for handler in (_BarHandler(), _FileHandler(path, encoding="utf-8")):
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(handler)
     log.info("%s", " ".join([os.path.basename(sys.argv[0])] + sys.argv[1:]))
@@ -34,6 +35,13 @@ def library_versions(**runtime):
     """Versions of what a result depends on, {name: version}; `runtime`: of what runs the network."""
     return {"ademxapp": ademxapp.__version__, "python": platform.python_version(), **runtime,
             "numpy": np.__version__, "pillow": PIL.__version__, "opencv": cv2.__version__}
+
+
+class _FileHandler(logging.FileHandler):
+    """Writes names of files as they are, whatever their bytes."""
+
+    def _open(self) -> TextIO:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors="surrogateescape")
 
 
 class _BarHandler(logging.Handler):

@@ -1,25 +1,101 @@
-"""What the machine has, as far as this process may use it."""
+"""What the machine has, as far as this process may use it: a container's limits count (control groups 1 and 2)."""
+import contextlib
 import os
-from typing import Collection, Optional
+import threading
+from pathlib import Path
+from typing import Collection, Iterator, List, Optional, Tuple
+
+PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
-def processors():
-    """Number of processors (int)."""
-    return len(os.sched_getaffinity(0))
+def processors() -> int:
+    """Number of processors: those that the process may run on, fewer where its share of their time is less."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([count, *(-(-quota // period) for quota, period in _time_limits())]))
 
 
-def free_bytes():
-    """Main memory that can be had without swapping, or None where the system does not tell."""
+def free_bytes() -> Optional[int]:
+    """Main memory that can be had now without swapping, or None where the system does not tell."""
     try:
-        with open("/proc/meminfo") as lines:
-            fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return None
+        fields = dict(line.split(":", 1) for line in (PROC / "meminfo").read_text().splitlines())
+        free = [int(fields["MemAvailable"].split()[0]) * 1024]
+    except (OSError, KeyError, ValueError):
+        names = [name for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES") if name in os.sysconf_names]  # free; all
+        free = [os.sysconf(names[0]) * os.sysconf("SC_PAGE_SIZE")] if names else []
+    return min([*free, *_memory_limits()], default=None)
 
 
-def processor_flags():
-    """What the processors' instructions are called, a frozenset of str; empty where the system does not tell."""
+class MainMemory:
+    """The free main memory, which threads divide among them."""
+
+    def __init__(self) -> None:
+        self._taken, self._free, self._change = 0, None, threading.Condition()
+
+    @contextlib.contextmanager
+    def part(self, wanted: int) -> Iterator[None]:
+        """Hold a part, in bytes, once others have left as much; MemoryError where that is more than all of it."""
+        with self._change:
+            self._change.wait_for(lambda: self._is_left(wanted))
+            self._taken += wanted
+        try:
+            yield
+        finally:
+            with self._change:
+                self._taken -= wanted
+                self._change.notify_all()
+
+    def _is_left(self, wanted: int) -> bool:
+        if not self._taken:
+            self._free = free_bytes()
+            if self._free is not None and wanted > self._free:
+                raise MemoryError(f"{wanted / 2 ** 30:.1f} GiB of memory, {self._free / 2 ** 30:.1f} are free")
+        return self._free is None or self._taken + wanted <= self._free
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """The folders of this process's control group and those above it, of version 2 and of version 1's `controller`.
+
+    A container may see its own group as the topmost one, whatever its name says.
+    """
+    for line in _lines(PROC / "self" / "cgroup"):
+        _, kinds, name = (line.split(":", 2) + ["", ""])[:3]
+        if kinds and controller not in kinds.split(","):
+            continue
+        top = GROUPS / kinds if kinds and (GROUPS / kinds).is_dir() else GROUPS / controller if kinds else GROUPS
+        group = top / name.lstrip("/")
+        yield from (folder for folder in (group, *group.parents) if folder == top or top in folder.parents)
+
+
+def _time_limits() -> Iterator[Tuple[int, int]]:
+    """(quota, period) of the processors' time, in microseconds."""
+    for group in _groups("cpu"):
+        words = " ".join(_lines(group / "cpu.max")).split() or [
+            *_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
+        if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):  # else "max" or -1
+            yield int(words[0]), int(words[1])
+
+
+def _memory_limits() -> Iterator[int]:
+    """Bytes that are left below each limit. What files have in the system's cache does not count as used."""
+    for group in _groups("memory"):
+        for limit, used, cached in (("memory.max", "memory.current", "inactive_file"),
+                                    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")):
+            numbers = _lines(group / limit) + _lines(group / used)
+            if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
+                counts = dict(line.split() for line in _lines(group / "memory.stat"))
+                yield max(0, int(numbers[0]) - int(numbers[1]) + int(counts.get(cached, 0)))
+
+
+def _lines(path: Path) -> List[str]:
+    """The lines of a file that may be missing."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def processor_flags() -> "frozenset[str]":
+    """What the processors' instructions are called; empty where the system does not tell."""
     return frozenset(_processor_field("flags").split())
 
 
@@ -43,16 +119,12 @@ def can_compute(dtype: str, flags: Optional[Collection[str]] = None) -> bool:
     return dtype != "bfloat16" or not flags or "avx512bw" in flags
 
 
-def processor_name():
-    """What the processors call themselves (str); empty where the system does not tell."""
+def processor_name() -> str:
+    """What the processors call themselves; empty where the system does not tell."""
     return _processor_field("model name")
 
 
-def _processor_field(name):
+def _processor_field(name: str) -> str:
     """A field of the first processor in /proc/cpuinfo, "" where there is none."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next((value.strip() for key, _, value in (line.partition(":") for line in lines)
-                         if key.strip() == name), "")
-    except OSError:
-        return ""
+    found = (line.partition(":") for line in _lines(PROC / "cpuinfo"))
+    return next((value.strip() for key, _, value in found if key.strip() == name), "")

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from ademxapp.cli import existing_file, file_name, number, numbers
+from ademxapp.engine import ENGINES
 from ademxapp.flags import Decides, Settings, flag
 
 SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
@@ -32,21 +33,24 @@ class Devices(Settings):
     """Where a program computes."""
 
     GROUP = "devices"
+    engine: Optional[str] = flag("what computes (default: mxnet where it is installed, else torch)", choices=ENGINES)
     gpus: Optional[Tuple[int, ...]] = flag("cards (default: the first, if any)", one_of="device",
                                            type=numbers(int, 0, distinct=True), metavar="0,1,…")
     cpus: Optional[int] = flag("CPU devices to divide batches among", one_of="device", type=number(int, 1, 64),
                                metavar="N")
+    compile: bool = flag("with --engine torch: run the networks by torch.compile", False)
 
 
 @dataclass(frozen=True)
 class TrainingDevices(Devices):
     """Where a training computes."""
 
-    kvstore: str = flag("where gradients are added up; dist_sync: by the servers of tools/launch.py, for all its "
-                        "workers", "device", recorded=True, choices=("local", "device", "dist_sync"))
+    kvstore: str = flag("with --engine mxnet: where gradients are added up; dist_sync: by the servers of "
+                        "tools/launch.py, for all its workers", "device", recorded=True,
+                        choices=("local", "device", "dist_sync"))
     stall_minutes: Optional[float] = flag("end a training where no batch has ended for so long; a validation must take "
-                                          "less (default: 60 with dist_sync, else 0: never)", type=number(float, 0),
-                                          metavar="M")
+                                          "less (default: 60 with tools/launch.py, else 0: never)",
+                                          type=number(float, 0), metavar="M")
 
 
 @dataclass(frozen=True)

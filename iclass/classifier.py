@@ -10,7 +10,7 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -20,15 +20,19 @@ from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
-from ademxapp.evaluation.classification import average_views
+from ademxapp.evaluation.classification import mean_of_passes, view_means
+from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.int8 import default_devices
+from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
+from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description
+from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
 from iclass.data import CROPS, TestImages
 from iclass.datasets import ClassificationDataset, described_record
 
-CALIBRATION_IMAGES = 64
 TEN_CROPS_OF = 256 / 224  # the shorter side over that of the crops (Krizhevsky et al. 2012)
 Images = Union[ImageLike, Sequence[ImageLike]]
 
@@ -86,7 +90,7 @@ class Views:
         """What the network is given of an image, by the flags' names."""
         return {"test_scales": list(self.scales), "test_flipping": self.flipping and self.crops != "five",
                 "test_3crops": self.crops == "three", "test_10crops": self.crops == "five",
-                "test_crop_size": self.crop, "no_choose_interp_method": self.interpolation == "bicubic"}
+                "test_crop_size": self.crop}
 
 
 @dataclass(frozen=True)
@@ -109,17 +113,19 @@ class Classifier:
         What runs; none for an ONNX file.
     """
 
+    CALIBRATION_IMAGES = 64  # that INT8's ranges are measured on
+
     description: Description
     record: ClassificationDataset
     views: Views
-    predictor: Any = None
+    predictor: Optional[Predictor] = None
     weights: str = ""
-    symbol: Any = None
-    parameters: Any = None
-    devices: Sequence[Any] = ()
+    symbol: Optional[Symbol] = None
+    parameters: Optional[Parameters] = None
+    devices: Sequence[Device] = ()
 
     @classmethod
-    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Any]] = None,
+    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Device]] = None,
              dataset_file: Optional[str] = None, dtype: Optional[str] = None,
              images: Optional[Sequence[str]] = None, **views: Any) -> "Classifier":
         """The network of a `.params` file, or of an ONNX file that tools/weights.py export wrote.
@@ -156,9 +162,6 @@ class Classifier:
         `label` and `record`, the network's and the dataset's, are found out if not given, and so is `pool_style`; other
         arguments are as of `load`. ValueError unless the parameters are exactly the network's, and it takes such crops.
         """
-        from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
-        from ademxapp.weights.describe import describe
-        from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
@@ -171,11 +174,13 @@ class Classifier:
         known = replace(known, pool_style=options.pool_top_infer_style or "")
         return cls(known, record, views, None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Any], dtype: Optional[str] = None, images: Optional[int8.Images] = None
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
            ) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
+        interpolation = self.views.interpolation or self.description.interpolation
         inputs = {"dataset": self.record.name, **self.views.inputs(),
+                  "no_choose_interp_method": interpolation == "bicubic",
                   "pool_top_infer_style": self.description.pool_style or None}
         return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images))
 
@@ -199,10 +204,11 @@ class Classifier:
         list of them gives a list. `views`: fields of `Views`
         that differ from the classifier's, such as scales=(256, 320), flipping=True, crops="five".
         """
-        network = self.tested(**views)
-        several = isinstance(image, (list, tuple))
-        probabilities = network.probabilities([rgb_of(one) for one in image] if several else [rgb_of(image)])
-        return list(probabilities) if several else probabilities[0]
+        network, several = self.tested(**views), isinstance(image, (list, tuple))
+        pixels, batch = [rgb_of(one) for one in image] if several else [rgb_of(image)], network.views.batch
+        found = [network.of_prepared([network.prepare(one) for one in pixels[start:start + batch]])
+                 for start in range(0, len(pixels), batch)]
+        return [row for rows in found for row in rows] if several else found[0][0]
 
     def features(self, image: Images, scale: Optional[int] = None, pooled: bool = True
                  ) -> Union[np.ndarray, List[np.ndarray]]:
@@ -212,12 +218,13 @@ class Classifier:
         """
         if isinstance(image, (list, tuple)):
             return [self.features(one, scale, pooled) for one in image]
-        views = replace(self.views, scales=(scale or self.views.scales[0],), crops="centre", crop=None)
-        maps = self._maps(next(self._crops([rgb_of(image)], views, views.scales[0]))[0])[0]
+        scale = scale or self.views.scales[0]
+        crop = self.tested(scales=(scale,), crops="centre", crop=None).prepare(rgb_of(image))[scale]
+        maps = self._maps(crop)[0]
         return maps.mean((1, 2)) if pooled else maps
 
     @cached_property
-    def _maps(self) -> Any:
+    def _maps(self) -> Predictor:
         """The `Predictor` of the maps that are averaged before the classifier."""
         if self.symbol is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
@@ -230,45 +237,54 @@ class Classifier:
             views["scales"] = tuple(views["scales"])
         return replace(self, views=replace(self.views, **views)) if views else self
 
-    def probabilities(self, images: Union[Sequence[Sample], Sequence[np.ndarray]], predictor: Any = None
-                      ) -> np.ndarray:
-        """Probabilities (images, classes) float32 of samples or pixels, averaged over the views, the largest first.
+    def prepare(self, pixels: np.ndarray, name: str = "the image") -> Dict[int, np.ndarray]:
+        """An image's crops (views, 3, side, side) at every scale, the largest first; messages call it `name`."""
+        return {scale: self._reader((), scale).views(pixels, name) for scale in self._scales}
 
-        `predictor`: another one than the classifier's.
-        """
-        scales = sorted(set(self.views.scales), reverse=True)
-        return np.mean([self._at_scale(images, predictor or self.predictor, scale) for scale in scales], 0)
+    def of_prepared(self, images: Sequence[Dict[int, np.ndarray]], names: Sequence[str] = ()) -> np.ndarray:
+        """Probabilities (images, classes) float32 of images as `prepare` gives them, averaged over the views."""
+        probs = mean_of_passes((self._of_batches(self.predictor, [np.stack([one[scale] for one in images])])
+                                for scale in self._scales), len(images))
+        return require_finite(probs, self.weights, lambda place: names[place] if names else "the image")
 
-    def score_with(self, predictor: Any, sample: Sample) -> None:
+    def probabilities(self, samples: Sequence[Sample], predictor: Optional[Predictor] = None) -> np.ndarray:
+        """Probabilities (samples, classes) float32, averaged over the views; of another `predictor`, where given."""
+        probs = mean_of_passes((self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales),
+                               len(samples))
+        return require_finite(probs, self.weights, lambda place: samples[place].image_path)
+
+    def score_with(self, predictor: Predictor, sample: Sample) -> None:
         """Give another `predictor` what it would be given of a sample."""
         self.probabilities([sample], predictor)
 
-    def _at_scale(self, images: Union[Sequence[Sample], Sequence[np.ndarray]], predictor: Any, scale: int
-                  ) -> np.ndarray:
-        """Probabilities (images, classes) at one size, averaged over crops and, if asked, the mirrored crops."""
-        def begin(data):
+    @property
+    def _scales(self) -> List[int]:
+        return sorted(set(self.views.scales), reverse=True)
+
+    def _at_scale(self, samples: Sequence[Sample], predictor: Predictor, scale: int) -> Iterator[np.ndarray]:
+        """Probabilities (samples, classes) at one size, in parts; workers read the samples."""
+        views = self.views
+        with Loader(self._reader(samples, scale), views.batch, workers=views.readers, kind=views.kind) as loader:
+            batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
+            yield from self._of_batches(predictor, (data for data, _ in batches))
+
+    def _of_batches(self, predictor: Predictor, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Probabilities (images, classes) of batches (images, crops, 3, side, side) in turn, averaged over crops and,
+        if asked, the mirrored crops.
+        """
+        def begin(data: np.ndarray) -> Callable[[], np.ndarray]:
             plain = predictor.begin(data)
             if not self.views.flipping:
                 return plain
             mirrored = predictor.begin(transforms.flip(data))
             return lambda: (plain() + mirrored()) / 2
 
-        views = self.views
-        if not isinstance(images[0], Sample):
-            return average_views(begin, self._crops(images, views, scale), views.batch)
-        with Loader(self._dataset(images, views, scale), views.batch, workers=views.readers, kind=views.kind) as loader:
-            batches = tqdm(loader.arrays(), total=loader.batches, unit="batch", desc=f"size {scale}", disable=None)
-            return average_views(begin, (data for data, _ in batches), views.batch)
+        return view_means(begin, batches, self.views.batch)
 
-    def _dataset(self, samples: Sequence[Sample], views: Views, scale: int) -> TestImages:
-        return TestImages(samples, scale, self.description, views.crops,
-                          views.interpolation or self.description.interpolation, views.side(scale))
-
-    def _crops(self, images: Sequence[np.ndarray], views: Views, scale: int) -> Iterator[np.ndarray]:
-        """Batches (images, crops, 3, side, side) of pixels, as the drivers' reading workers make them of files."""
-        dataset = self._dataset((), views, scale)
-        for start in range(0, len(images), views.batch):
-            yield np.stack([dataset.views(pixels, "the image") for pixels in images[start:start + views.batch]])
+    def _reader(self, samples: Sequence[Sample], scale: int) -> TestImages:
+        views, known = self.views, self.description
+        return TestImages(samples, scale, known, views.crops, views.interpolation or known.interpolation,
+                          views.side(scale))
 
 
 def require_classifying(known: Description, path: str) -> Description:
@@ -284,7 +300,7 @@ def default_views(known: Description, **views: Any) -> Views:
     return Views(tuple(scales), **views)
 
 
-def averaged_maps(symbol: Any) -> str:
+def averaged_maps(symbol: Symbol) -> str:
     """The name of the maps that a classifier averages; ValueError for one that does not average any."""
     nodes = json.loads(symbol.tojson())["nodes"]
     for node in reversed(nodes):

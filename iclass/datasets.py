@@ -87,9 +87,11 @@ def dataset_record(name, classes, dataset_file=None):
 
 def described_record(known: Description, dataset: Optional[str] = None, dataset_file: Optional[str] = None
                      ) -> ClassificationDataset:
-    """The record of the dataset that weights have the classes of: that which is named, else that which is known."""
+    """The record of the dataset that weights have the classes of: of the file or the other dataset that is named, else
+    as is known of the weights.
+    """
     label = known.label.partition("_")[0]
-    if dataset or dataset_file or not known.class_names:
+    if dataset not in (None, label) or dataset_file or not known.class_names:
         return dataset_record(dataset or label, known.classes, dataset_file)
     built_in = DATASETS.get(label)
     if built_in is not None and built_in.class_names == known.class_names:

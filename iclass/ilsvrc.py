@@ -33,31 +33,35 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ademxapp import driver, engine
+from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.data.lists import Sample
-from ademxapp.engine import Device
-from ademxapp.evaluation.classification import top_errors, write_entry, write_predictions
+from ademxapp.engine import Device, load
+from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
+from iclass.classifier import Classifier, Views
 from iclass.data import TrainImages
-from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record
+from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record
 from iclass.devkit import DEVKIT, kit_numbers
 from iclass.settings import ClassificationSettings
-from iclass.testing import Views, load_networks, make_predictor, probabilities
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the phase that they name."""
     asked = driver.named_run(parse(argv))
+    load(asked.engine)
     label = parse_label(asked.model)
     try:
         inputs = network(label.network).input
-        record = dataset_record(asked.dataset, label.classes, asked.dataset_file)
+        known = driver.tested_weights(asked)
+        record = (described_record(known, asked.dataset, asked.dataset_file) if known else
+                  dataset_record(asked.dataset, label.classes, asked.dataset_file))
     except ValueError as error:
         raise UsageError(str(error)) from None
     if asked.phase == "train":
@@ -121,16 +125,18 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
-    samples = find_samples(testing, label, record)
-    symbol, views = classification_symbol(label, options(settings, training=False)), test_views(testing)
+    samples = find_samples(testing, label, record, flags=driver.VALIDATION)
+    network = Classifier(description(settings, label, inputs, record), record, test_views(testing),
+                         symbol=classification_symbol(label, options(settings, training=False)), devices=contexts)
+    symbol = network.symbol
     trained = parameter_shapes(symbol, data=(1, 3, settings.crop_size, settings.crop_size))
-    for side in view_sides(views):
+    for side in view_sides(network.views):
         if parameter_shapes(symbol, data=(1, 3, side, side)) != trained:
             raise UsageError(f"{label.network} takes one size of crops: a validation with crops of {side} pixels does "
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = probabilities(engine.load().Predictor(symbol, parameters, contexts), samples, inputs, views)
+        probs = network.probabilities(samples, load().Predictor(symbol, parameters, contexts))
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
         return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
 
@@ -139,11 +145,12 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
 
 def val(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> None:
     """Test networks: errors of the averaged probabilities or, in phase test, the predictions alone."""
-    views = test_views(settings)
-    sides = view_sides(views)
+    view_sides(test_views(settings))
     numbers = server_numbers(settings, record)
     samples = find_samples(settings, label, record)
-    networks = load_networks([settings.weights, *(settings.also or ())], label, settings.pool_top_infer_style, sides)
+    networks = read_networks(settings, label, record)
+    images = driver.calibration_images(settings, "classification", label.classes, Classifier.CALIBRATION_IMAGES,
+                                       record.folders)
     paths = [settings.weights, *(settings.also or ())]
     test = driver.identity_of(Decides.TEST, settings, CLASSIFICATION, samples, record, paths)
     folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
@@ -152,11 +159,28 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     driver.warn_of_train_split(settings, log)
     contexts = driver.devices(settings, log)
-    predictors = [make_predictor(settings, one, views, contexts, log) for one in networks]
+    networks = [one.on(contexts, settings.dtype, images) for one in networks]
     driver.claim_folder(folder, test, settings.overwrite, settings.files())
     watch = driver.Stopwatch()
-    probs = np.mean([probabilities(predictors.pop(0), samples, one.settings, views) for one in networks], 0)
+    probs = mean_of_passes(([networks.pop(0).probabilities(samples)] for _ in range(len(networks))),
+                           len(samples))  # a network goes when it has been tested, and its memory is the next one's
     report(settings, test, folder, label, record, samples, probs, numbers, watch.seconds, log)
+
+
+def read_networks(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> List[Classifier]:
+    """The networks to average; UsageError unless all of them tell apart as many classes as `label`'s."""
+    how = {"pool_style": settings.pool_top_infer_style, **vars(test_views(settings))}
+    networks = [Classifier.read(settings.weights, str(label), record, **how)]
+    for path in settings.also or ():
+        try:
+            other = parse_label(run_label(path))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if other.classes != label.classes:
+            raise UsageError(f"{path} has {other.classes} classes, {settings.weights} {label.classes}: only networks "
+                             "of the same classes can be averaged")
+        networks.append(Classifier.read(path, str(other), record, **how))
+    return networks
 
 
 def report(settings: ClassificationSettings, test: driver.Identity, folder: str, label: Label,
@@ -205,14 +229,16 @@ def test_views(settings: ClassificationSettings) -> Views:
 def view_sides(views: Views) -> List[int]:
     """Sides of the crops at all scales, in pixels; UsageError where they are larger than the images."""
     try:
-        return [views.side(scale) for scale in views.scales]
+        return views.sides
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> Sequence[Sample]:
+def find_samples(settings: ClassificationSettings, label: Label, record: ClassificationDataset, **named: str
+                 ) -> Sequence[Sample]:
     """The samples of the split; in phase test, their classes need not be known."""
-    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders)
+    return driver.find_samples(settings, "classification", label.classes, settings.phase == "test", record.folders,
+                               **named)
 
 
 def interpolation(settings: ClassificationSettings, inputs: InputSettings) -> str:

@@ -8,7 +8,8 @@ from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile, decode_label
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
-from issegm.datasets import IGNORE, SegmentationDataset
+from ademxapp.symbol.losses import IGNORE_LABEL
+from issegm.datasets import SegmentationDataset
 
 
 class TrainCrops:
@@ -26,16 +27,13 @@ class TrainCrops:
     origin_size : int
         The longer side of an image is resized to this times a factor within `rates`.
     rates : (float, float)
-    cache : bool
-        Keep the files' bytes in memory.
     """
 
-    def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3), cache=False):
+    def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3)):
         self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
         self.origin_size, self.rates = origin_size, rates
         self.mean, self.std, self.interpolation = settings.mean, settings.std, settings.interpolation
         self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
-        self._cache = {} if cache else None
 
     def __len__(self):
         return len(self.samples)
@@ -46,7 +44,7 @@ class TrainCrops:
 
     def load(self, index, rng):
         """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
-        file, label = open_pair(self.samples[index], self.record, self._files(index))
+        file, label = open_pair(self.samples[index], self.record)
         longer = self.origin_size * rng.uniform(*self.rates)
         rate = max(1.0, round(longer)) / max(label.shape)
         top, left = (self._start(rng, side * rate) for side in label.shape)
@@ -92,34 +90,25 @@ class TrainCrops:
         columns = np.floor((centres + left) / rate).astype(int)
         inside = ((rows >= 0) & (rows < label.shape[0]))[:, None] & ((columns >= 0) & (columns < label.shape[1]))
         found = label[np.clip(rows, 0, label.shape[0] - 1)[:, None], np.clip(columns, 0, label.shape[1] - 1)]
-        return np.where(inside, found, IGNORE)
-
-    def _files(self, index):
-        if self._cache is None:
-            return self.samples[index].read()
-        if index not in self._cache:
-            self._cache[index] = self.samples[index].read()
-        return self._cache[index]
+        return np.where(inside, found, IGNORE_LABEL)
 
 
-def read_pair(sample: Sample, record: SegmentationDataset, files: Optional[Tuple[bytes, Optional[bytes]]] = None
-              ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+
+def read_pair(sample: Sample, record: SegmentationDataset) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """An image (H, W, 3) uint8 and its classes (H, W) uint8, or None where the list names no label.
 
-    `files` and what is raised are as of `open_pair`.
+    What is raised is as of `open_pair`.
     """
-    image, label = open_pair(sample, record, files)
+    image, label = open_pair(sample, record)
     return image.rgb(), label
 
 
-def open_pair(sample: Sample, record: SegmentationDataset, files: Optional[Tuple[bytes, Optional[bytes]]] = None
-              ) -> Tuple[ImageFile, Optional[np.ndarray]]:
+def open_pair(sample: Sample, record: SegmentationDataset) -> Tuple[ImageFile, Optional[np.ndarray]]:
     """An image's `ImageFile` and its classes (H, W) uint8, or None where the list names no label.
 
-    `files` are what `sample.read()` gave, if it was read before. Raises ValueError if they cannot be decoded, differ in
-    size, or the label has values outside the dataset's.
+    Raises ValueError if they cannot be decoded, differ in size, or the label has values outside the dataset's.
     """
-    image_bytes, label_bytes = files or sample.read()
+    image_bytes, label_bytes = sample.read()
     image = ImageFile(image_bytes, sample.image_path)
     if label_bytes is None:
         return image, None

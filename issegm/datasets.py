@@ -9,11 +9,11 @@ from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.paper import published
+from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.weights.description import Description
 from issegm import tables
 
-IGNORE = 255
-_NO_CLASS = IGNORE - 1  # while labels are mapped: above every class
+_NO_CLASS = IGNORE_LABEL - 1  # while labels are mapped: above every class
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class SegmentationDataset:
     name: str
     class_names: Tuple[str, ...]
     label_ids: Tuple[int, ...] = ()
-    ignored_ids: Tuple[int, ...] = (IGNORE,)
+    ignored_ids: Tuple[int, ...] = (IGNORE_LABEL,)
     colours: Optional[Tuple[Tuple[int, int, int], ...]] = None
     largest_side: int = 500
     same_size: bool = False
@@ -85,8 +85,11 @@ class SegmentationDataset:
                       f"{len(self.label_ids)} values for {self.classes} classes")
         ids = (*self.label_ids, *self.ignored_ids)
         self._require(all(0 <= value <= 255 for value in ids), "label_ids and ignored_ids", "wanted values in 0 … 255")
-        self._require(len(set(ids)) == len(ids), "label_ids and ignored_ids", "a value stands twice")
-        self._require(self.classes < IGNORE, "class_names", f"{self.classes} classes, wanted fewer than {IGNORE}")
+        twice = [value for value in ids if ids.count(value) > 1]
+        self._require(not twice, "label_ids and ignored_ids", f"a value stands twice: {twice[:1]}; ignored_ids are "
+                      f"[{IGNORE_LABEL}] unless given, and [] if every value is a class's")
+        self._require(self.classes < IGNORE_LABEL, "class_names",
+                      f"{self.classes} classes, wanted fewer than {IGNORE_LABEL}")
         members = [name for group in self.categories.values() for name in group]
         self._require(not members or sorted(members) == sorted(self.class_names), "categories",
                       "wanted every class in one of them")
@@ -130,7 +133,7 @@ class SegmentationDataset:
         Raises ValueError that has `name` for a value that is neither a class's nor ignored.
         """
         table = np.full(256, _NO_CLASS, np.uint8)
-        table[list(self.ignored_ids)] = IGNORE
+        table[list(self.ignored_ids)] = IGNORE_LABEL
         table[list(self.label_ids)] = range(self.classes)
         values = np.asarray(label)
         if values.dtype == np.uint8:  # many pixels, with numbers for a table: OpenCV is three times as fast as NumPy
@@ -179,7 +182,7 @@ RECORDS = (
         splits={"train": 4998, "val": 5105},
         evaluation="mean IoU over background and 59 classes, as in the paper (section 6.2)"),
     SegmentationDataset(
-        "pascal-context", tuple(tables.PASCAL_CONTEXT), tuple(range(1, 60)), (0, IGNORE), largest_side=500,
+        "pascal-context", tuple(tables.PASCAL_CONTEXT), tuple(range(1, 60)), (0, IGNORE_LABEL), largest_side=500,
         splits={"train": 4998, "val": 5105},
         evaluation="mean IoU over the 59 classes; background in the truth does not count"),
     SegmentationDataset(
@@ -214,12 +217,14 @@ def dataset_record(name, classes, dataset_file=None):
 
 def described_record(known: Description, dataset: Optional[str] = None, dataset_file: Optional[str] = None
                      ) -> SegmentationDataset:
-    """The record of the dataset that weights have the classes of: that which is named, else that which is known."""
+    """The record of the dataset that weights have the classes of: of the file or the other dataset that is named, else
+    as is known of the weights.
+    """
     label = known.label.partition("_")[0]
-    if dataset or dataset_file or not known.class_names:
+    if dataset not in (None, label) or dataset_file or not known.class_names:
         return dataset_record(dataset or label, known.classes, dataset_file)
     own = SegmentationDataset(
-        label, known.class_names, known.label_ids, known.ignored_ids or (IGNORE,), known.palette or None,
+        label, known.class_names, known.label_ids, known.ignored_ids or (IGNORE_LABEL,), known.palette or None,
         known.origin_size or known.test_scale or SegmentationDataset.largest_side, known.same_size)
     same = (record for record in RECORDS if record.name == label and record.described() == own.described())
     return next(same, own)

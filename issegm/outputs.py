@@ -8,10 +8,10 @@ import numpy as np
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
 from ademxapp.data.lists import Sample
 from ademxapp.evaluation.dense import ScoreMap
-from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.pictures import correct_picture
 from ademxapp.evaluation.score_files import write_scores
 from issegm.datasets import SegmentationDataset
+from issegm.segmenter import Segmenter
 
 
 class Outputs:
@@ -25,14 +25,14 @@ class Outputs:
         Of the test; score maps have it.
     labels : bool
         Write label images and, where there is a truth, pictures of what is right.
-    network : Network, optional
+    network : Segmenter, optional
         Write the score maps that it gives.
     skip_done : bool
         Take the labels of samples all of whose files are there as they are.
     """
 
     def __init__(self, folder: str, record: SegmentationDataset, identity: str, labels: bool = True,
-                 network: Optional[Network] = None, skip_done: bool = False) -> None:
+                 network: Optional[Segmenter] = None, skip_done: bool = False) -> None:
         self._folder, self._record, self._identity = folder, record, identity
         self._labels, self._network, self._skip_done = labels, network, skip_done
         self._done: Set[str] = set()

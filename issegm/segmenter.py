@@ -17,6 +17,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.data.resize import scaled_size
 from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.engine import Device, Symbol
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.dense import (
     DenseSettings,
@@ -27,13 +28,17 @@ from ademxapp.evaluation.dense import (
     scaled_pixels,
     scores_at_image_size,
 )
+from ademxapp.evaluation.finite import require_finite
+from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
 from ademxapp.evaluation.windows import predict_in_windows
+from ademxapp.symbol import Label, SymbolOptions, parse_label, segmentation_symbol, whole_cells
+from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description
+from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
 from issegm.datasets import SegmentationDataset, described_record
 
-CALIBRATION_IMAGES = 16
 Images = Union[ImageLike, Sequence[ImageLike]]
 
 
@@ -95,18 +100,20 @@ class Segmenter:
         Takes the text that tells of windows that are chosen.
     """
 
+    CALIBRATION_IMAGES = 16  # that INT8's ranges are measured on
+
     description: Description
     record: SegmentationDataset
     test: DenseTest
     forward: Optional[Callable[[np.ndarray], np.ndarray]] = None
     weights: str = ""
-    symbol: Any = None
-    parameters: Any = None
-    devices: Sequence[Any] = ()
+    symbol: Optional[Symbol] = None
+    parameters: Optional[Parameters] = None
+    devices: Sequence[Device] = ()
     say: Callable[[str], None] = logging.getLogger("ademxapp").info
 
     @classmethod
-    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Any]] = None,
+    def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Device]] = None,
              dataset_file: Optional[str] = None, dtype: Optional[str] = None,
              images: Optional[Sequence[str]] = None, **test: Any) -> "Segmenter":
         """The network of a `.params` file, or of an ONNX file that tools/weights.py export wrote.
@@ -143,9 +150,6 @@ class Segmenter:
         `label` and `record`, the network's and the dataset's, are found out if not given; other arguments are as of
         `load`. ValueError unless the parameters are exactly the network's.
         """
-        from ademxapp.symbol import parse_label
-        from ademxapp.weights.describe import describe
-        from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
@@ -155,7 +159,7 @@ class Segmenter:
         require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * known.stride, 2 * known.stride)), path)
         return cls(known, record, default_test(known, record, **test), None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Any], dtype: Optional[str] = None, images: Optional[int8.Images] = None
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
            ) -> "Segmenter":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
@@ -234,9 +238,8 @@ class Segmenter:
     def window(self) -> Callable[[Tuple[int, int]], int]:
         """From an input's (H, W) to the side of its windows, 0 for none."""
         if self.symbol is None:
-            side = -(-(self.test.window or 0) // self.dense.stride) * self.dense.stride
+            side = whole_cells(self.test.window or 0, self.dense.stride)
             return lambda size: side
-        from ademxapp.evaluation.fitting import WindowChoice
         return WindowChoice(self.symbol, self.devices, self.test.batch, self.dense.stride, self.test.window, self.say)
 
     @property
@@ -259,6 +262,8 @@ class Segmenter:
         pixels = prepared or self.prepare(sample, image)
         maps = {scale: predict_dense(self.forward, image, scale, self.settings(scale, image.shape[:2]), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
+        for one in maps.values():
+            require_finite(one.scores[None], self.weights, lambda _: sample.image_path if sample else "the image")
         return [maps[scale] for scale in self.scales]
 
     def score_with(self, forward: Callable[[np.ndarray], np.ndarray], sample: Sample) -> None:
@@ -267,9 +272,8 @@ class Segmenter:
         replace(self, forward=forward).score_maps(sample, image)
 
 
-def test_symbol(label: Any, head: str) -> Any:
+def test_symbol(label: Label, head: str) -> Symbol:
     """The network for testing."""
-    from ademxapp.symbol import SymbolOptions, segmentation_symbol
     return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
 
 

@@ -36,7 +36,8 @@ class SegmentationTraining(DriverSettings):
                                       Decides.TRAINING, type=number(int, 1), metavar="PIXELS")
     scale_rate_range: Tuple[float, float] = flag("of the scales in training", (0.7, 1.3), Decides.TRAINING,
                                                  type=numbers(float, 0.05, count=2), metavar="LOW,HIGH")
-    cache_images: int = flag("training: keep the files' bytes in memory", 1, type=number(int, 0, 1), metavar="0|1")
+    cache_images: int = flag("taken, and without effect: the system keeps the files that fit into the free memory, "
+                             "for all readers", 1, type=number(int, 0, 1), metavar="0|1")
     head: str = flag("layers behind the features; when testing, the weights tell", HEADS[0], Decides.TRAINING,
                      choices=HEADS)
     loss: str = flag("online bootstrapping, or plain softmax", SEGMENTATION_LOSSES[0], Decides.TRAINING,

@@ -1,36 +1,17 @@
-"""Where an image's score maps come from: networks, or the files of an earlier test."""
+"""Score maps of an earlier test, as a source beside networks (`issegm.segmenter.Segmenter`)."""
 import os
-from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from ademxapp import driver
-from ademxapp.cli import UsageError
-from ademxapp.data.images import decode_rgb
-from ademxapp.evaluation.dense import DenseSettings
-from ademxapp.evaluation.fitting import WindowChoice
-from ademxapp.evaluation.multiscale import Network
+from ademxapp.data.lists import Sample
+from ademxapp.errors import UsageError
+from ademxapp.evaluation.dense import ScoreMap
 from ademxapp.evaluation.score_files import read_scores
 from ademxapp.files import PART
-from ademxapp.symbol import SymbolOptions, network, output_stride, segmentation_symbol
-from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
 from issegm.outputs import score_name
-
-CALIBRATION_IMAGES = 16
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A network's symbol and parameters from a file, not yet on any device."""
-
-    path: str
-    label: object
-    head: str
-    symbol: object
-    parameters: object
-
-    @property
-    def stride(self):
-        """Pixels between the network's cells."""
-        return output_stride(self.label)
+from issegm.segmenter import Segmenter
 
 
 class StoredScores:
@@ -50,7 +31,7 @@ class StoredScores:
         Of the test, as its record says or, without one, the first score map; older ones have none.
     """
 
-    def __init__(self, folder, classes):
+    def __init__(self, folder: str, classes: int) -> None:
         base = os.path.join(folder, "scores")
         base = base if os.path.isdir(base) else folder
         if not os.path.isdir(base):
@@ -61,7 +42,7 @@ class StoredScores:
         _, record = driver.read_record(folder)
         self.identity = (record or {}).get("identity") or first_score_file(folder)[1].get("identity")
 
-    def require(self, samples):
+    def require(self, samples: Sequence[Sample]) -> None:
         """ValueError unless there are score maps of all samples."""
         missing = [path for sample in samples for path in self.paths(sample) if not os.path.isfile(path)]
         if missing:
@@ -69,34 +50,35 @@ class StoredScores:
                              + f" of {len(samples) * self.maps} score maps: predict with --save-predictions, on the "
                              "same list")
 
-    def fingerprint(self, samples):
-        """What tells these score maps from others (str): their test's identity or, of older ones, the files' dates."""
+    def fingerprint(self, samples: Sequence[Sample]) -> str:
+        """What tells these score maps from others: their test's identity or, of older ones, the files' dates."""
         if self.identity:
             return self.identity
         return repr([(path, os.path.getsize(path), os.path.getmtime(path)) for sample in samples
                      for path in self.paths(sample)])
 
-    def paths(self, sample):
+    def paths(self, sample: Sample) -> List[str]:
         """The files of a sample."""
         return [os.path.join(folder, score_name(sample)) for folder in self._folders]
 
-    def prepare(self, sample, image):
+    def prepare(self, sample: Sample, image: np.ndarray) -> List[ScoreMap]:
         """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
         return [self._read(path, image.shape[:2]) for path in self.paths(sample)]
 
-    def _read(self, path, size):
+    def _read(self, path: str, size: Tuple[int, int]) -> ScoreMap:
         score_map, attributes = read_scores(path, size, self._classes)
         if attributes.get("identity") != self.identity:
             raise ValueError(f"{path} is of another test than {self._folder} holds: test again with --save-predictions "
                              "--overwrite")
         return score_map
 
-    def score_maps(self, sample, image, prepared=None):
+    def score_maps(self, sample: Sample, image: np.ndarray, prepared: Optional[List[ScoreMap]] = None
+                   ) -> List[ScoreMap]:
         """The same; any thread can `prepare` them ahead."""
         return prepared or self.prepare(sample, image)
 
 
-def first_score_file(folder):
+def first_score_file(folder: str) -> Tuple[str, Dict[str, Any]]:
     """Path and attributes of the first score map below a folder; UsageError if there are none."""
     for place, folders, names in os.walk(folder):
         folders.sort()
@@ -107,51 +89,9 @@ def first_score_file(folder):
     raise UsageError(f"there are no score maps in {folder}: issegm/voc.py --save-predictions writes them")
 
 
-def load_weights(path, label):
-    """`Weights` of a file; ValueError unless they are exactly those of the label's network."""
-    parameters = load_parameters(path)
-    head = "2conv" if "conv6a_weight" in parameters.args else "1conv"
-    symbol, side = test_symbol(label, head), 2 * output_stride(label)
-    require_exact(parameters, parameter_shapes(symbol, data=(1, 3, side, side)), path)
-    return Weights(path, label, head, symbol, parameters)
-
-
-def test_symbol(label, head):
-    """The network for testing."""
-    return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
-
-
-def make_network(settings, weights, record, contexts, log, batch=1):
-    """The `Network` of `Weights`, tested as the settings say; in --dtype, where they have that."""
-    window = WindowChoice(weights.symbol, contexts, batch, weights.stride, settings.window, log.info)
-    dense = dense_settings(settings, record, network(weights.label.network).input, weights.stride, batch)
-
-    def find_images():
-        return driver.calibration_samples(settings, "segmentation", weights.label.classes, CALIBRATION_IMAGES)
-
-    def run(predictor, samples):
-        for sample in samples:
-            image = decode_rgb(sample.read()[0], sample.image_path)
-            Network(predictor, settings.test_scales, dense, weights.path, window).score_maps(sample, image)
-
-    predictor = driver.make_predictor(settings, weights, contexts, log, find_images, run)
-    return Network(predictor, settings.test_scales, dense, weights.path, window)
-
-
-def dense_settings(settings, record, inputs, stride, batch):
-    """How images are tested; `inputs` are the network's."""
-    return DenseSettings(inputs.mean, inputs.std, stride, settings.test_steps, settings.test_flipping,
-                         not record.same_size, batch, inputs.interpolation)
-
-
-def windows_chosen(networks):
-    """What `result.json` says of windows: {input: their side}, where they were chosen for want of memory."""
-    chosen = {f"{width}x{height}": side for one in networks for (height, width), side in one.window.chosen.items()}
-    return {"windows_chosen": chosen} if chosen else {}
-
-
-def map_weights(sources, shares=None):
-    """How much each score map counts, a list of float: `shares` of the sources, divided among their maps.
+def map_weights(sources: Sequence[Union[StoredScores, Segmenter]], shares: Optional[Sequence[float]] = None
+                ) -> Optional[List[float]]:
+    """How much each score map counts: `shares` of the sources, divided among their maps.
 
     None where all count the same.
     """

@@ -15,18 +15,19 @@ from ademxapp.evaluation import crf
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.evaluation.crf import CrfSettings
 from ademxapp.evaluation.labelling import BestClasses, CrfLabels
-from ademxapp.evaluation.multiscale import Network
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
+from ademxapp.settings import Testing
 from issegm.data import open_pair, read_pair
 from issegm.datasets import SegmentationDataset
 from issegm.outputs import Outputs, label_path, read_labels, require_distinct_names
 from issegm.scoring import Scores, percent, score_lines
-from issegm.settings import Crf, Shard
-from issegm.sources import StoredScores, map_weights, windows_chosen
+from issegm.segmenter import DenseTest, Segmenter
+from issegm.settings import Crf, DenseTesting, Shard
+from issegm.sources import StoredScores, map_weights
 
 S = TypeVar("S", bound=Crf)
-Sources = Sequence[Union[Network, StoredScores]]
+Sources = Sequence[Union[Segmenter, StoredScores]]
 Labeller = Union[BestClasses, CrfLabels]
 TestSettings = Any  # issegm/voc.py's, or tools/msctest.py's
 
@@ -52,6 +53,17 @@ def crf_settings(asked: S, search: bool = False) -> Tuple[S, Tuple[CrfSettings, 
     values = {name: given[name] or (getattr(CrfSettings, name),) for name in names}
     kept = {f"crf_{name}": value if search else value[0] for name, value in values.items()}
     return replace(asked, **kept), tuple(CrfSettings(*one) for one in itertools.product(*values.values()))
+
+
+def dense_test(settings: Union[DenseTesting, Testing], batch: int = 1) -> DenseTest:
+    """How images are segmented."""
+    return DenseTest(settings.test_scales, settings.test_flipping, settings.test_steps, settings.window, batch)
+
+
+def windows_chosen(networks: Sequence[Segmenter]) -> Dict[str, Dict[str, int]]:
+    """What `result.json` says of windows: {input: their side}, where they were chosen for want of memory."""
+    chosen = {f"{width}x{height}": side for one in networks for (height, width), side in one.windows_chosen.items()}
+    return {"windows_chosen": chosen} if chosen else {}
 
 
 def make_labeller(crfs: Sequence[CrfSettings], workers: Optional[int] = None, weights: Optional[List[float]] = None
@@ -169,7 +181,8 @@ def run_test(settings: TestSettings, test: driver.Identity, folder: str, record:
     with make_labeller(crfs, settings.crf_workers, map_weights(sources, shares)) as labeller:
         score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads, outputs)
     result = scores[0].result() if scores else {}
-    about = {**windows_chosen([one for one in sources if isinstance(one, Network)]), **timing(outputs, samples, watch)}
+    networks = [one for one in sources if isinstance(one, Segmenter)]
+    about = {**windows_chosen(networks), **timing(outputs, samples, watch)}
     driver.write_result(folder, settings, test, len(samples), watch.seconds, paper, {**result, **about})
     for line in lines_of_scores(record, scores[0], result) if scores else ():
         log.info("%s", line)
@@ -196,6 +209,10 @@ def lines_of_scores(record: SegmentationDataset, scores: Scores, result: Dict[st
     yield from score_lines(record, result)
     acc, iou = most_frequent_class_scores(scores.confusion.counts)
     yield f"the most frequent class everywhere: pixel accuracy {percent(acc)}, mean IoU {percent(iou)}"
+    true = np.flatnonzero(scores.confusion.counts.sum(1))
+    if len(true) == 1 < record.classes:
+        yield (f"warning: every pixel that counts is {record.class_names[true[0]]}: these scores say nothing; "
+               "label_ids and ignored_ids in a --dataset-file say which values are classes")
 
 
 def score_label_images(scores: Scores, samples: Sequence[Sample], record: SegmentationDataset, folders: Sequence[str],

@@ -32,24 +32,23 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, List, Optional, Sequence
 
-from ademxapp import driver, engine
+from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
-from ademxapp.engine import Device
-from ademxapp.evaluation.fitting import WindowChoice
+from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
-from issegm.datasets import IGNORE, SegmentationDataset, dataset_record
+from issegm.datasets import SegmentationDataset, dataset_record, described_record
 from issegm.scoring import Scores
+from issegm.segmenter import Segmenter, test_symbol
 from issegm.settings import SegmentationSettings
-from issegm.sources import Network, dense_settings, load_weights, make_network, test_symbol
-from issegm.testing import crf_settings, labelled, of_shard, run_test, score_samples, shard_name
+from issegm.testing import crf_settings, dense_test, labelled, of_shard, run_test, score_samples, shard_name
 
 CROP = 500  # pixels, of training
 
@@ -57,10 +56,13 @@ CROP = 500  # pixels, of training
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and run the phase that they name."""
     asked = driver.named_run(parse(argv))
+    load(asked.engine)
     label = parse_label(asked.model)
     try:
         stride, inputs = output_stride(label), network(label.network).input
-        record = dataset_record(asked.dataset, label.classes, asked.dataset_file)
+        known = driver.tested_weights(asked)
+        record = (described_record(known, asked.dataset, asked.dataset_file) if known else
+                  dataset_record(asked.dataset, label.classes, asked.dataset_file))
     except ValueError as error:
         raise UsageError(str(error)) from None
     if asked.phase == "train":
@@ -113,12 +115,15 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     if settings.crop_size != asked.crop_size:
         log.info("crops of %d pixels: %d rounded up to a multiple of the stride %d", settings.crop_size,
                  asked.crop_size, stride)
+    if settings.cache_images:
+        log.info("--cache-images: the system keeps the files that fit into the free memory, for all readers; this "
+                 "program keeps none besides")
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
-                         settings.scale_rate_range, bool(settings.cache_images))
+                         settings.scale_rate_range)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
-    metric = TrainingMetric(label.classes, IGNORE, ohem)
+    metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     run = driver.identity_of(Decides.TRAINING, settings, SEGMENTATION, samples, record)
     driver.train(settings, run, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
@@ -150,15 +155,16 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
-    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation"))
-    symbol, scales = test_symbol(label, settings.head), settings.test_scales or (settings.origin_size,)
-    dense = dense_settings(settings, record, inputs, stride, len(contexts))
-    window = WindowChoice(symbol, contexts, len(contexts), stride, settings.window, log.info)
+    samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation",
+                                           flags=driver.VALIDATION))
+    testing = replace(settings, test_scales=settings.test_scales or (settings.origin_size,))
+    network = Segmenter(description(settings, label, record, inputs, stride), record,
+                        dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores = Scores(record)
-        network = Network(engine.load().Predictor(symbol, parameters, contexts), scales, dense, window=window)
-        score_samples([scores], samples, record, [network], BestClasses(), settings.prefetch_threads)
+        scores, forward = Scores(record), load().Predictor(network.symbol, parameters, contexts)
+        score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
+                      settings.prefetch_threads)
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
             raise ValueError("the validation has no scores: every pixel of its labels is one that does not count")
@@ -170,17 +176,19 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) -> None:
     """Test a network: labels and correctness pictures of every image and, in phase val, scores."""
     settings, crfs = crf_settings(asked)
-    samples = driver.find_samples(settings, "segmentation")
-    weights = load_weights(settings.weights, label)
-    settings = replace(settings, head=weights.head)
+    samples = driver.find_samples(settings, SEGMENTATION)
+    network = Segmenter.read(settings.weights, settings.model, record,
+                             **vars(dense_test(settings, settings.batch_images)))
+    settings = replace(settings, head=network.description.head)
+    images = driver.calibration_images(settings, SEGMENTATION, label.classes, network.CALIBRATION_IMAGES)
     test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, samples, record, [settings.weights])
     folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
 
-    def open_sources(log: Logger) -> List[Network]:
+    def open_sources(log: Logger) -> List[Segmenter]:
         driver.warn_of_train_split(settings, log)
-        return [make_network(settings, weights, record, driver.devices(settings, log), log, settings.batch_images)]
+        return [network.on(driver.devices(settings, log), settings.dtype, images)]
 
     run_test(settings, test, folder, record, of_shard(samples, settings.shard), crfs, open_sources,
              settings.phase == "val", paper=record.paper.get((label.network, settings.head, settings.split)))

@@ -129,12 +129,14 @@ def test_scores_larger_than_their_file_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("line, words", [
-    ("stages: [{name: a, command: b, makes: c, expect: [1]}]", "'a': expect: wanted a mapping"),
-    ("stages: [{name: a, command: \"'\", makes: c}]", "'a': command: No closing quotation"),
-    ("stages: [{name: a, command: b, makes: '{'}]", "'a': '{' has braces"),
-    ("stages: [{name: 1, command: b, makes: c}]", "1: name: wanted a text"),
-    ("stages: []\nfor: [1]", "for: wanted a list of mappings"),
-    ("stages: []\nneeds: {a: 1}", "a: wanted a text"), ("stages: []\ntime: 1", "time: wanted a text")])
+    ("steps: [{name: a, run: b, makes: c, expect: [1]}]", "'a': expect: wanted a mapping"),
+    ("steps: [{name: a, run: b, makes: c, with: {d: [[1]]}}]", "'a': with: 0: wanted a number"),
+    ("steps: [{name: a, command: b, makes: c}]", "steps: wanted mappings with name, run and makes"),
+    ("steps: [{name: a, run: b, makes: c, flags: d}]", "'a': 'flags' is unknown"),
+    ("steps: [{name: a, run: b, makes: '{'}]", "'a': '{' has braces"),
+    ("steps: [{name: 1, run: b, makes: c}]", "1: name: wanted a text"),
+    ("steps: []\nfor: [1]", "for: wanted a list of mappings"),
+    ("steps: []\nneeds: {a: 1}", "needs: a: wanted a text"), ("steps: []\ntime: 1", "time: wanted a text")])
 def test_recipes_that_cannot_be_run_are_refused(tmp_path, line, words):
     path = tmp_path / "x.yaml"
     path.write_text(f"title: t\noutput: o\n{line}\n")

@@ -10,7 +10,8 @@ One role alone, on each machine that a cluster's scheduler chooses; HOST is wher
     python tools/launch.py --role server --root HOST:9091 -n 2 -s 1
     python tools/launch.py --role worker --root HOST:9091 -n 2 -s 1 iclass/ilsvrc.py --kvstore dist_sync …
 
-Every worker gets the same command. --batch-images is the batch of all workers together, each of which reads its part of
+Every worker gets the same command; on one machine, the cards of its --gpus are divided among the workers, --gpus
+0,1,2,3 into 0,1 and 2,3 for two. --batch-images is the batch of all workers together, each of which reads its part of
 every epoch; the first writes the run's files into --output, which all must see for --resume. On one machine a job ends
 as a whole, within seconds, where one of its processes dies, and says which; a signal is passed on to the workers, which
 write a snapshot and end. On a cluster its scheduler must do that (srun --kill-on-bad-exit, for instance); a worker that
@@ -28,15 +29,17 @@ import os
 import signal
 import socket
 import sys
+from typing import List, Optional, Sequence
 
 from ademxapp import backend
 from ademxapp.cli import UsageError, make_parser, number
+from ademxapp.stopping import SIGNALS
 from tools.launching.job import Job
 
 ROLES = ("worker", "server", "scheduler")
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run a whole job, or one role of it."""
     args = build_parser().parse_args(argv)
     if args.role in (None, "worker") and not args.command:
@@ -50,13 +53,16 @@ def main(argv=None):
     if args.role:
         return run_role(args)
     host = "127.0.0.1"
-    root = f"{host}:{free_port(host)}"
-    return Job({f"{role} {index}" if role != "scheduler" else role: role_command(args, role, index, root)
-                for role, count in (("scheduler", 1), ("server", args.servers), ("worker", args.workers))
-                for index in range(count)}, {"DMLC_NODE_HOST": host}).run()
+    start = [sys.executable, os.path.abspath(__file__), "--root", f"{host}:{free_port(host)}", "-n", str(args.workers),
+             "-s", str(args.servers), "--role"]
+    commands = {"scheduler": [*start, "scheduler"]}
+    commands.update({f"server {index}": [*start, "server"] for index in range(args.servers)})
+    commands.update({f"worker {index}": [*start, "worker", "--index", str(index), *command]
+                     for index, command in enumerate(with_own_cards(args.command, args.workers))})
+    return Job(commands, {"DMLC_NODE_HOST": host}).run()
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """The program's arguments."""
     parser = make_parser(__doc__)
     parser.add_argument("-n", "--workers", type=number(int, 1), required=True, metavar="N", help="workers of the job")
@@ -69,7 +75,7 @@ def build_parser():
     return parser
 
 
-def address(text):
+def address(text: str) -> str:
     """An argparse type: HOST:PORT."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -77,21 +83,34 @@ def address(text):
     return text
 
 
-def free_port(host):
+def free_port(host: str) -> int:
     """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return probe.getsockname()[1]
 
 
-def role_command(args, role, index, root):
-    """The command that starts one role: this program."""
-    command = [sys.executable, os.path.abspath(__file__), "--role", role, "--root", root, "-n", str(args.workers), "-s",
-               str(args.servers)]
-    return command + (["--index", str(index), *args.command] if role == "worker" else [])
+def with_own_cards(command: List[str], workers: int) -> List[List[str]]:
+    """The command of every worker: each with its share of the cards that `--gpus` names.
+
+    UsageError if they cannot be divided evenly.
+    """
+    places = [place for place, word in enumerate(command) if word == "--gpus" or word.startswith("--gpus=")]
+    if not places:
+        return [command] * workers
+    first = places[-1]  # the last one counts
+    end = first + 1 if "=" in command[first] else first + 2
+    text = command[first].partition("=")[2] if "=" in command[first] else "".join(command[first + 1:end])
+    cards = text.split(",")
+    if len(cards) % workers:
+        raise UsageError(f"--gpus {text}: {len(cards)} card(s) cannot be divided among {workers} workers, each of "
+                         "which needs its own: name a multiple of them, or give another -n")
+    share = len(cards) // workers
+    return [[*command[:first], "--gpus", ",".join(cards[worker * share:(worker + 1) * share]), *command[end:]]
+            for worker in range(workers)]
 
 
-def run_role(args):
+def run_role(args: argparse.Namespace) -> int:
     """Become a worker, a server or the scheduler. Returns only if that fails."""
     host, _, port = args.root.rpartition(":")
     os.environ.update({"DMLC_ROLE": args.role, "DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": port,
@@ -101,7 +120,7 @@ def run_role(args):
             os.environ["DMLC_WORKER_ID"] = str(args.index)
         python = [sys.executable] if args.command[0].endswith(".py") else []
         os.execvp((python + args.command)[0], python + args.command)
-    for stop in (signal.SIGINT, signal.SIGTERM):  # no Python runs while MXNet serves
+    for stop in SIGNALS:  # no Python runs while MXNet serves
         signal.signal(stop, signal.SIG_DFL)
     backend.load()  # MXNet serves when it is imported, and then ends the process
     raise ValueError(f"MXNet did not become a {args.role}")

@@ -34,17 +34,20 @@ from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from ademxapp.evaluation.crf import CrfSettings
-from ademxapp.evaluation.multiscale import Network
 from ademxapp.files import write_json
 from ademxapp.flags import Decides, Settings, changed, flag
 from ademxapp.settings import Data, Devices, Testing
 from ademxapp.symbol import Label, label_stem, output_stride, parse_label
+from ademxapp.weights.describe import run_label
+from ademxapp.weights.description import SEGMENTATION
 from issegm.datasets import DATASETS, SegmentationDataset, dataset_record
 from issegm.scoring import Scores
+from issegm.segmenter import Segmenter
 from issegm.settings import Crf, DenseTesting
-from issegm.sources import StoredScores, first_score_file, load_weights, make_network, map_weights
+from issegm.sources import StoredScores, first_score_file, map_weights
 from issegm.testing import (
     crf_settings,
+    dense_test,
     labelled,
     lines_of_scores,
     make_labeller,
@@ -55,7 +58,7 @@ from issegm.testing import (
     shard_name,
 )
 
-Source = Union[Network, StoredScores]
+Source = Union[Segmenter, StoredScores]
 NO_CRF = CrfSettings(gaussian_weight=0, bilateral_weight=0)
 
 
@@ -112,20 +115,21 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     require_agreement(settings, labels, strides)
-    listed = driver.find_samples(settings, "segmentation")
+    listed = driver.find_samples(settings, SEGMENTATION)
     samples = of_shard(listed, settings.shard)
     stored = [StoredScores(folder, record.classes) for folder in settings.predictions]
     for source in stored:
         source.require(samples)
-    weights = [load_weights(path, label) for path, label in zip(settings.weights, labels)]
+    weights = [Segmenter.read(path, str(label), record, **vars(dense_test(settings)))
+               for path, label in zip(settings.weights, labels)]
 
     def open_sources(log: Logger) -> List[Source]:
-        contexts = driver.devices(settings, log) if weights else []
-        return [make_network(settings, one, record, contexts, log) for one in weights] + stored
+        devices = driver.devices(settings, log) if weights else []
+        return [one.on(devices) for one in weights] + stored
 
     if settings.search:
         return search(settings, record, labelled(samples), open_sources, crfs)
-    test = driver.identity_of(Decides.TEST, settings, "segmentation", listed, record, settings.weights,
+    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, listed, record, settings.weights,
                               [source.fingerprint(samples) for source in stored])
     scored = any(sample.label_image for sample in samples)
     return run_test(settings, test, test_folder(settings), record, samples, crfs, open_sources, scored,
@@ -151,7 +155,8 @@ def resolved(asked: AveragingSettings) -> Tuple[AveragingSettings, List[Label]]:
         raise UsageError("there is nothing to average: wanted --weights FILE or --predictions DIR, or --score DIR")
     names = [*weights, *(first_score_file(folder)[1]["weights"] for folder in asked.predictions)]
     try:
-        labels, model = [parse_label(name) for name in names], label_stem(asked.model or names[0])
+        labels = [parse_label(run_label(name)) for name in names]
+        model = label_stem(asked.model) if asked.model else run_label(names[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
     dataset = asked.dataset or labels[0].dataset

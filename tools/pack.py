@@ -22,7 +22,7 @@ from ademxapp.data.lists import list_task, read_classification_list, read_segmen
 from ademxapp.data.records import TASKS
 from ademxapp.files import write_text
 from ademxapp.machine import processors
-from tools.preparing.parallel import Workers
+from ademxapp.processes import Pool
 
 READERS = dict(zip(TASKS, (read_classification_list, read_segmentation_list)))
 
@@ -41,8 +41,8 @@ def main(argv=None):
     if whole:
         print(f"{args.out}.rec: packed already, {whole['samples']} samples, {whole['left_out']} left out")
         return
-    with Workers(args.workers) as workers:
-        packed = packing.pack(args.out, samples, task, encoding, workers.map, args.list, args.skip_broken,
+    with Pool(args.workers) as pool:
+        packed = packing.pack(args.out, samples, task, encoding, pool.map, args.list, args.skip_broken,
                               args.overwrite)
     tell(args.out, packed)
 

@@ -17,6 +17,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.prepare")
 
 from ademxapp.cli import Formatter, make_parser
+from ademxapp.processes import Pool
 from tools.preparing import (
     ade20k,
     camvid,
@@ -32,7 +33,6 @@ from tools.preparing import (
     places365,
     voc,
 )
-from tools.preparing.parallel import Workers
 from tools.preparing.tree import require_tree
 
 PREPARERS = {"ade20k": ade20k, "camvid": camvid, "cifar10": cifar10, "cityscapes": cityscapes, "coco": coco,
@@ -53,10 +53,10 @@ def main(argv=None):
     args = parser.parse_args(argv)
     module = PREPARERS[args.dataset]
     require_tree(module.__doc__, args)
-    with Workers(args.workers) as workers:
+    with Pool(args.workers) as pool:
         written = []
         for split in module.splits(args):
-            common.prepare_split(split, args, workers)
+            common.prepare_split(split, args, pool)
             written.append(split.name)
     absent = [name for name in split.kind.sizes if name not in written]
     if absent:

@@ -272,7 +272,7 @@ def to_export(known: Description, dataset_file: Optional[str], pooling: Optional
     from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
     from iclass import datasets as classification
     from issegm import datasets as segmentation
-    from issegm.sources import test_symbol
+    from issegm.segmenter import test_symbol
     label = parse_label(known.label)
     if known.task == SEGMENTATION:
         if pooling:

@@ -2,9 +2,10 @@
 import logging
 import os
 import unicodedata
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
-from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample
+from ademxapp.data.lists import IMAGE_EXTENSIONS
+from ademxapp.data.samples import Samples, samples_of_classes
 
 # What systems and programs leave beside people's own folders: macOS's archives, Synology, QNAP, Windows, Linux, Python.
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information",
@@ -50,7 +51,7 @@ def number_folders(root: str, split: str, classes: int, known: Sequence[str] = (
     return tuple(names)
 
 
-def scan_tree(root: str, split: str, classes: int, known: Sequence[str] = ()) -> List[Sample]:
+def scan_tree(root: str, split: str, classes: int, known: Sequence[str] = ()) -> Samples:
     """Samples of `<root>/<split>/<class>/<image>`; classes are numbered by `number_folders`.
 
     Hidden folders and files, and systems', are left out.
@@ -58,13 +59,17 @@ def scan_tree(root: str, split: str, classes: int, known: Sequence[str] = ()) ->
     Raises ValueError for a folder that is no class's, and for a class that has no image: its name may be another one.
     """
     folder, numbered = os.path.join(root, split), number_folders(root, split, classes, known)
-    found, samples, empty = match_folders(folder, numbered), [], []
-    for class_id, name in enumerate(numbered):
-        images = images_in(os.path.join(folder, found[name])) if name in found else []
-        samples += [Sample(root, os.path.join(split, found[name], image), class_id) for image in images]
-        if not images:
-            empty.append(name)
-    if empty and samples:
+    found, empty = match_folders(folder, numbered), []
+
+    def rows() -> Iterator[Tuple[int, str]]:
+        for class_id, name in enumerate(numbered):
+            images = images_in(os.path.join(folder, found[name])) if name in found else []
+            yield from ((class_id, os.path.join(split, found[name], image)) for image in images)
+            if not images:
+                empty.append(name)
+
+    samples = samples_of_classes(root, rows())
+    if empty and len(samples):
         raise ValueError(f"{folder} has no image of {len(empty)} of the {len(numbered)} classes: {some(empty)}; images "
                          f"end in {', '.join(IMAGE_EXTENSIONS)} and lie in the class's folder itself; --list FILE, as "
                          "tools/prepare.py folders writes it, takes what is there")

@@ -11,7 +11,7 @@ from typing import Optional
 
 import numpy as np
 
-from ademxapp.data.worker import BatchMemory, load_sample
+from ademxapp.data.worker import BatchMemory, load_request, load_sample, with_samples
 from ademxapp.processes import Processes
 
 KINDS = ("thread", "process")
@@ -45,7 +45,8 @@ class Loader:
     dataset : object
         `len(dataset)`; `dataset.load(index, rng)` gives the two arrays of one sample, data and label, float32;
         `dataset.describe(index)` names its files; `dataset.data_shape` and `dataset.label_shape` are those of one
-        sample. With process workers it must be picklable, and of a class that is not the main script's.
+        sample. With process workers it must be picklable, and of a class that is not the main script's; the workers
+        have it without `dataset.samples`, if there are such, and a request brings the one that it is of.
     batch_size : int
     shuffle : bool
         A new order each epoch.
@@ -170,11 +171,14 @@ class Loader:
         """Start the threads, each of which reads itself or waits for a process."""
         self._memory = BatchMemory(self._ahead, self.batch_size, self.dataset.data_shape, self.dataset.label_shape)
         if self.kind == "process":
-            self._processes = Processes(functools.partial(load_sample, self.dataset, self._memory), self.workers,
+            bare = with_samples(self.dataset, {})
+            self._processes = Processes(functools.partial(load_request, bare, self._memory), self.workers,
                                         "--prefetch-threads", niceness=0)
         self._pool = ThreadPoolExecutor(self.workers)
 
     def _load(self, *request):
         if self._processes is None:
             return load_sample(self.dataset, self._memory, *request)
-        return self._processes(f"the reading of {self.dataset.describe(request[-1])}", *request)
+        index = request[-1]
+        sample = self.dataset.samples[index] if hasattr(self.dataset, "samples") else None
+        return self._processes(f"the reading of {self.dataset.describe(index)}", *request, sample)

@@ -8,16 +8,17 @@ import io
 import os
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Optional
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from PIL import Image
 
-from ademxapp.errors import UsageError, one_line
 from ademxapp.data.images import decode_label, decode_rgb
 from ademxapp.data.parts import Parts, fields, fingerprint
-from ademxapp.data.records import RecordFile, index_text, read_contents
+from ademxapp.data.records import RecordFile, index_text, places_of, read_contents
 from ademxapp.data.resize import resize, scaled_size
+from ademxapp.data.samples import Sample
+from ademxapp.errors import UsageError, one_line
 from ademxapp.files import write_text
 
 LONGEST_SIDE = 65_500  # of a JPEG
@@ -31,7 +32,7 @@ class Encoding:
     shorter_side: Optional[int] = None
     quality: Optional[int] = None
 
-    def encode(self, sample):
+    def encode(self, sample: Sample) -> Tuple[bytes, Optional[bytes]]:
         """The image's file and the label's (bytes, or None where there is none); ValueError if they are broken."""
         image_file, label_file = sample.read()
         image = decode_rgb(image_file, sample.image_path)
@@ -53,7 +54,7 @@ class Encoding:
         return image_file, label_file
 
 
-def _file(image, **options):
+def _file(image: Image.Image, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, **options)
     return out.getvalue()
@@ -65,16 +66,17 @@ class Packed:
 
     samples: int
     went_on_at: int
-    left_out: tuple
+    left_out: Tuple[str, ...]
 
 
-def pack(prefix, samples, task, encoding, run, name, skip_broken=False, afresh=False):
+def pack(prefix: str, samples: Sequence[Sample], task: str, encoding: Encoding, run: Callable[..., Iterable], name: str,
+         skip_broken: bool = False, afresh: bool = False) -> Packed:
     """Pack samples (list of Sample) into PREFIX.rec and PREFIX.idx.
 
     Parameters
     ----------
     prefix : str
-    samples : list of Sample
+    samples : sequence of Sample
         Of a list; their order is that of the records.
     task : {"classification", "segmentation"}
     encoding : Encoding
@@ -92,8 +94,8 @@ def pack(prefix, samples, task, encoding, run, name, skip_broken=False, afresh=F
     -------
     Packed
     """
-    plan = make_plan(samples, task, encoding)
-    with Parts(prefix, plan, skip_broken, afresh) as parts:
+    plan, roots = make_plan(samples, task, encoding), sorted({os.path.realpath(sample.root) for sample in samples})
+    with Parts(prefix, plan, roots, skip_broken, afresh) as parts:
         went_on_at = len(parts.entries)
         todo = samples[went_on_at:]
         for sample, result in zip(todo, run(partial(_encode, encoding), todo, "packing", 1)):
@@ -111,13 +113,14 @@ def pack(prefix, samples, task, encoding, run, name, skip_broken=False, afresh=F
     return Packed(len(samples) - len(left_out), went_on_at, left_out)
 
 
-def make_plan(samples, task, encoding):
+def make_plan(samples: Sequence[Sample], task: str, encoding: Encoding) -> Dict[str, Any]:
     """What decides on a record file's bytes, besides the images (a dictionary)."""
     rows = "\n".join("\t".join(fields(sample, task)) for sample in samples)
-    return {"task": task, **asdict(encoding), "list": hashlib.sha256(rows.encode()).hexdigest()}
+    digest = hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()
+    return {"task": task, **asdict(encoding), "list": digest}
 
 
-def complete(prefix, plan):
+def complete(prefix: str, plan: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """What PREFIX.rec says of itself if it is whole and of this plan, None if there is none; else UsageError.
 
     A run that was killed at its very end may have left it without its index: that is written again.
@@ -129,14 +132,14 @@ def complete(prefix, plan):
     if contents is None or any(contents[0].get(key) != value for key, value in plan.items()):
         raise UsageError(f"{path} exists, and is not what this list and these options give: name another --out, or "
                          "replace it with --overwrite")
-    about, rows = contents
-    write_text(f"{prefix}.idx", index_text(place for place, _ in rows))
+    about, table = contents
+    write_text(f"{prefix}.idx", index_text(places_of(table).tolist()))
     if os.path.exists(f"{prefix}.journal.part"):
         os.unlink(f"{prefix}.journal.part")
     return about
 
 
-def _encode(encoding, sample):
+def _encode(encoding: Encoding, sample: Sample) -> Union[str, Tuple[bytes, Optional[bytes], str]]:
     """(image's file, label's file or None, digest of both), or the reason why there is none (str)."""
     try:
         image_file, label_file = encoding.encode(sample)

@@ -8,14 +8,17 @@ A file of MXNet's `im2rec` is read as well: its records have the same header, an
 """
 import json
 import os
-import reprlib
 import struct
 from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ademxapp.data.images import read_bytes
+from ademxapp.data.lists import DIGITS
+from ademxapp.data.samples import Sample, Samples
+from ademxapp.data.tables import NO_NUMBER, Table, plain_text
 from ademxapp.errors import UsageError
-from ademxapp.data.lists import Sample
 
 FORMAT, VERSION = "ademxapp records", 1
 TASKS = ("classification", "segmentation")
@@ -24,11 +27,11 @@ HEADER = struct.Struct("<IfQQ")  # flag, class, number, bytes of the image (im2r
 MAGIC_WORD = np.dtype("<u4")
 _FRAME = struct.Struct("<4sI")  # magic; kind of part in 3 bits, its length in 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_DIGITS = 20  # of a number in an index that are read: more are no place
+_DIGITS = 18  # of a number in an index or the contents, at most: more are no place
 _PLACE = 16  # hexadecimal digits of the contents' place
 
 
-def frame(payload):
+def frame(payload: bytes) -> bytes:
     """A record as it lies in the file (bytes). Parts end where the payload has the magic number, which is left out."""
     if len(payload) >= 1 << 29:
         raise ValueError(f"a record of {len(payload)} bytes: RecordIO takes less than {1 << 29}")
@@ -44,19 +47,19 @@ def frame(payload):
 class RecordFile:
     """Random access to the records of a file. Threads may share it; pickled, it opens the file again."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
         self._handle = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self._handle).st_size
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple:
         return RecordFile, (self.path,)
 
-    def __del__(self):
+    def __del__(self) -> None:
         if hasattr(self, "_handle"):
             os.close(self._handle)
 
-    def read(self, place):
+    def read(self, place: int) -> Tuple[bytes, int]:
         """The payload of the record at a byte, and the byte behind it; ValueError if there is no whole record."""
         start, parts, wanted = place, [], (_WHOLE, _FIRST)
         while True:
@@ -71,7 +74,7 @@ class RecordFile:
                 return MAGIC.join(parts), place
             wanted = (_MIDDLE, _LAST)
 
-    def bytes(self, place, count, start=None):
+    def bytes(self, place: int, count: int, start: Optional[int] = None) -> bytes:
         """`count` bytes from `place` on."""
         data = os.pread(self._handle, count, place) if 0 <= place <= self.size - count else b""
         if len(data) < count:
@@ -89,14 +92,14 @@ class RecordSample(Sample):
     number: int = 0
 
     @property
-    def image_path(self):
+    def image_path(self) -> str:
         return f"{self.root}:{self.image}"
 
     @property
-    def label_path(self):
+    def label_path(self) -> str:
         return f"{self.root}:{self.label_image}"
 
-    def read(self):
+    def read(self) -> Tuple[bytes, Optional[bytes]]:
         """The bytes of the image's file and, or None, of the label's."""
         payload, _ = self.file.read(self.place)
         _, _, number, length = HEADER.unpack_from(payload.ljust(HEADER.size))
@@ -107,7 +110,20 @@ class RecordSample(Sample):
         return payload[HEADER.size:end], None if self.label_image is None else payload[end:]
 
 
-def contents_record(about, rows, place):
+class RecordSamples(Samples):
+    """The samples of a record file, as `Samples`; `places` and `numbers` are those of the records."""
+
+    def __init__(self, file: RecordFile, table: Table, image: int, class_ids: Optional[np.ndarray], places: np.ndarray,
+                 numbers: np.ndarray) -> None:
+        super().__init__(file.path, table, image, image + 1, class_ids)
+        self._file, self._places, self._numbers = file, places, numbers
+
+    def _sample(self, row: int) -> RecordSample:
+        return RecordSample(self.root, *self._fields(row), file=self._file, place=int(self._places[row]),
+                            number=int(self._numbers[row]))
+
+
+def contents_record(about: Dict[str, Any], rows: Sequence[Tuple[int, Sequence[str]]], place: int) -> bytes:
     """The payload of the contents, to lie at byte `place`.
 
     `about` is a dictionary with at least "task"; `rows` are (place, fields of the list's line) of every sample.
@@ -115,18 +131,16 @@ def contents_record(about, rows, place):
     about = {"format": FORMAT, "version": VERSION, "samples": len(rows), **about}
     lines = [json.dumps(about, ensure_ascii=False)]
     lines += ["\t".join(map(str, (row, *fields))) for row, fields in rows]
-    return ("\n".join(lines) + f"\n{place:0{_PLACE}x}").encode()
+    return ("\n".join(lines) + f"\n{place:0{_PLACE}x}").encode("utf-8", "surrogateescape")
 
 
-def read_contents(file):
-    """What a record file says of itself: (dictionary, rows) as for `contents_record`; None if there is no contents."""
+def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Table]]:
+    """What a record file says of itself, as for `contents_record`; None if there is no contents."""
     tail = file.bytes(max(0, file.size - _PLACE - 3), min(file.size, _PLACE + 3)).rstrip(b"\0")[-_PLACE:]
     try:
-        place = int(tail, 16)
-        payload, end = file.read(place)
-        about, *lines, _ = payload.decode().split("\n")
-        about = json.loads(about)
-        rows = [(int(place), tuple(fields)) for place, *fields in (line.split("\t") for line in lines)]
+        payload, end = file.read(int(tail, 16))
+        first, last = payload.index(b"\n") + 1, payload.rindex(b"\n") + 1
+        about, table = json.loads(payload[:first]), Table(payload[first:last])
         if about["format"] != FORMAT or end != file.size:
             return None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -134,90 +148,98 @@ def read_contents(file):
     if about.get("version") != VERSION:
         raise ValueError(f"{file.path} has version {about.get('version')!r} of its format, this program reads "
                          f"{VERSION}")
-    widths = {"classification": (2,), "segmentation": (1, 2)}.get(str(about.get("task")), ())
-    if any(len(fields) not in widths for _, fields in rows) or not widths:
+    widths = {"classification": (3,), "segmentation": (2, 3)}.get(str(about.get("task")), ())
+    if len(table) and (table.width not in widths or (widths == (3,) and not table.is_even())) or not widths or (
+            places_of(table) < 0).any():
         raise ValueError(f"{file.path}: its contents are damaged; pack the list again")
-    return about, rows
+    return about, table
 
 
-def index_text(places):
+def places_of(table: Table) -> np.ndarray:
+    """Where the records of the contents' rows lie (int64)."""
+    return table.integers(0, _DIGITS)
+
+
+def index_text(places: Iterable[int]) -> str:
     """The text of an index: a line per sample with its number and the place of its record."""
     return "".join(f"{number}\t{place}\n" for number, place in enumerate(places))
 
 
-def read_records(prefix, classes=None, unknown=False):
-    """Samples (list of `RecordSample`) of PREFIX.rec, in the order of the list that was packed.
+def read_records(prefix: str, classes: Optional[int] = None, unknown: bool = False) -> Samples:
+    """Samples of PREFIX.rec, in the order of the list that was packed.
 
     With `classes`, of a classification: class ids are in 0 … classes - 1, or -1 where `unknown` ones are allowed; else
     of a segmentation.
     """
     path, index = f"{prefix}.rec", f"{prefix}.idx"
-    file, places = RecordFile(path), _read_index(index)
+    file, (keys, places) = RecordFile(path), _read_index(index)
     contents = read_contents(file)
-    if contents is None:
-        task, samples = "classification", _im2rec_samples(file, places)
-    else:
-        task, samples = contents[0]["task"], _samples(file, contents[1], contents[0]["task"])
-        _require_fit(index, places, [(sample.number, sample.place) for sample in samples])
+    task = "classification" if contents is None else contents[0]["task"]
+    samples, class_ids = _im2rec_samples(file, keys, places) if contents is None else _samples(file, contents[1], task)
+    if contents is not None:
+        _require_fit(index, keys, places, places_of(contents[1]))
     wanted = "segmentation" if classes is None else "classification"
     if task != wanted:
         raise UsageError(f"{path} is packed from a {task} list, wanted one for {wanted}")
-    if not samples:
+    if not len(samples):
         raise ValueError(f"{index} names no image")
-    for sample in samples:
-        if classes is not None and not (0 <= sample.class_id < classes or unknown and sample.class_id == -1):
+    if classes is not None:
+        outside = np.flatnonzero((class_ids >= classes) | (class_ids < (-1 if unknown else 0)))
+        for sample in samples[outside[0]:][:1] if len(outside) else ():
             raise ValueError(f"{path}: {sample.image} has class {sample.class_id}, which is not among "
                              f"0 … {classes - 1}")
     return samples
 
 
-def _samples(file, rows, task):
-    if task == "classification":
-        try:
-            return [RecordSample(file.path, image, int(class_id), file=file, place=place, number=number)
-                    for number, (place, (class_id, image)) in enumerate(rows)]
-        except ValueError as error:
-            raise ValueError(f"{file.path}: its contents are damaged: {error}; pack the list again") from None
-    return [RecordSample(file.path, names[0], label_image=names[1] if len(names) == 2 else None, file=file,
-                         place=place, number=number) for number, (place, names) in enumerate(rows)]
+def _samples(file: RecordFile, table: Table, task: str) -> Tuple[Samples, Optional[np.ndarray]]:
+    """Samples of the rows of the contents, and their classes."""
+    places, numbers = places_of(table), np.arange(len(table))
+    if task == "segmentation":
+        return RecordSamples(file, table, 1, None, places, numbers), None
+    class_ids = table.integers(1, DIGITS)
+    if (class_ids == NO_NUMBER).any():
+        raise ValueError(f"{file.path}: its contents are damaged: a class is no number; pack the list again")
+    return RecordSamples(file, table, 2, class_ids, places, numbers), class_ids
 
 
-def _im2rec_samples(file, places):
-    """Samples of a file of MXNet's im2rec, whose records have classes but no names."""
-    samples, size = [], _FRAME.size + HEADER.size
-    for key, place in places:
+def _im2rec_samples(file: RecordFile, keys: np.ndarray, places: np.ndarray) -> Tuple[Samples, np.ndarray]:
+    """Samples, and classes, of a file of MXNet's im2rec, whose records have classes but no names."""
+    class_ids, numbers, size = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.uint64), _FRAME.size + HEADER.size
+    for row, (key, place) in enumerate(zip(keys.tolist(), places.tolist())):
         head = file.bytes(place, size, place)
         flag, class_id, number, length = HEADER.unpack(head[_FRAME.size:])
         if head[:len(MAGIC)] != MAGIC:
             file.read(place)  # tells what is wrong
         if length:
             raise ValueError(f"{file.path} has no contents at its end: it was cut short; pack the list again")
-        if flag or not class_id.is_integer():
+        if flag or not class_id.is_integer() or abs(class_id) >= 10 ** DIGITS:
             raise ValueError(f"{file.path}: record {key} is no image with one class: of records that are not of "
                              "tools/pack.py, only those of MXNet's im2rec with a class each are read")
-        samples.append(RecordSample(file.path, f"record {key}", int(class_id), file=file, place=place, number=number))
-    if places and file.read(max(place for _, place in places))[1] != file.size:
+        class_ids[row], numbers[row] = int(class_id), number
+    if len(places) and file.read(int(places.max()))[1] != file.size:
         raise ValueError(f"{file.path} goes on behind the last of the {len(places)} records of its .idx: the index is "
                          "not its own")
-    return samples
+    names = Table("".join(f"record {key}\n" for key in keys.tolist()).encode())
+    return RecordSamples(file, names, 0, class_ids, places, numbers), class_ids
 
 
-def _read_index(path):
-    """(key, place) of every line of an index."""
-    try:
-        with open(path, encoding="ascii") as lines:
-            return [(int(key[:_DIGITS]), int(place[:_DIGITS])) for key, place in (line.split("\t") for line in lines)]
-    except ValueError:
-        raise ValueError(f"{path} is no index of a record file: wanted a number, a tab and a number on every line") \
-            from None
+def _read_index(path: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Key and place of every line of an index."""
+    table = Table(plain_text(read_bytes(path), path))
+    if len(table) and (table.width != 2 or not table.is_even()):
+        columns = None
+    else:
+        columns = [table.integers(column, _DIGITS) if len(table) else np.zeros(0, np.int64) for column in (0, 1)]
+    if columns is None or any((column < 0).any() for column in columns):
+        raise ValueError(f"{path} is no index of a record file: wanted a number, a tab and a number on every line")
+    return columns[0], columns[1]
 
 
-def _require_fit(path, found, wanted):
-    """ValueError unless an index is what its record file says."""
+def _require_fit(path: str, keys: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> None:
+    """ValueError unless an index, of these keys and places, is what its record file says."""
     if len(found) != len(wanted):
         raise ValueError(f"{path} does not fit its .rec: {len(found)} lines for {len(wanted)} samples; pack the list "
                          "again")
-    for line, (left, right) in enumerate(zip(found, wanted), 1):
-        if left != right:
-            raise ValueError(f"{path}:{line} does not fit the .rec: it says {left}, the .rec has {reprlib.repr(right)} "
-                             "(sample, byte); pack the list again")
+    for row in np.flatnonzero((found != wanted) | (keys != np.arange(len(keys))))[:1].tolist():
+        raise ValueError(f"{path}:{row + 1} does not fit the .rec: it says {(int(keys[row]), int(found[row]))}, the "
+                         f".rec has {(row, int(wanted[row]))} (sample, byte); pack the list again")

@@ -1,8 +1,10 @@
 """Reading samples, here or in processes of their own, into memory that all of them see. No MXNet here."""
+import copy
 import math
 import mmap
 import os
 from multiprocessing.reduction import DupFd
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,7 +16,8 @@ class BatchMemory:
     of it when its last user has ended, however that comes about.
     """
 
-    def __init__(self, batches, batch_size, data_shape, label_shape, handle=None):
+    def __init__(self, batches: int, batch_size: int, data_shape: Sequence[int], label_shape: Sequence[int],
+                 handle: Optional[Any] = None) -> None:
         self._setting = batches, batch_size, tuple(data_shape), tuple(label_shape)
         shapes = [(batches, batch_size) + shape for shape in self._setting[2:]]
         sizes = [math.prod(shape) for shape in shapes]
@@ -24,20 +27,34 @@ class BatchMemory:
         values = np.frombuffer(mmap.mmap(self._handle, 4 * sum(sizes)), np.float32)
         self.data, self.labels = (part.reshape(shape) for part, shape in zip(np.split(values, sizes[:1]), shapes))
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple:
         return BatchMemory, self._setting + (DupFd(self._handle),)
 
-    def __del__(self):
+    def __del__(self) -> None:
         if hasattr(self, "_handle"):
             os.close(self._handle)
 
 
-def sample_rng(seed, epoch, index):
+def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     """The random numbers of one sample in one epoch."""
     return np.random.default_rng([seed, epoch, index])
 
 
-def load_sample(dataset, memory, batch, place, seed, epoch, index):
+def with_samples(dataset: Any, samples: Mapping[int, Any]) -> Any:
+    """A dataset that reads as another does, with samples of its own."""
+    other = copy.copy(dataset)
+    other.samples = samples
+    return other
+
+
+def load_request(dataset: Any, memory: BatchMemory, batch: int, place: int, seed: int, epoch: int, index: int,
+                 sample: Any) -> None:
+    """`load_sample` for a dataset that has no samples: the request brings its own."""
+    load_sample(with_samples(dataset, {index: sample}), memory, batch, place, seed, epoch, index)
+
+
+def load_sample(dataset: Any, memory: BatchMemory, batch: int, place: int, seed: int, epoch: int,
+                index: int) -> None:
     """Read one sample into its place of a batch. What a dataset does not foresee is a RuntimeError with its name."""
     try:
         arrays = dataset.load(index, sample_rng(seed, epoch, index))

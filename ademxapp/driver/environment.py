@@ -5,9 +5,7 @@ import resource
 import time
 from typing import Dict, List, Optional
 
-from ademxapp import engine
-from ademxapp.engine import Device
-from ademxapp.errors import UsageError
+from ademxapp.engine import Device, load
 from ademxapp.logs import library_versions, start_log
 from ademxapp.settings import Devices, DriverSettings, TrainingDevices
 from ademxapp.training.distributed import Alone, Watchdog
@@ -15,26 +13,23 @@ from ademxapp.training.distributed import Alone, Watchdog
 
 def devices(asked: Devices, log: logging.Logger) -> List[Device]:
     """The devices that are asked for, logged."""
-    found = engine.load().devices(asked.gpus, asked.cpus)
+    found = load(asked.engine).devices(asked.gpus, asked.cpus)
     log.info("devices: %s", ", ".join(map(str, found)))
     return found
 
 
 def join(asked: TrainingDevices) -> Alone:
-    """The workers that this process trains with: those of --kvstore dist_sync, once all are there; else it is alone."""
-    distributed = asked.kvstore == "dist_sync"
-    if distributed != ("DMLC_ROLE" in os.environ):
-        raise UsageError(f"--kvstore {asked.kvstore} {'without' if distributed else 'under'} tools/launch.py, which "
-                         "starts workers for --kvstore dist_sync: wanted both or neither")
-    if not distributed:
+    """The workers that this process trains with, once all are there: those of tools/launch.py; else it is alone."""
+    engine = load(asked.engine)
+    if not engine.launched(asked.kvstore):
         return Alone()
     with Watchdog(stall_minutes(asked), "the other workers, the servers and the scheduler"):
-        return engine.load().workers()
+        return engine.workers()
 
 
 def stall_minutes(asked: TrainingDevices) -> float:
     """Minutes without the end of a batch after which a training ends itself; 0: it does not."""
-    usual = 60 if asked.kvstore == "dist_sync" else 0
+    usual = 60 if load(asked.engine).launched(asked.kvstore) else 0
     return usual if asked.stall_minutes is None else asked.stall_minutes
 
 
@@ -58,7 +53,7 @@ def warn_of_train_split(settings: DriverSettings, log: logging.Logger) -> None:
 
 def versions() -> Dict[str, str]:
     """Versions of what a result depends on: {name: version}."""
-    return library_versions(**engine.load().versions())
+    return library_versions(**load().versions())
 
 
 class Stopwatch:

@@ -3,12 +3,16 @@ import os
 from dataclasses import replace
 from typing import Optional, Tuple, TypeVar
 
-from ademxapp.driver.precision import checked_dtype
 from ademxapp.errors import UsageError
-from ademxapp.settings import DriverSettings
+from ademxapp.evaluation.int8 import no_cards
+from ademxapp.machine import can_compute
+from ademxapp.settings import DTYPES, DriverSettings, Precision
 from ademxapp.symbol import label_epoch, label_stem, parse_label
+from ademxapp.weights.describe import run_label
+from ademxapp.weights.description import Description, kept_description
 
 D = TypeVar("D", bound=DriverSettings)
+P = TypeVar("P", bound=Precision)
 
 
 def named_run(asked: D) -> D:
@@ -16,14 +20,34 @@ def named_run(asked: D) -> D:
     if not asked.model and not asked.weights:
         raise UsageError("neither --model nor --weights is given: one of them says which network to use")
     try:
-        label = parse_label(asked.model or asked.weights)
+        model = label_stem(asked.model) if asked.model else run_label(asked.weights)
+        label = parse_label(model)
     except ValueError as error:
         raise UsageError(str(error)) from None
     weights, dataset, output = asked.weights and os.path.normpath(asked.weights), asked.dataset or label.dataset, None
     if asked.output is None:
         output = "output" if asked.phase == "train" else os.path.dirname(weights or "") or "."
-    return replace(asked, model=label_stem(asked.model or asked.weights), weights=weights, dataset=dataset,
+    return replace(asked, model=model, weights=weights, dataset=dataset,
                    data_root=asked.data_root or os.path.join("data", dataset), output=output or asked.output)
+
+
+def tested_weights(asked: DriverSettings) -> Optional[Description]:
+    """What is known of the weights that are to be tested, None in training."""
+    return kept_description(asked.weights)[0] if asked.weights and asked.phase != "train" else None
+
+
+def checked_dtype(asked: P) -> P:
+    """With None for float32, as if it were not given; UsageError unless --dtype goes with the other flags."""
+    dtype = None if asked.dtype == DTYPES[0] else asked.dtype
+    if asked.calibrate_list and dtype != "int8":
+        raise UsageError("--calibrate-list without --dtype int8: there is nothing to calibrate")
+    if dtype and getattr(asked, "phase", "test") == "train":
+        raise UsageError(f"--dtype {dtype} is for testing, --phase val or test: training computes in float32")
+    if dtype and asked.gpus is not None:
+        raise UsageError(no_cards(dtype))
+    if not can_compute(dtype):
+        raise UsageError(f"--dtype {dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and int8")
+    return replace(asked, dtype=dtype)
 
 
 def checked_training(asked: D) -> D:
@@ -45,10 +69,15 @@ def checked_training(asked: D) -> D:
 
 
 def checked_testing(asked: D, default_scales: Optional[Tuple[int, ...]] = None) -> D:
-    """With the scales of a test that is to be; UsageError unless there is what testing needs."""
+    """With the scales of a test that is to be, those that the weights were trained for unless others are asked for.
+
+    UsageError unless there is what testing needs.
+    """
     asked = checked_dtype(asked)
     if not asked.weights:
         raise UsageError(f"--phase {asked.phase} needs --weights FILE")
-    if not asked.test_scales and not default_scales:
+    known = tested_weights(asked)
+    scales = asked.test_scales or ((known.test_scale,) if known else default_scales)
+    if not scales:
         raise UsageError(f"--phase {asked.phase} needs --test-scales, for instance --test-scales 500")
-    return replace(asked, test_scales=asked.test_scales or default_scales)
+    return replace(asked, test_scales=scales)

@@ -1,19 +1,21 @@
 """Where the samples of a split come from."""
 import os
 from dataclasses import replace
-from typing import List, Optional, Sequence, TypeVar
+from typing import Optional, Sequence, TypeVar, Union
 
 from ademxapp.data.class_folders import scan_tree
 from ademxapp.data.lists import Sample, read_classification_list, read_segmentation_list
 from ademxapp.data.records import read_records
 from ademxapp.errors import UsageError
-from ademxapp.settings import Data, DriverSettings
+from ademxapp.evaluation import int8
+from ademxapp.settings import Data, DriverSettings, Precision
 
+VALIDATION = "--val-list FILE"
 D = TypeVar("D", bound=DriverSettings)
 
 
 def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: bool = False,
-                 folders: Sequence[str] = ()) -> Sequence[Sample]:
+                 folders: Sequence[str] = (), flags: str = "--list FILE or --records PREFIX") -> Sequence[Sample]:
     """Samples of a split: of --list or --records, else data/<dataset>/<split>.lst, else, of classes, class folders.
 
     Parameters
@@ -25,6 +27,8 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
         The classes that lists and records say need not be known.
     folders : sequence of str
         The classes' of the dataset's record, if known.
+    flags : str
+        What could have named others.
     """
     default_list = os.path.join("data", data.dataset, f"{data.split}.lst")
     if data.list:
@@ -45,11 +49,10 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
             raise ValueError(f"there is no image in the class folders of {folder}")
         return samples
     places = [f"the list {default_list}"] + ([f"class folders in {folder}"] if task == "classification" else [])
-    raise UsageError(f"no samples found: looked for {' and '.join(places)}; --list FILE or --records PREFIX names "
-                     "others")
+    raise UsageError(f"no samples found: looked for {' and '.join(places)}; {flags} names others")
 
 
-def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> List[Sample]:
+def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> Sequence[Sample]:
     if task == "segmentation":
         return read_segmentation_list(path, data.data_root)
     return read_classification_list(path, data.data_root, classes)
@@ -58,3 +61,25 @@ def _read_list(data: Data, task: str, path: str, classes: Optional[int]) -> List
 def validation_data(settings: D, batch_images: int) -> D:
     """The settings of the tests that `--val-every` asks for."""
     return replace(settings, split="val", list=settings.val_list, records=None, batch_images=batch_images)
+
+
+def calibration_images(settings: Union[Data, Precision], task: str, classes: int, count: int,
+                       folders: Sequence[str] = ()) -> Optional[int8.Images]:
+    """What INT8's ranges are measured on, where --dtype says int8: up to `count` samples, evenly chosen.
+
+    They are of --calibrate-list or of the train split, as `find_samples` finds them.
+    """
+    if settings.dtype != "int8":
+        return None
+    train = replace(settings, split="train", list=settings.calibrate_list, records=None)
+    try:
+        samples = find_samples(train, task, classes, unknown=True, folders=folders)
+    except UsageError as error:
+        found = str(error).partition("; --list")[0]
+        return int8.Images(missing=f"--dtype int8 needs images to measure ranges on, and {found}: --calibrate-list "
+                                   "FILE names some")
+    if len(samples) < int8.LEAST_IMAGES:
+        return int8.Images(missing=f"--dtype int8 measures ranges on images of "
+                                   f"{settings.calibrate_list or 'the train split'}, which has {len(samples)}: wanted "
+                                   f"at least {int8.LEAST_IMAGES}")
+    return int8.Images(int8.evenly(samples, count))

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from logging import Logger
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-from ademxapp import engine
 from ademxapp.data.loader import Loader
 from ademxapp.driver.environment import Stopwatch, devices, stall_minutes, versions
 from ademxapp.driver.identity import Identity
-from ademxapp.engine import Device, Symbol
+from ademxapp.engine import ENGINES, Device, Symbol, load
 from ademxapp.errors import UsageError
 from ademxapp.settings import DriverSettings
 from ademxapp.symbol import label_stem
@@ -81,8 +80,8 @@ def train(settings: DriverSettings, run: Identity, workers: Alone, symbol: Symbo
         validate = validation(contexts) if settings.val_every and workers.rank == 0 else None
         if workers.rank == 0:
             (remove_unfinished if snapshot else remove_run)(path)
-        parameters = fit(plan, engine.load(), symbol, loader, parameters, metric, contexts, log, snapshot, validate,
-                         workers)
+        parameters = fit(plan, load(settings.engine), symbol, loader, parameters, metric, contexts, log, snapshot,
+                         validate, workers)
     log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
     return parameters
 
@@ -113,7 +112,7 @@ def training_plan(settings: DriverSettings, run: Identity, workers: Alone, shard
                           "wd": settings.weight_decay,
                           "rescale_grad": 1 / (shards if recipe.rescale_by_device else settings.batch_images)},
         seed=settings.seed, check_start=settings.check_start, check_step=settings.check_step, kvstore=settings.kvstore,
-        fixed_statistics=recipe.fixed_statistics, val_every=settings.val_every or 0,
+        fixed_statistics=recipe.fixed_statistics, compiled=settings.compile, val_every=settings.val_every or 0,
         snapshot_seconds=60 * settings.snapshot_minutes, keep=settings.keep,
         stall_minutes=stall_minutes(settings),
         state={"images": len(dataset), **run.record(), "versions": versions()},
@@ -148,6 +147,10 @@ def going_on(settings: DriverSettings, run: Identity, path: str, shapes: Shapes,
         raise UsageError(f"nothing to do: the snapshot is of epoch {state['epoch']}, the end is {settings.stop_epoch}; "
                          "a later --stop-epoch, up to --to-epoch, goes on")
     log.info("going on from the snapshot after epoch %d, batch %d", state["epoch"], state["batch"])
+    now, before = load(settings.engine).versions(), state.get("versions", {})
+    if not now.keys() & before.keys():
+        log.info("it is another engine's (%s); this one is %s", ", ".join(
+            f"{name} {before[name]}" for name in ENGINES if name in before), " ".join(*now.items()))
     return snapshot
 
 

@@ -8,8 +8,8 @@ bear each other. What an engine cannot do raises UsageError, in one line that na
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
+from importlib import util
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Protocol, Sequence
 
 if TYPE_CHECKING:
@@ -24,17 +24,28 @@ if TYPE_CHECKING:
 ENGINES = ("mxnet", "torch")  # where none is asked for, the first that is installed; each is called as what it runs on
 
 
+def usual() -> str | None:
+    """The name of the engine that this process runs or, at first, of the one that it runs where none is asked for."""
+    return next((one for one in ENGINES if one in sys.modules), None) or next(filter(util.find_spec, ENGINES), None)
+
+
 def load(name: str | None = None) -> Engine:
-    """The engine of that name; without one, MXNet where it is installed, else PyTorch.
+    """The engine of that name; without one, that of this process or, at first, MXNet where installed, else PyTorch.
+
+    A program loads the one that it is asked for before it builds a network.
 
     Raises
     ------
     ImportError
         If it cannot be used here; the message says what to install.
     """
+    name = name or usual()
     if name is None:
-        name = next((one for one in ENGINES if importlib.util.find_spec(one)), ENGINES[0])
-    return importlib.import_module(f"{__name__}.{name}")
+        raise ImportError("neither MXNet nor PyTorch is installed: pip install 'ademxapp[cpu]' or 'ademxapp[torch]' "
+                          "(in a clone of the project: pip install -e '.[cpu]' or '.[torch]')")
+    engine = importlib.import_module(f"{__name__}.{name}")
+    engine.ERRORS  # noqa: B018 (imports what it runs on)
+    return engine
 
 
 def errors() -> tuple[type[Exception], ...]:
@@ -109,7 +120,7 @@ class Module(Protocol):
     learning_rate: float
 
     def __init__(self, symbol: Symbol, devices: Sequence[Device], average_auxs: bool, logger: logging.Logger,
-                 workers: Alone | None = None) -> None: ...
+                 workers: Alone | None = None, dtype: str = "float32", compiled: bool = False) -> None: ...
 
     def bind(self, data_shape: tuple[int, ...], label_shape: tuple[int, ...]) -> None:
         """Make ready for whole batches of these shapes."""
@@ -156,8 +167,8 @@ class Module(Protocol):
 class Predictor(Protocol):
     """A network ready for testing; batches (N, 3, H, W) of any shape are divided among the devices."""
 
-    def __init__(self, symbol: Symbol, parameters: Parameters, devices: Sequence[Device],
-                 dtype: str = "float32") -> None: ...
+    def __init__(self, symbol: Symbol, parameters: Parameters, devices: Sequence[Device], dtype: str = "float32",
+                 compiled: bool = False) -> None: ...
 
     def __call__(self, data: np.ndarray) -> np.ndarray:
         """The outputs (N, …) of a batch."""
@@ -191,6 +202,12 @@ class Engine(Protocol):
 
     def seed(self, number: int) -> None:
         """Make what it draws from now on (dropout) a function of `number`."""
+
+    def launched(self, kvstore: str) -> bool:
+        """Whether this process is one of several that tools/launch.py has started to train together.
+
+        UsageError where `kvstore` asks for others.
+        """
 
     def workers(self) -> Alone:
         """All processes that train together, as this one sees them, once all are there."""

@@ -1,15 +1,19 @@
 """Probabilities of classes: their averages over views, the errors, and files of predictions."""
+from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
+
 import numpy as np
 
 from ademxapp.files import write_text
 
 BEST = 5  # classes that are kept of each image
+SORTED_VALUES = 2 ** 20  # probabilities at a time: their order takes more memory than they
 _HEADER = "image\tclass\tprobability\t" + "\t".join(f"class {place}\tprobability {place}" for place in
                                                     range(1, BEST + 1))
 
 
-def average_views(begin, batches, most):
-    """Mean probabilities of every image over its views.
+def view_means(begin: Callable[[np.ndarray], Callable[[], np.ndarray]], batches: Iterable[np.ndarray],
+               most: int) -> Iterator[np.ndarray]:
+    """Mean probabilities (images, classes) float32 over the views of its images, of every batch in turn.
 
     Parameters
     ----------
@@ -20,38 +24,53 @@ def average_views(begin, batches, most):
         (images, views, 3, H, W).
     most : int
         Views per call of `begin`.
-
-    Returns
-    -------
-    ndarray
-        (all images, classes) float32.
     """
-    means, begun = [], []
+    begun: List[Tuple[Tuple[int, ...], List[Callable[[], np.ndarray]]]] = []
     for views in batches:
         inputs = views.reshape((-1,) + views.shape[2:])
         begun.append((views.shape[:2], [begin(inputs[i:i + most]) for i in range(0, len(inputs), most)]))
         if len(begun) > 1:
-            means.append(_mean_of_views(*begun.pop(0)))
-    return np.concatenate(means + [_mean_of_views(*one) for one in begun])
+            yield _mean_of_views(*begun.pop(0))
+    for one in begun:
+        yield _mean_of_views(*one)
 
 
-def _mean_of_views(shape, waits):
+def _mean_of_views(shape: Tuple[int, ...], waits: Sequence[Callable[[], np.ndarray]]) -> np.ndarray:
     probs = np.concatenate([wait() for wait in waits])
     return probs.reshape(shape + probs.shape[1:]).mean(1)
 
 
-def top_errors(probs, class_ids, ks=(1, 5)):
+def mean_of_passes(passes: Iterable[Iterable[np.ndarray]], images: int) -> np.ndarray:
+    """Mean probabilities (images, classes) float32 of passes over the same images, each of which comes in parts.
+
+    No pass is held as a whole: 50,000 images of 1,000 classes are 200 MB.
+    """
+    total, count = None, 0
+    for parts in passes:
+        first, count = 0, count + 1
+        for part in parts:
+            if total is None:
+                total = np.zeros((images, part.shape[1]), np.float32)
+            total[first:first + len(part)] += part
+            first += len(part)
+    total /= count
+    return total
+
+
+def top_errors(probs: np.ndarray, class_ids: Sequence[int], ks: Sequence[int] = (1, 5)) -> List[float]:
     """Percentages of images whose class is not among the k most probable, for every k.
 
     An image whose class ties with others counts as wrong where the others alone fill the k places and come first.
     """
-    hits = best_classes(probs) == np.asarray(class_ids)[:, None]
+    hits = best_classes(probs, max(ks)) == np.asarray(class_ids)[:, None]
     return [100.0 * (1 - hits[:, :k].any(1).mean()) for k in ks]
 
 
-def best_classes(probs):
-    """Classes from the most probable on, (images, classes); of equals, the first."""
-    return np.argsort(-probs, axis=1, kind="stable")
+def best_classes(probs: np.ndarray, count: int = BEST) -> np.ndarray:
+    """The `count` most probable classes from the best on, (images, count) or fewer; of equals, the first."""
+    rows = max(1, SORTED_VALUES // probs.shape[1])
+    return np.concatenate([np.argsort(-probs[first:first + rows], axis=1, kind="stable")[:, :count].copy()
+                           for first in range(0, len(probs), rows)])
 
 
 def write_predictions(path, samples, probs):
@@ -60,7 +79,7 @@ def write_predictions(path, samples, probs):
     Of samples whose class is not known (-1), the probability is empty.
     """
     lines = [_HEADER]
-    for sample, row, order in zip(samples, probs, best_classes(probs)[:, :BEST]):
+    for sample, row, order in zip(samples, probs, best_classes(probs)):
         known = f"{row[sample.class_id]:.6f}" if sample.class_id >= 0 else ""
         lines.append("\t".join([sample.image, str(sample.class_id), known]
                                + [f"{index}\t{row[index]:.6f}" for index in order]))
@@ -69,7 +88,7 @@ def write_predictions(path, samples, probs):
 
 def read_predictions(path):
     """What `write_predictions` wrote: a list of (image, class, probability or None, [(class, probability), …])."""
-    with open(path, encoding="utf-8") as source:
+    with open(path, encoding="utf-8", errors="surrogateescape") as source:
         header, *lines = source.read().split("\n")
     try:
         if header != _HEADER or lines.pop():
@@ -91,4 +110,4 @@ def write_entry(path, probs, numbers):
     `numbers` are the server's of our classes. (The development kit's readme, "Submission format", task 1.)
     """
     write_text(path, "".join(" ".join(str(numbers[index]) for index in order) + "\n"
-                             for order in best_classes(probs)[:, :BEST]))
+                             for order in best_classes(probs)))

@@ -5,11 +5,11 @@ different classes: one falls with their distance, the other with their distance 
 """
 import importlib.util
 from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.evaluation.dense import label_map, scores_at_image_size
-from ademxapp.machine import free_bytes
+from ademxapp.evaluation.dense import ScoreMap, label_map, scores_at_image_size
 
 INSTALL = "the CRF needs pydensecrf, which is not installed: pip install pydensecrf2==1.1 (or pip install -e '.[crf]')"
 LEAST_PROBABILITY = 1e-5  # pydensecrf's own: a class that the network rules out can still come back
@@ -42,17 +42,18 @@ class CrfSettings:
     bilateral_colour: float = 3.0
 
     @property
-    def pairwise(self):
+    def pairwise(self) -> bool:
         """Whether pixels matter to each other."""
         return self.iterations > 0 and (self.gaussian_weight != 0 or self.bilateral_weight != 0)
 
 
-def available():
+def available() -> bool:
     """Whether pydensecrf is installed."""
     return importlib.util.find_spec("pydensecrf") is not None
 
 
-def crf_label_maps(score_maps, weights, image, settings):
+def crf_label_maps(score_maps: Sequence[ScoreMap], weights: Optional[Sequence[float]], image: np.ndarray,
+                   settings: Sequence[CrfSettings]) -> List[np.ndarray]:
     """Labels of an image after a CRF.
 
     Parameters
@@ -70,20 +71,14 @@ def crf_label_maps(score_maps, weights, image, settings):
     list of ndarray
         (H, W) uint8 class indices for each of `settings`; the best class of every pixel where pixels do not matter to
         each other.
-
-    Raises
-    ------
-    ValueError
-        If the image is too large for the free memory.
     """
     probabilities = None
     if any(one.pairwise for one in settings):
-        _require_memory(len(score_maps[0].scores), image.shape[:2])
         probabilities = np.concatenate([part for _, part in scores_at_image_size(score_maps, weights)], 1)
     return [refined(probabilities, image, one) if one.pairwise else label_map(score_maps, weights) for one in settings]
 
 
-def refined(probabilities, image, settings):
+def refined(probabilities: np.ndarray, image: np.ndarray, settings: CrfSettings) -> np.ndarray:
     """The labels (H, W) uint8 that a CRF finds for probabilities (C, H, W) float32 and an image (H, W, 3) uint8."""
     from pydensecrf.densecrf import DenseCRF2D
     classes, height, width = probabilities.shape
@@ -94,12 +89,13 @@ def refined(probabilities, image, settings):
     if settings.bilateral_weight:
         field.addPairwiseBilateral(sxy=settings.bilateral_width, srgb=settings.bilateral_colour,
                                    rgbim=np.ascontiguousarray(image), compat=settings.bilateral_weight)
-    return np.asarray(field.inference(settings.iterations)).argmax(0).astype(np.uint8).reshape(height, width)
+    refined_probabilities = np.asarray(field.inference(settings.iterations))
+    if not np.isfinite(refined_probabilities).all():
+        raise ValueError(f"the CRF gives probabilities that are not finite, with {settings}")
+    return refined_probabilities.argmax(0).astype(np.uint8).reshape(height, width)
 
 
-def _require_memory(classes, size):
-    needed, free = classes * size[0] * size[1] * BYTES_PER_SCORE, free_bytes()
-    if free is not None and needed > free:
-        raise ValueError(f"a CRF over {size[1]}x{size[0]} pixels and {classes} classes needs {needed / 2 ** 30:.1f} "
-                         f"GiB of memory, {free / 2 ** 30:.1f} are free: test this image without --crf, or made "
-                         "smaller")
+def needed_bytes(score_maps: Sequence[ScoreMap], size: Tuple[int, int], settings: Sequence[CrfSettings]) -> int:
+    """Main memory that `crf_label_maps` needs at its peak for an image of `size` (H, W)."""
+    pairwise = any(one.pairwise for one in settings)
+    return len(score_maps[0].scores) * size[0] * size[1] * BYTES_PER_SCORE if pairwise else 0

@@ -1,5 +1,6 @@
 """Whether an input fits into the free memory, by MXNet's own plan, and the windows for those that do not."""
 import math
+from typing import Optional, Tuple
 
 from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
@@ -29,7 +30,7 @@ class WindowChoice:
     say : callable
         Takes the text that tells of a choice.
     free : int, optional
-        Bytes; found out if not given.
+        Bytes; found out, when a size is new, if not given: by then other networks have what they need.
 
     Attributes
     ----------
@@ -40,9 +41,9 @@ class WindowChoice:
     def __init__(self, symbol, contexts, batch, stride, asked=None, say=print, free=None):
         self._symbol, self._stride, self._say = symbol, stride, say
         self._asked = whole_cells(asked or 0, stride)
-        on_cards = contexts[0].device_type == "gpu"
+        self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
-        self._free = free or engine.load().free_bytes(contexts)
+        self._given, self._held = free, 0
         self._known, self.chosen = {}, {}
 
     def __call__(self, size):
@@ -50,25 +51,35 @@ class WindowChoice:
 
         ValueError if not even the smallest window fits.
         """
-        if self._asked or self._free is None:
+        if self._asked:
             return self._asked if self._asked < max(size) else 0
         if size not in self._known:
-            self._known[size] = self._largest_fitting(size)
+            free = self._free()
+            self._known[size] = 0 if free is None else self._largest_fitting(size, free)
         return self._known[size]
 
-    def _largest_fitting(self, size):
-        needed, side = self._needed(size), max(size)
-        if needed <= MEMORY_SHARE * self._free:
-            return 0
-        least = LEAST_CELLS * self._stride
-        while self._needed(tuple(min(side, whole) for whole in size)) > MEMORY_SHARE * self._free:
+    def _free(self) -> Optional[int]:
+        """Bytes that the network can have now: what is free, and what it holds for other sizes."""
+        if self._given:
+            return self._given
+        free = engine.load().free_bytes(self._devices)
+        return None if free is None else free + self._held
+
+    def _largest_fitting(self, size: Tuple[int, int], free: int) -> int:
+        fitting = needed = self._needed(size)
+        side, least = max(size), LEAST_CELLS * self._stride
+        while fitting > MEMORY_SHARE * free:
             side = int(side * SMALLER) // self._stride * self._stride
             if side < least:
                 raise ValueError(f"inputs of {size[1]}x{size[0]} pixels do not fit into the free memory "
-                                 f"({self._free // MIB:,} MiB), and windows of {least} neither: free some of it")
+                                 f"({free // MIB:,} MiB), and windows of {least} neither: free some of it")
+            fitting = self._needed((min(side, size[0]), min(side, size[1])))
+        self._held = max(self._held, fitting)
+        if side == max(size):
+            return 0
         self.chosen[size] = side
-        needed = f"{needed // MIB:,} MiB" if needed < BEYOND else "more than there can be"
-        self._say(f"inputs of {size[1]}x{size[0]} pixels need {needed}, {self._free // MIB:,} MiB are free: they are "
+        words = f"{needed // MIB:,} MiB" if needed < BEYOND else "more than there can be"
+        self._say(f"inputs of {size[1]}x{size[0]} pixels need {words}, {free // MIB:,} MiB are free: they are "
                   f"predicted in overlapping windows of {side} pixels (--window chooses others)")
         return side
 

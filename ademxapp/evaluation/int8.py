@@ -17,10 +17,11 @@ from tqdm import tqdm
 import ademxapp
 from ademxapp.data.images import read_bytes
 from ademxapp.data.lists import Sample
-from ademxapp.engine import load
+from ademxapp.engine import Device, Predictor, Symbol, load
 from ademxapp.errors import UsageError, one_line
 from ademxapp.files import write_json
 from ademxapp.machine import slow_because
+from ademxapp.weights.parameters import Parameters
 
 LEAST_IMAGES = 4
 LARGEST = 3.4e38  # of a float32
@@ -33,17 +34,17 @@ class Network(Protocol):
     """A network with its weights: iclass.Classifier, issegm.Segmenter."""
 
     weights: str
-    symbol: Any
-    parameters: Any
-    devices: Sequence[Any]
+    symbol: Symbol
+    parameters: Parameters
+    devices: Sequence[Device]
 
-    def score_with(self, forward: Any, sample: Sample) -> Any:
+    def score_with(self, forward: Predictor, sample: Sample) -> None:
         """Give a `Predictor` what the network is given of a sample in the test."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What ranges are measured on: samples or, where there are none, why (a sentence's end)."""
+    """What ranges are measured on: samples or, where there are none, why, and what to do."""
 
     samples: Sequence[Sample] = ()
     missing: str = ""
@@ -54,7 +55,7 @@ class Images:
         return cls([Sample("", os.fspath(path)) for path in paths])
 
 
-def default_devices(engine: Optional[str] = None) -> List[Any]:
+def default_devices(engine: Optional[str] = None) -> List[Device]:
     """The first card where there is one, else a CPU."""
     return load(engine).devices()
 
@@ -65,7 +66,7 @@ def evenly(samples: Sequence[Sample], count: int) -> List[Sample]:
 
 
 def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any], images: Optional[Images] = None
-                   ) -> Any:
+                   ) -> Predictor:
     """The `Predictor` of a network in a dtype; None is float32.
 
     Parameters
@@ -87,7 +88,8 @@ def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any
         return engine.Predictor(network.symbol, network.parameters, network.devices, dtype)
     quantised = engine.Int8Network(network.symbol, network.parameters)
     LOG.info("int8: %s remain in float32", ", ".join(quantised.left) or "no layers")
-    images = images or Images(missing="none were given")
+    images = images or Images(missing=f"there are no ranges of the maps that fit, beside {network.weights}, and no "
+                                      "images to measure them on")
     return engine.Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
 
 
@@ -98,8 +100,8 @@ def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images
     ranges, why = kept_ranges(file, origin, quantised.measured)
     if not samples:
         if ranges is None:
-            raise UsageError(f"--dtype int8 needs images to measure ranges on, and {images.missing}: --calibrate-list "
-                             f"FILE names some. The ranges kept in {file} are not used: {why}")
+            raise UsageError(images.missing + (f"; what is kept in {file} does not do: {why}" if os.path.exists(file)
+                                               else ""))
         LOG.info("int8: ranges as kept in %s; the images that they are of were not looked at", file)
         return ranges
     words = f"{len(samples)} images, {samples[0].image} … {samples[-1].image}"
@@ -115,8 +117,8 @@ def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images
     return ranges
 
 
-def calibrate(quantised: Any, forward: Callable[[Any, Sample], Any], images: Sequence[Sample], devices: Sequence[Any]
-              ) -> Ranges:
+def calibrate(quantised: Any, forward: Callable[[Predictor, Sample], None], images: Sequence[Sample],
+              devices: Sequence[Device]) -> Ranges:
     """The ranges of an `Int8Network` on images; `forward(predictor, image)` gives it what a test gives of an image."""
     recorder = load().RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
     for image in tqdm(images, unit="image", desc="calibrating", disable=None):

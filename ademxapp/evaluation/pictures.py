@@ -1,28 +1,34 @@
 """Pictures: correctness, labels drawn over images, sheets as in the paper's Figures 5 to 11, and captioned grids."""
+from typing import List, Optional, Sequence, Tuple
+
 import numpy as np
 from PIL import Image, ImageDraw
 
-RIGHT, WRONG, IGNORED = 127, 0, 255
+from ademxapp.evaluation.fonts import drawable
+from ademxapp.symbol.losses import IGNORE_LABEL
+
+Colour = Tuple[int, int, int]
+RIGHT, WRONG = 127, 0
 GAP, CAPTION = 6, 16
 GROUND = (225, 225, 225)  # not white: that stands for what does not count
 HATCH = 8  # pixels from one line to the next where labels do not count
 
 
-def correct_picture(truth, predicted, classes):
+def correct_picture(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """(H, W) uint8: 127 where the prediction is right, 0 where it is wrong, 255 where the truth does not count."""
     picture = np.where(truth == predicted, RIGHT, WRONG).astype(np.uint8)
-    picture[truth >= classes] = IGNORED
+    picture[truth >= classes] = IGNORE_LABEL
     return picture
 
 
-def class_colours(palette, label_ids):
+def class_colours(palette: np.ndarray, label_ids: Sequence[int]) -> np.ndarray:
     """Colours of class indices, (256, 3) uint8: the palette's at the classes' label ids, white for all others."""
     colours = np.full((256, 3), 255, np.uint8)
     colours[:len(label_ids)] = np.asarray(palette)[list(label_ids)]
     return colours
 
 
-def labels_over(image, classes, colours):
+def labels_over(image: np.ndarray, classes: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Labels drawn half transparent over an image, hatched where they do not count.
 
     Parameters
@@ -37,13 +43,13 @@ def labels_over(image, classes, colours):
     height, width = image.shape[:2]
     classes = np.asarray(Image.fromarray(classes.astype(np.uint8)).resize((width, height), Image.NEAREST))
     picture = (image.astype(np.uint16) + colours[classes] + 1) // 2
-    ignored = classes == IGNORED
+    ignored = classes == IGNORE_LABEL
     lines = (np.arange(height)[:, None] + np.arange(width)) % HATCH < 2
     picture[ignored] = np.where(lines[..., None], 255, image)[ignored]
     return picture.astype(np.uint8)
 
 
-def contact_sheet(rows, captions, height=180):
+def contact_sheet(rows: List[List[np.ndarray]], captions: Sequence[str], height: int = 180) -> np.ndarray:
     """A sheet of pictures, one row of pictures for each example.
 
     Parameters
@@ -64,14 +70,15 @@ def contact_sheet(rows, captions, height=180):
     sheet = Image.new("RGB", size, "white")
     draw, left = ImageDraw.Draw(sheet), GAP
     for column, (width, caption) in enumerate(zip(widths, captions)):
-        draw.text((left, 2), caption, fill="black")
+        _write(draw, (left, 2), caption)
         for row, line in enumerate(pictures):
             sheet.paste(line[column], (left, CAPTION + GAP + row * (height + GAP)))
         left += width + GAP
     return np.asarray(sheet)
 
 
-def captioned_grid(pictures, captions, columns, legend=()):
+def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns: int,
+                   legend: Sequence[Tuple[Colour, str]] = (), foot: Optional[int] = None) -> np.ndarray:
     """Pictures in rows of `columns`, each with a caption under it, and a legend of colours at the foot.
 
     Parameters
@@ -81,6 +88,8 @@ def captioned_grid(pictures, captions, columns, legend=()):
     captions : list of str
         Cut off where they are wider than their column.
     legend : list of ((r, g, b), str)
+    foot : int, optional
+        Height of the legend, in pixels, where it is cut off; by default what it needs.
 
     Returns
     -------
@@ -92,22 +101,22 @@ def captioned_grid(pictures, captions, columns, legend=()):
     line, rows = pictures[0].shape[0] + CAPTION + GAP, -(-len(pictures) // columns)
     width = sum(widths) + GAP * (len(widths) + 1)
     entries = _legend_places(legend, width)
-    foot = entries[-1][1] + CAPTION + GAP if entries else 0
+    foot = _height(entries) if foot is None else foot
     sheet = Image.new("RGB", (width, GAP + rows * line + foot), GROUND)
     draw = ImageDraw.Draw(sheet)
     for index, (picture, caption) in enumerate(zip(pictures, captions)):
         row, column = divmod(index, columns)
         left, top = GAP + sum(widths[:column]) + GAP * column, GAP + row * line
         sheet.paste(Image.fromarray(picture).convert("RGB"), (left, top))
-        draw.text((left, top + line - CAPTION - GAP + 1), _fitting(draw, caption, widths[column]), fill="black")
+        _write(draw, (left, top + line - CAPTION - GAP + 1), _fitting(draw, caption, widths[column]))
     for (colour, name), (left, top) in zip(legend, entries):
         top += GAP + rows * line
         draw.rectangle((left, top, left + CAPTION, top + CAPTION - 4), fill=tuple(map(int, colour)), outline="black")
-        draw.text((left + CAPTION + GAP, top), _plain(name), fill="black")
+        _write(draw, (left + CAPTION + GAP, top), name)
     return np.asarray(sheet)
 
 
-def at_height(picture, height):
+def at_height(picture: np.ndarray, height: int) -> np.ndarray:
     """A picture, (H, W, 3) or (H, W) uint8, scaled to `height` pixels, without mixing colours where they are few."""
     image = Image.fromarray(picture).convert("RGB")
     few_colours = image.getcolors(64) is not None
@@ -115,11 +124,20 @@ def at_height(picture, height):
     return np.asarray(image.resize((max(1, round(image.width * height / image.height)), height), method))
 
 
-def _legend_places(legend, width):
+def legend_height(names: Sequence[str], picture_width: int) -> int:
+    """What a legend of `names` needs under one picture, in pixels."""
+    return _height(_legend_places([((0, 0, 0), name) for name in names], picture_width + 2 * GAP))
+
+
+def _height(entries: List[Tuple[int, int]]) -> int:
+    return entries[-1][1] + CAPTION + GAP if entries else 0
+
+
+def _legend_places(legend: Sequence[Tuple[Colour, str]], width: int) -> List[Tuple[int, int]]:
     """Where each entry of a legend starts, (left, top) in pixels, in lines no wider than `width`."""
     draw, places, left, top = ImageDraw.Draw(Image.new("RGB", (1, 1))), [], GAP, 0
     for _, name in legend:
-        needed = CAPTION + 4 * GAP + int(draw.textlength(_plain(name)))
+        needed = CAPTION + 4 * GAP + int(_length(draw, name))
         if left > GAP and left + needed > width:
             left, top = GAP, top + CAPTION + 2
         places.append((left, top))
@@ -127,16 +145,20 @@ def _legend_places(legend, width):
     return places
 
 
-def _fitting(draw, text, width):
+def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
     """A text that is at most `width` pixels wide; its end goes where it is longer."""
-    text = _plain(text)
-    if draw.textlength(text) <= width:
+    if _length(draw, text) <= width:
         return text
-    while text and draw.textlength(text + "..") > width:
+    while text and _length(draw, text + "..") > width:
         text = text[:-1]
     return text + ".."
 
 
-def _plain(text):
-    """A text in the letters that Pillow's own font has in all its versions."""
-    return text.encode("latin-1", "replace").decode("latin-1")
+def _write(draw: ImageDraw.ImageDraw, place: Tuple[int, int], text: str) -> None:
+    text, font = drawable(text)
+    draw.text(place, text, fill="black", font=font)
+
+
+def _length(draw: ImageDraw.ImageDraw, text: str) -> float:
+    text, font = drawable(text)
+    return draw.textlength(text, font=font)

@@ -75,6 +75,9 @@ def read_scores(path, size=None, classes=None):
         raise ValueError(f"{path} is no score file of this program: its attribute {wrong[0]} is "
                          f"{reprlib.repr(attributes[wrong[0]])}")
     _require_fit(path, scores.shape, attributes, size, classes)
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{path} has scores that are not finite: tools/weights.py check tells whether the weights "
+                         "are; predict it again")
     size = tuple(attributes["image_size"])
     scaled = scaled_size(size, attributes["scale"], longer=True)
     return ScoreMap(scores.astype(np.float32), attributes["pred_stride"], scaled, size), attributes

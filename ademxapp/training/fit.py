@@ -1,4 +1,5 @@
 """The training loop: an engine's `Module.fit` with reports, checkpoints, validation and snapshots."""
+import hashlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Plan:
         As `ademxapp.engine.Module` takes them.
     fixed_statistics : bool
         BN's moving statistics are not trained.
+    dtype, compiled : str, bool
+        As `ademxapp.engine.Module` takes them.
     val_every : int
         Epochs from one validation to the next; the last epoch always has one. 0: none.
     snapshot_seconds, keep : float, int
@@ -64,6 +67,8 @@ class Plan:
     check_step: int = 1
     kvstore: str = "device"
     fixed_statistics: bool = False
+    dtype: str = "float32"
+    compiled: bool = False
     val_every: int = 0
     snapshot_seconds: float = float("inf")
     keep: int = 1
@@ -114,10 +119,11 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
     ValueError
         If the loss or a parameter is not finite.
     Stopped
-        At SIGTERM or SIGINT, when a snapshot is written.
+        At one of `stopping.SIGNALS`, when a snapshot is written.
     """
     workers = workers or Alone()
-    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers)
+    module = engine.Module(symbol, devices, not plan.fixed_statistics, _quiet(log), workers, plan.dtype,
+                           plan.compiled)
     with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog, \
             Background(log) as background:
         validations = Validations(plan, validate, stop, log)
@@ -168,6 +174,8 @@ class _Run:
         self._seed_batch(epoch, batch)
         if reports_after(batch, self._loader.batches):
             self._collect_metric()
+            if batch < self._loader.batches:  # oneDNN's ReLU makes 0 of what is no number: the loss stays finite
+                require_finite_parameters(self._module.get_params(), where)
         report = self.progress.step(self._module.learning_rate)
         if report:
             self._watch.report(report)
@@ -229,13 +237,23 @@ class _Run:
 
     def _seed_batch(self, epoch: int, batch: int) -> None:
         """Make the engine's random numbers (dropout) a function of the batch, so that a run can go on from anywhere."""
-        place = (self.plan.seed * 1000003 + epoch) * 1000003 + self._workers.rank * 15485863
-        self._engine.seed(place % (2 ** 31) + batch)
+        self._engine.seed(batch_seed(self.plan.seed, epoch, batch, self._workers.rank))
 
     def _images(self, index: Optional[np.ndarray]) -> str:
         if index is None:
             return "its images are not known"
         return f"images {', '.join(self._loader.dataset.describe(int(one)) for one in index[:2])}, …"
+
+
+def batch_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """A number below 2^31 that the random numbers of a worker's batch start from.
+
+    Seeds of batches that follow each other must lie far apart: MXNet's generators 0 to 1,023 start from 127 times the
+    seed plus their number, so that seeds that differ by less than nine share generators, one mask a shifted copy of the
+    other.
+    """
+    digest = hashlib.blake2b(f"{seed} {epoch} {batch} {rank}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _quiet(log: "logging.Logger") -> "logging.Logger":

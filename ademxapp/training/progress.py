@@ -2,6 +2,7 @@
 import json
 import os
 import time
+from typing import Any, Dict, List, Optional
 
 from tqdm import tqdm
 
@@ -10,6 +11,8 @@ from ademxapp.training.curves import plot_curves
 
 REPORTS_PER_EPOCH = 8
 SECONDS_BETWEEN_CURVES = 60  # drawing takes a quarter of a second
+Report = Dict[str, Any]  # a line of `<label>.jsonl`
+FIRST_SECONDS, MOST_SECONDS = 30, 180  # of work without a line in the log
 
 
 class Progress:
@@ -33,46 +36,52 @@ class Progress:
         self._path, self._log, self._metric, self._loader = path, log, metric, loader
         self._position, self._batches, self._total = position, loader.batches, epochs * loader.batches
         self._batch_images = workers * loader.batch_size
-        self._draw_time, self._drawn = time.monotonic(), None
+        self._draw_time, self._drawn, self._patience = time.monotonic(), None, FIRST_SECONDS
         self.restart_clock()
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
         write_text(f"{path}.jsonl", "".join(json.dumps(report) + "\n" for report in self._reports))
         self._bar = tqdm(total=self._total, initial=position, unit="batch", desc="training", disable=None,
                          dynamic_ncols=True)
 
-    def step(self, lr):
-        """Count a batch that was trained with learning rate `lr`; the report (dict) where one is due, else None."""
+    def step(self, lr: float) -> Optional[Report]:
+        """Count a batch that was trained with learning rate `lr`; the report (dict) where one is due, else None.
+
+        Between reports that are long in coming, the log gets lines of speed and time left alone: what is counted for
+        the next report, and what is kept of the run, do not depend on the clock.
+        """
         self._position += 1
         self._bar.update()
-        batch = (self._position - 1) % self._batches + 1
+        epoch, batch = (self._position - 1) // self._batches + 1, (self._position - 1) % self._batches + 1
         if reports_after(batch, self._batches):
-            return self._report((self._position - 1) // self._batches + 1, batch, lr)
+            return self._report(epoch, batch, lr)
+        if time.monotonic() - self._said >= self._patience:
+            self._log.info(f"epoch {epoch} batch {batch}/{self._batches}  {_speed_text(self._speed())}")
+            self._said, self._patience = time.monotonic(), MOST_SECONDS
         return None
 
-    def restart_clock(self):
+    def restart_clock(self) -> None:
         """Leave the time since the last report out of the speed of the next one."""
-        self._last = time.monotonic(), self._position, self._loader.late
+        self._said = time.monotonic()
+        self._last = self._said, self._position, self._loader.late
 
-    def close(self):
+    def close(self) -> None:
         """Draw the curves, if there is something new, and end the bar."""
         self._bar.close()
         self._draw()
 
-    def _draw(self):
+    def _draw(self) -> None:
         validations = read_reports(f"{self._path}_val")
         shown = len(self._reports), validations
         if self._reports and shown != self._drawn:
             plot_curves(self._reports, validations, f"{self._path}.png", self._batches)
         self._draw_time, self._drawn = time.monotonic(), shown
 
-    def _report(self, epoch, batch, lr):
-        before, done, late = self._last
+    def _report(self, epoch: int, batch: int, lr: float) -> Report:
+        _, done, late = self._last
         batches = self._position - done
-        rate = batches / max(time.monotonic() - before, 1e-9)
-        report = {"epoch": epoch, "batch": batch, "lr": lr, **self._metric.report(),
-                  "images_per_s": round(rate * self._batch_images, 2),
-                  "seconds_left": round((self._total - self._position) / rate),
+        report = {"epoch": epoch, "batch": batch, "lr": lr, **self._metric.report(), **self._speed(),
                   "batches": batches, "late": (self._loader.late - late) / batches}
+        self._patience = MOST_SECONDS
         self.restart_clock()
         self._metric.reset()
         self._reports.append(report)
@@ -84,29 +93,36 @@ class Progress:
             self._draw()
         return report
 
-    def _number(self, report):
+    def _speed(self) -> Report:
+        """What a report says of the speed since the last one."""
+        before, done, _ = self._last
+        rate = (self._position - done) / max(time.monotonic() - before, 1e-9)
+        return {"images_per_s": round(rate * self._batch_images, 2),
+                "seconds_left": round((self._total - self._position) / rate)}
+
+    def _number(self, report: Report) -> int:
         return (report["epoch"] - 1) * self._batches + report["batch"]
 
 
 class NoProgress:
     """What a worker that does not write has for a `Progress`."""
 
-    def step(self, _):
+    def step(self, _: float) -> None:
         """Nothing."""
 
-    def restart_clock(self):
+    def restart_clock(self) -> None:
         """Nothing."""
 
-    def close(self):
+    def close(self) -> None:
         """Nothing."""
 
 
-def reports_after(batch, batches):
+def reports_after(batch: int, batches: int) -> bool:
     """Whether there is a report after the `batch`-th of an epoch's `batches`."""
     return batch % -(-batches // REPORTS_PER_EPOCH) == 0 or batch == batches
 
 
-def read_reports(path):
+def read_reports(path: str) -> List[Report]:
     """The reports (list of dict) in `<path>.jsonl`; none if there is no such file. A line cut short is left out."""
     reports = []
     if os.path.exists(f"{path}.jsonl"):
@@ -119,19 +135,23 @@ def read_reports(path):
     return reports
 
 
-def report_line(report, batches):
+def report_line(report: Report, batches: int) -> str:
     """A report as a line of the log."""
     extra = "".join(f"  {name.replace('_', ' ')} {_text(report[name])}" for name in ("kept", "top_class_share")
                     if name in report)
     return (f"epoch {report['epoch']} batch {report['batch']}/{batches}  lr {report['lr']:.3g}  "
             f"loss {_text(report['loss'], 4)}  accuracy {_text(report['accuracy'])}{extra}  "
-            f"{report['images_per_s']:.1f} images/s  remaining {clock(report['seconds_left'])}")
+            f"{_speed_text(report)}")
 
 
-def _text(value, digits=3):
+def _speed_text(report: Report) -> str:
+    return f"{report['images_per_s']:.1f} images/s  remaining {clock(report['seconds_left'])}"
+
+
+def _text(value: Optional[float], digits: int = 3) -> str:
     return "none" if value is None else f"{value:.{digits}f}"
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"

@@ -4,15 +4,15 @@
 statistics of their own, `devices.params`. A folder is renamed to its name when it is whole; older ones go then.
 """
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Iterator, Optional
 
 from ademxapp.files import PART, part_beside, write_json
+from ademxapp.locks import only_one
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
 from ademxapp.weights.params_files import read_params, write_params
 
@@ -89,15 +89,12 @@ def load_snapshot(folder: str) -> Optional[Snapshot]:
 
 
 @contextlib.contextmanager
-def only_run(folder):
+def only_run(folder: str) -> Iterator[None]:
     """Hold the folder of a run's snapshots; ValueError if another process holds it."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, ".lock"), "a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets it go when the process ends, however
-        except BlockingIOError:
-            raise ValueError(f"another process is training into {folder}: wait for its end, or give this run another "
-                             "--output or another tag in --model") from None
+    taken = (f"another process is training into {folder}: wait for its end, or give this run another --output or "
+             "another tag in --model")
+    with only_one(os.path.join(folder, ".lock"), taken):
         yield
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from typing import Mapping, Optional, Tuple
 
-from ademxapp.symbol import Label, network, output_stride, parse_label
+from ademxapp.symbol import Label, label_stem, network, output_stride, parse_label
 from ademxapp.weights.description import (
     CLASSIFICATION,
     SEGMENTATION,
@@ -50,6 +50,27 @@ def describe(path: str, label: Optional[str] = None, shapes: Optional[Shapes] = 
     return kept if label is None else _of_label(kept, parse_label(label))
 
 
+def run_label(path: str) -> str:
+    """The label of what is done with weights: the name of their file or, where that names another network than their
+    description or none, that of the description. ValueError if neither tells one.
+    """
+    name, (kept, _) = label_stem(path), kept_description(path)
+    try:
+        named = parse_label(name)
+    except ValueError:
+        if kept is None:
+            raise ValueError(_nameless(path)) from None
+        return kept.label
+    of_run = kept and parse_label(kept.label)
+    return name if of_run is None or dataclasses.replace(named, tag=of_run.tag) == of_run else kept.label
+
+
+def _nameless(path: str) -> str:
+    return (f"{path}: nothing tells which network this is: the name is no label, <dataset>_<network>_cls<N>[_s<stride>]"
+            "[_<tag>], and there is no description of it beside it, "
+            f"{os.path.basename(description_path(path))}. Give the file its old name")
+
+
 def _of_label(known: Description, label: Label) -> Description:
     return dataclasses.replace(known, label=str(label), classes=label.classes, stride=output_stride(label))
 
@@ -61,9 +82,7 @@ def _by_name(path: str, text: Optional[str], shapes: Optional[Shapes]) -> Descri
     except ValueError:
         if text is not None:
             raise
-        raise ValueError(f"{path}: nothing tells which network this is: the name is no label, <dataset>_<network>"
-                         "_cls<N>[_s<stride>][_<tag>], and there is no description of it beside it, "
-                         f"{os.path.basename(description_path(path))}. Give the file its old name") from None
+        raise ValueError(_nameless(path)) from None
     if shapes is None:
         shapes = {name: array.shape for name, array in read_weights(path).items()}
     task, head = task_and_head(path, shapes)

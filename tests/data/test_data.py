@@ -7,13 +7,7 @@ from PIL import Image
 
 from ademxapp.data import transforms
 from ademxapp.data.images import decode_label, decode_rgb, stem, write_png
-from ademxapp.data.lists import (
-    Sample,
-    read_classification_list,
-    read_segmentation_list,
-    write_classification_list,
-    write_segmentation_list,
-)
+from ademxapp.data.lists import Sample
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.resize import choose_filter, resize, scaled_size
 from ademxapp.symbol import network
@@ -148,48 +142,6 @@ def test_palette_is_that_of_pascal_voc():
     assert {index: tuple(palette[index].tolist()) for index in known} == known
     mixed = full_palette(((1, 2, 3),))
     assert tuple(mixed[0]) == (1, 2, 3) and tuple(mixed[1]) == known[1] and tuple(mixed[255]) == (255, 255, 255)
-
-
-# Lists
-
-
-def test_lists_come_back_as_they_were_written(tmp_path):
-    cls = [Sample("root", "a/x.jpg", 3), Sample("root", "b y.jpg", 0)]
-    write_classification_list(str(tmp_path / "cls.lst"), cls)
-    assert (tmp_path / "cls.lst").read_text() == "0\t3\ta/x.jpg\n1\t0\tb y.jpg\n"
-    assert read_classification_list(str(tmp_path / "cls.lst"), "root", 4) == cls
-    seg = [Sample("root", "a/x.jpg", label_image="t/x.png"), Sample("root", "y.jpg")]
-    write_segmentation_list(str(tmp_path / "seg.lst"), seg)
-    assert (tmp_path / "seg.lst").read_text() == "a/x.jpg\tt/x.png\ny.jpg\n"
-    assert read_segmentation_list(str(tmp_path / "seg.lst"), "root") == seg
-
-
-def test_lists_of_other_systems_are_read(tmp_path):
-    (tmp_path / "x.lst").write_bytes("0\t1\tä.jpg\r\n\r\n".encode())
-    (sample,) = read_classification_list(str(tmp_path / "x.lst"), "r", 2)
-    assert (sample.image, sample.class_id, sample.image_path) == ("ä.jpg", 1, "r/ä.jpg")
-
-
-@pytest.mark.parametrize("text, words", [
-    (b"0\t1\n", r"x.lst:1: 2 fields, wanted index<TAB>class<TAB>image"), (b"0 1 a.jpg\n", "x.lst:1: 1 fields"),
-    (b"0\t1\ta.jpg\n1\t5\tb.jpg\n", r"x.lst:2: class '5' is not among 0 … 4"),
-    (b"0\t-1\ta.jpg\n", "class '-1'"), ("0\t²\ta.jpg\n".encode(), "class '²'"), (b"0\tcat\ta.jpg\n", "class 'cat'"),
-    (b"", "names no image"), (b"\n\n", "names no image"), (b"\xff\xfe0\t1\ta.jpg\n", "is no list"),
-    (b"0\t1\t../a.jpg\n", "'../a.jpg' leaves the data root"), (b"0\t1\t/etc/a.jpg\n", "leaves the data root"),
-    (b"0\t1\ta/../../b.jpg\n", "leaves the data root"), (b"0\t1\t\n", "leaves the data root")])
-def test_wrong_lines_are_named(tmp_path, text, words):
-    (tmp_path / "x.lst").write_bytes(text)
-    with pytest.raises(ValueError, match=words):
-        read_classification_list(str(tmp_path / "x.lst"), "root", 5)
-
-
-@pytest.mark.parametrize("text, words", [
-    ("a.jpg\tb.png\tc\n", r"x.lst:1: 3 fields, wanted image<TAB>label"),
-    ("a.jpg\t../b.png\n", "'../b.png' leaves the data root"), ("a.jpg\t\n", "leaves the data root")])
-def test_wrong_lines_of_segmentation_lists_are_named(tmp_path, text, words):
-    (tmp_path / "x.lst").write_text(text)
-    with pytest.raises(ValueError, match=words):
-        read_segmentation_list(str(tmp_path / "x.lst"), "root")
 
 
 # Resizing
@@ -444,18 +396,6 @@ def test_scales_are_drawn_from_the_whole_range(scene):
         widths.append(columns.sum())
     # 0.7 to 1.3 times 80; the crop may cut up to half a cell from either end.
     assert 52 <= min(widths) <= 60 and 98 <= max(widths) <= 104 and 74 < np.mean(widths) < 82
-
-
-def test_the_cache_changes_nothing_and_keeps_the_files_bytes(scene, tmp_path):
-    *_, sample = scene
-    plain, cached = (TrainCrops([sample], BITS, SETTINGS, 8, 56, 80, cache=cache) for cache in (False, True))
-    first = cached.load(0, np.random.default_rng(1))
-    for found, wanted in zip(first, plain.load(0, np.random.default_rng(1))):
-        np.testing.assert_array_equal(found, wanted)
-    (tmp_path / "x.png").unlink()
-    np.testing.assert_array_equal(cached.load(0, np.random.default_rng(1))[0], first[0])
-    with pytest.raises(FileNotFoundError):
-        plain.load(0, np.random.default_rng(1))
 
 
 def test_labels_outside_the_classes_name_the_file_and_the_value(scene, tmp_path):

@@ -148,8 +148,8 @@ def test_large_images_are_no_bombs_and_pillows_own_limit_stays():
 
 
 def test_importing_leaves_pillows_warnings_alone():
-    code = ("import warnings, PIL.Image, cv2, numpy, isal; before = list(warnings.filters); import ademxapp.data.images; "
-            "assert warnings.filters == before")
+    code = ("import warnings, PIL.Image, cv2, numpy, isal; before = list(warnings.filters); "
+            "import ademxapp.data.images; assert warnings.filters == before")
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -107,7 +107,7 @@ def test_samples_are_those_of_the_list(root, task, classes):
 def datasets(root, samples, task):
     """What the drivers read in training and in testing, of a task's samples."""
     if task == "seg":
-        return [TrainCrops(samples, RECORD, SETTINGS, 8, 48, 50, cache=cache) for cache in (False, True)]
+        return [TrainCrops(samples, RECORD, SETTINGS, 8, 48, 50)]
     return [TrainImages(samples, 24, SETTINGS), TestImages(samples, 26, SETTINGS, crops="three")]
 
 
@@ -182,7 +182,8 @@ def test_an_index_that_does_not_fit_is_told(copy, change, words):
 @pytest.mark.parametrize("change, words", [
     (lambda idx: idx.replace("10\t", "10\t4"), r"mx\.rec (has no record at|ends at)"),
     (lambda idx: idx[:idx.rindex("60\t")], r"mx\.rec goes on behind the last of the 6 records"),
-    (lambda idx: idx + "70\t-8\n", "mx.rec ends at byte"), (lambda idx: "", "mx.idx names no image")])
+    (lambda idx: idx + "70\t-8\n", "mx.idx is no index"),
+    (lambda idx: idx + "70\t9000000\n", "mx.rec ends at byte"), (lambda idx: "", "mx.idx names no image")])
 def test_an_index_that_does_not_fit_records_of_mxnet_is_told(root, tmp_path, change, words):
     shutil.copy(root / "mx.rec", tmp_path)
     (tmp_path / "mx.idx").write_text(change((root / "mx.idx").read_text()))

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ademxapp.data import scenes
+from ademxapp.symbol.losses import IGNORE_LABEL
 
 OBJECTS = range(1, len(scenes.CLASSES))
 PALETTE = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
@@ -39,7 +40,7 @@ def test_types_sizes_and_label_values(drawn):
         assert image.dtype == label.dtype == np.uint8
         assert image.shape == label.shape + (3,)
         assert low <= min(label.shape) and max(label.shape) <= high
-        assert set(np.unique(label)) <= {0, *OBJECTS, scenes.VOID}
+        assert set(np.unique(label)) <= {0, *OBJECTS, IGNORE_LABEL}
     assert len({label.shape for _, label in drawn}) > 60
     assert any(label.shape[0] > label.shape[1] for _, label in drawn)
     assert any(label.shape[0] < label.shape[1] for _, label in drawn)
@@ -52,14 +53,14 @@ def test_given_size():
 
 def test_border_parts_whatever_differs_and_is_thin(drawn):
     for _, label in drawn:
-        void = label == scenes.VOID
+        void = label == IGNORE_LABEL
         assert void.any()
         # No two classes are direct neighbours ...
         for one, two in ((label[1:], label[:-1]), (label[:, 1:], label[:, :-1])):
-            assert not ((one != two) & (one != scenes.VOID) & (two != scenes.VOID)).any()
+            assert not ((one != two) & (one != IGNORE_LABEL) & (two != IGNORE_LABEL)).any()
     # ... and little is left of a border two pixels wide once a pixel is taken off each side (its corners).
-    void = sum(int((label == scenes.VOID).sum()) for _, label in drawn)
-    core = sum(int(cv2.erode((label == scenes.VOID).astype(np.uint8), np.ones((3, 3))).sum()) for _, label in drawn)
+    void = sum(int((label == IGNORE_LABEL).sum()) for _, label in drawn)
+    core = sum(int(cv2.erode((label == IGNORE_LABEL).astype(np.uint8), np.ones((3, 3))).sum()) for _, label in drawn)
     assert core < 0.05 * void
     assert void < 0.1 * sum(label.size for _, label in drawn)
 
@@ -105,7 +106,7 @@ def test_patches(class_id):
     assert all(p.shape == (48, 48, 3) and p.dtype == np.uint8 and p.std() > 5 for p in patches)
 
 
-@pytest.mark.parametrize("class_id", [0, len(scenes.CLASSES), scenes.VOID])
+@pytest.mark.parametrize("class_id", [0, len(scenes.CLASSES), IGNORE_LABEL])
 def test_patch_of_no_object(class_id):
     with pytest.raises(ValueError, match="class_id is {}, want 1 to 5".format(class_id)):
         scenes.cut_object(scenes.picture_rng(0, "test", 0), class_id)

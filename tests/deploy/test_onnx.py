@@ -23,8 +23,7 @@ from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.classification import read_predictions
-from ademxapp.evaluation.dense import DenseSettings, scores_at_image_size
-from ademxapp.evaluation.multiscale import Network
+from ademxapp.evaluation.dense import scores_at_image_size
 from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import (
     SymbolOptions,
@@ -36,14 +35,15 @@ from ademxapp.symbol import (
 )
 from ademxapp.weights.description import Description, read_properties
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
+from iclass.classifier import Classifier
 from issegm.datasets import DATASETS
+from issegm.segmenter import Segmenter, of_any_size
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ademxapp[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ademxapp[onnx]'")
 
 from ademxapp.deploy import onnx_export, onnx_graph  # noqa: E402
 from tools import predict, weights  # noqa: E402
-from tools.predicting.with_onnx import default_scale, of_any_size  # noqa: E402
 
 CLS, SEG = "imagenette128_rna-a1-w0.05_cls10", "camvid_rna-a1-w0.05_cls11_s8"
 TOLERANCE = 1e-5  # of probabilities, as the issue of these files asks for
@@ -326,8 +326,7 @@ def test_segmentation_without_mxnet_is_that_with_it(checkpoints, photographs, si
     names = sorted(one.name for one in (tmp_path / "mxnet").glob("*.png"))
     assert names == sorted(one.name for one in (tmp_path / "onnx").glob("*.png")) and len(names) == 6
     known = OnnxModel(path)
-    network = Network(known, (64, 96), DenseSettings(known.description.mean, known.description.std, 8, flipping=True,
-                                                     square=False))
+    network = Segmenter.of_onnx(known, scales=(64, 96), flipping=True)
     for name in names:
         mine, theirs = (Image.open(tmp_path / folder / name) for folder in ("onnx", "mxnet"))
         assert mine.mode == theirs.mode == "P" and mine.getpalette() == theirs.getpalette()
@@ -360,9 +359,7 @@ def test_segmentation_in_windows_is_mxnets(checkpoints, photographs, tmp_path):
     predict.main([*arguments, str(tmp_path / "dynamic"), "--model", str(dynamic), "--window", "60"])
     predict.main([*arguments, str(tmp_path / "mxnet"), "--weights", str(checkpoints / f"{SEG}_ep-0001.params"),
                   "--cpus", "1", "--window", "64"])
-    settings = OnnxModel(dynamic).description
-    network = Network(OnnxModel(dynamic), (120,), DenseSettings(settings.mean, settings.std, 8, flipping=True,
-                                                                square=False, window=64))
+    network = Segmenter.of_onnx(OnnxModel(dynamic), scales=(120,), flipping=True, window=64)
     clear = ~close(network.score_maps(None, np.asarray(Image.open(photographs / "plain.png"))))
     assert clear.mean() > 0.9
     wanted = np.asarray(Image.open(tmp_path / "mxnet" / "plain.png"))
@@ -371,8 +368,8 @@ def test_segmentation_in_windows_is_mxnets(checkpoints, photographs, tmp_path):
 
 
 def test_a_file_s_own_scale_is_that_of_its_dataset(checkpoints):
-    assert default_scale(OnnxModel(export(checkpoints, SEG, "--size", "64"))) == 480
-    assert default_scale(OnnxModel(export(checkpoints, CLS, "--size", "64"))) == 64
+    assert Segmenter.load(export(checkpoints, SEG, "--size", "64")).test.scales == (480,)
+    assert Classifier.load(export(checkpoints, CLS, "--size", "64")).views.scales == (64,)
 
 
 def test_classification_without_mxnet_is_that_with_it(checkpoints, photographs, site, tmp_path):

@@ -14,10 +14,10 @@ from ademxapp.data.lists import Sample, write_classification_list
 from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.classification import read_predictions, write_entry, write_predictions
 from iclass import ilsvrc
+from iclass.classifier import Classifier
 from iclass.data import testing_size as size_for_test
 from iclass.datasets import SYNSETS
 from iclass.devkit import kit_numbers
-from iclass.testing import Views, load_network, probabilities
 
 LABEL = "tiny_rna-b1-w0.02_cls6"
 
@@ -57,16 +57,15 @@ test_network.__test__ = False
 
 
 def all_probabilities(folder, name, **views):
-    network = load_network(str(folder / f"{name}.params"))
+    network = Classifier.read(str(folder / f"{name}.params"), **views)
     samples = [Sample(str(folder), f"images/{6 - number}.png", number % 6) for number in range(7)]
-    return probabilities(Predictor(network.symbol, network.parameters, [mx.cpu()]), samples, network.settings,
-                         Views(**views))
+    return network.on([mx.cpu()]).probabilities(samples)
 
 
 def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images(made):
     """Each crop alone through the network, on a scaled image that is made by hand."""
     from PIL import Image
-    network = load_network(str(made / f"{LABEL}_ep-0001.params"))
+    network = Classifier.read(str(made / f"{LABEL}_ep-0001.params"))
     predict = Predictor(network.symbol, network.parameters, [mx.cpu()])
     image = Image.open(made / "images/6.png").resize((round(52 * 64 / 40), 64), Image.BICUBIC)
     crops = []

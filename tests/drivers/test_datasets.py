@@ -5,10 +5,11 @@ import pytest
 from ademxapp.cli import UsageError
 from ademxapp.data.palettes import voc_palette
 from ademxapp.symbol import network
+from ademxapp.symbol.losses import IGNORE_LABEL
 from iclass import datasets as classification
 from iclass import ilsvrc
 from issegm import voc
-from issegm.datasets import DATASETS, IGNORE, RECORDS, dataset_record
+from issegm.datasets import DATASETS, RECORDS, dataset_record
 from issegm.tables import COCO, COCO_OF_VOC
 
 # Cityscapes' training ids of the ids 0 … 33, as its table of labels has them.
@@ -31,7 +32,7 @@ def test_cityscapes_ids_become_training_ids_and_go_back():
 def test_ade20k_counts_from_one_and_ignores_zero(data_root):
     record = DATASETS["ade20k"]
     classes = record.to_classes(np.arange(151), "a.png")
-    np.testing.assert_array_equal(classes, [IGNORE, *range(150)])
+    np.testing.assert_array_equal(classes, [IGNORE_LABEL, *range(150)])
     np.testing.assert_array_equal(record.to_label_ids(np.arange(150)), np.arange(1, 151))
     with pytest.raises(ValueError, match="label 151"):
         record.to_classes(np.array([151]), "a.png")

@@ -268,6 +268,14 @@ def test_validations_that_cannot_be_are_told_before_the_training(world, drive, p
     assert not list((world / "never").glob("*.params"))
 
 
+@pytest.mark.parametrize("program, place", [("ilsvrc", "data/tiny/val"), ("voc", "data/demo/val.lst")])
+def test_a_validation_without_images_names_its_own_list(world, drive, program, place):
+    (world / place).rename("elsewhere")
+    status, (line,) = drive(program, f"{TRAIN[program]} --output never --val-every 1")
+    assert status == 2 and "no samples found" in line and "; --val-list FILE names others" in line
+    assert "--records" not in line
+
+
 @pytest.mark.parametrize("program, more", [
     ("ilsvrc", ""), ("voc", ""), ("voc", "--cpus 1 --prefetch-threads 2 --prefetcher process")])
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(world, drive, program, more):
@@ -476,15 +484,17 @@ def whole(folder):
 
 
 @pytest.mark.parametrize("program", MODULES)
-@pytest.mark.parametrize("numpy, words", [(None, ["MXNet is not installed", "pip install"]),
+@pytest.mark.parametrize("numpy, words", [(None, ["neither MXNet nor PyTorch is installed", "pip install"]),
                                           ("2.1.0", ["numpy 2.1.0", "pip install 'numpy<2'"])])
 def test_what_is_missing_is_said_in_one_line(tmp_path, program, numpy, words):
-    """The script itself, in a Python without MXNet, or with a NumPy that MXNet cannot use."""
-    site = site_without(tmp_path / "site", "mxnet", *(["numpy"] if numpy else []))
+    """The script itself, in a Python without any engine, or with a NumPy that MXNet cannot use."""
+    site = site_without(tmp_path / "site", "mxnet", "torch", *(["numpy"] if numpy else []))
     if numpy:
+        (site / "mxnet.py").write_text("")
         (site / "numpy.py").write_text(f"__version__ = {numpy!r}\n")
     script = ROOT / MODULES[program].split(".")[0] / f"{program}.py"
-    done = subprocess.run([sys.executable, "-S", str(script), *shlex.split(TRAIN[program])], cwd=tmp_path,
+    arguments = re.sub(r"--weights \S+", "", TRAIN[program])
+    done = subprocess.run([sys.executable, "-S", str(script), *shlex.split(arguments)], cwd=tmp_path,
                           capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(site)}, timeout=100)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith(f"{program}.py: error: ") and not done.stdout

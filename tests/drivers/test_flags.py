@@ -75,6 +75,7 @@ def wrong_values(program):
             yield flag, "nonsense"
             yield flag, "-3"
             yield flag, "nan"
+            yield flag, "inf"
 
 
 @pytest.mark.parametrize("program, flag, value", [(program, *wrong) for program in DRIVERS

@@ -2,15 +2,18 @@
 import os
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from ademxapp import machine
 from ademxapp.cli import UsageError
 from ademxapp.evaluation import crf
 from ademxapp.evaluation.crf import CrfSettings, crf_label_maps
 from ademxapp.evaluation.dense import ScoreMap, label_map
 from ademxapp.evaluation.labelling import BestClasses, CrfLabels
+from ademxapp.machine import MainMemory
 from ademxapp.processes import Processes
 
 SIZE = (48, 60)
@@ -102,10 +105,35 @@ def test_one_and_several_processes_give_the_same_labels():
 
 @needs_crf
 def test_an_image_that_does_not_fit_into_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(crf, "free_bytes", lambda: 2 ** 18)
-    with pytest.raises(ValueError, match=r"60x48 pixels and 4 classes needs 0.0 GiB.*without --crf"):
-        crf_label_maps([score_map()], None, picture(), (CrfSettings(),))
-    crf_label_maps([score_map()], None, picture(), (CrfSettings(iterations=0),))  # needs none
+    monkeypatch.setattr(machine, "free_bytes", lambda: 2 ** 18)
+    with CrfLabels((CrfSettings(),), 1) as label, pytest.raises(
+            ValueError, match=r"one: a CRF over 60x48 pixels and 4 classes needs 0.0 GiB.*without --crf"):
+        label("one", [score_map()], picture())
+    with CrfLabels((CrfSettings(iterations=0),), 1) as label:
+        label("one", [score_map()], picture())  # needs none
+
+
+def test_threads_divide_the_free_memory_and_wait_for_each_other(monkeypatch):
+    free = [100]
+    monkeypatch.setattr(machine, "free_bytes", lambda: free[0])
+    memory, holding, most = MainMemory(), [], []
+
+    def hold(wanted):
+        with memory.part(wanted):
+            holding.append(wanted)
+            most.append(sum(holding))
+            time.sleep(0.01)
+            holding.remove(wanted)
+
+    threads = [threading.Thread(target=hold, args=(wanted,)) for wanted in (60, 60, 30, 40, 100, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 6 and max(most) <= 100
+    free[0] = 50  # measured anew when nobody holds any
+    with pytest.raises(MemoryError):
+        hold(60)
 
 
 def test_best_classes_need_no_process():

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +13,12 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.driver.precision import LEAST_IMAGES
 from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.engine.mxnet.quantise import Int8Network, in_bfloat16
 from ademxapp.engine.mxnet.ranges import RangeRecorder
 from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.evaluation.classification import read_predictions
-from ademxapp.evaluation.ranges import ranges_path
+from ademxapp.evaluation.int8 import LEAST_IMAGES, make_predictor, ranges_path
 from ademxapp.machine import can_compute, slow_because
 from ademxapp.settings import DTYPES
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
@@ -26,7 +26,8 @@ from ademxapp.weights.parameters import Parameters, parameter_shapes, save_param
 from iclass import ilsvrc
 from issegm import voc
 from tools import bench, predict
-from tools.precision_page import precision_table, score
+from tools.reproducing import blocks
+from tools.reproducing.blocks import main_score
 
 CLS, SEG = "tiny_rna-b1-w0.1_cls6", "demo_rna-b1-w0.1_cls6_s8"
 # Units in B1 and dilated pooling; two scales, with shared parameters; sums with a ReLU behind; no BN at all.
@@ -222,7 +223,7 @@ def test_ranges_that_cannot_be_kept_are_used_all_the_same(world, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "x_int8.json")
 
-    monkeypatch.setattr("ademxapp.driver.precision.keep_ranges", full)
+    monkeypatch.setattr("ademxapp.evaluation.int8.keep_ranges", full)
     _, probs, log = classify(world, "--dtype", "int8", "--calibrate-list", str(world / "all.lst"))
     assert "could not be kept" in log and "No space left" in log and probs
     assert not os.path.exists(ranges_path(str(world / f"{CLS}_ep-0001.params")))
@@ -263,32 +264,27 @@ def test_wrong_use_is_told_in_a_line(world, flags, words):
 
 
 def test_cards_that_are_found_are_refused():
-    asked = ilsvrc.parse(["--weights", __file__, "--dtype", "int8"])
     with pytest.raises(UsageError, match="is for CPUs"):
-        driver.make_predictor(asked, None, [mx.gpu(0)], None, None, None)
+        make_predictor(SimpleNamespace(devices=[mx.gpu(0)]), "int8", {})
 
 
 # The results that were measured
 
 
-def test_the_page_is_that_of_the_results_and_they_lose_no_more_than_promised():
+def test_the_results_lose_no_more_than_promised():
     results = {path.stem: json.loads(path.read_text()) for path in (ROOT / "docs" / "results" / "dtypes").iterdir()}
     assert len(results) == 6
-    page, readme = ((ROOT / path).read_text() for path in ("docs/results/dtypes.md", "README.md"))
     for name in {stem.rpartition("_")[0] for stem in results}:
-        tests = [results[f"{name}_{dtype}"] for dtype in DTYPES]
-        for line in precision_table(tests):
-            assert line in page
-        plain, bfloat16, int8 = (score(result) for result in tests)
-        assert bfloat16[1] > plain[1] - 0.3 and int8[1] > plain[1] - 0.5
-        assert f"{int8[0]} {int8[1]:.2f} %" in readme
+        (_, plain), (_, bfloat16), (_, int8) = (main_score(results[f"{name}_{dtype}"]) for dtype in DTYPES)
+        assert bfloat16 > plain - 0.3 and int8 > plain - 0.5
 
 
-def test_a_table_of_types_needs_float32_first():
+def test_a_table_of_types_needs_float32_first(monkeypatch):
     result = {"label": "a", "weights": "a.params", "arguments": {"dtype": "int8"}, "top1_error": 1, "images": 1,
               "images_per_second": 1}
+    monkeypatch.setattr(blocks, "results_of", lambda recipe: [("test", result)])
     with pytest.raises(ValueError, match="int8 does not follow one in float32"):
-        list(precision_table([result]))
+        blocks.types("x")
 
 
 @pytest.mark.skipif(not can_compute("bfloat16"), reason="bfloat16 needs AVX-512")

@@ -16,6 +16,7 @@ from ademxapp.evaluation.instances import InstanceCounts
 from issegm.data import read_pair
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores, read_instances, score_lines
+from issegm.testing import lines_of_scores
 
 CITYSCAPES = DATASETS["cityscapes"]
 LABEL = "gtFine/train/aachen/aachen_00000{}_000019_gtFine_labelIds.png"
@@ -193,6 +194,15 @@ def test_nothing_that_counts_gives_no_scores():
                                    np.zeros((2, 2), np.uint8)).result()
     assert found["frequency_weighted_iou"] is found["mean_of_pixel_acc_and_mean_iou"] is None
     assert found["mean_iou_of_categories"] is None and any("-" in line for line in score_lines(CITYSCAPES, found))
+
+
+@pytest.mark.parametrize("more, warned", [((), True), ((4,), False)])
+def test_truths_of_one_class_alone_are_told(more, warned):
+    """Else masks of 0 and 255 give a mean IoU of 100 %."""
+    truth = np.array([[0, 0, 255, *more]], np.uint8)
+    scores = Scores(CITYSCAPES).add(SimpleNamespace(image_path="a"), truth, np.where(truth == 255, 0, truth))
+    *_, last = lines_of_scores(CITYSCAPES, scores, scores.result())
+    assert ("warning: every pixel that counts is road: these scores say nothing" in last) == warned
 
 
 def test_a_prediction_outside_of_the_classes_is_an_error():

@@ -8,7 +8,7 @@ from PIL import Image
 from reference import golden_parameters
 
 from ademxapp.data.images import decode_label, read_bytes, write_png
-from ademxapp.evaluation import dense, multiscale
+from ademxapp.evaluation import dense
 from ademxapp.symbol import segmentation_symbol
 from ademxapp.weights.parameters import Parameters, save_parameters
 from issegm import voc
@@ -48,7 +48,7 @@ def test_driver_gives_the_originals_results(folder, case, monkeypatch):
         maps.append(dense.predict_dense(recorded, image, *rest))
         return maps[-1]
 
-    monkeypatch.setattr(multiscale, "predict_dense", predict_dense)
+    monkeypatch.setattr("issegm.segmenter.predict_dense", predict_dense)
     voc.main(["--phase", "val", "--weights", str(folder / f"{LABEL}_ep-0001.params"), "--list",
               str(folder / "val.lst"), "--data-root", str(folder), "--split", "val", "--test-scales", "64",
               "--tag", case, "--cpus", "1"] + CASES[case])

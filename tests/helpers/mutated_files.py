@@ -12,7 +12,7 @@ import shutil
 import struct
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 from mutated_bytes import MUTATIONS, SIDES, generator, limit_memory, limit_time
@@ -26,6 +26,7 @@ from ademxapp.cli import UsageError  # noqa: E402
 from ademxapp.data.images import decode_label, decode_rgb, write_png  # noqa: E402
 from ademxapp.data.lists import Sample, list_task, read_classification_list, read_segmentation_list  # noqa: E402
 from ademxapp.data.records import HEADER, frame, read_records  # noqa: E402
+from ademxapp.weights.description import Description
 
 TOKENS = (b"!!", b"!!bool x", b"!!int x", b"!!timestamp x", b"!!binary x", b"!!set {a}", b"!!python/name:os.system",
           b"2001-99-99", b"2001-01-01", b"[" * 2000, b"{" * 2000, b"- " * 2000, b"&a [*a, *a]", b"*a", b"<<: *a",
@@ -166,13 +167,13 @@ def use_msctest(folder, path, source):
 
 
 def predict(folder, path, source):
+    from iclass.classifier import Classifier, Views
+    from iclass.datasets import ClassificationDataset
     from tools import predict
-    network = SimpleNamespace(
-        task="classification", versions={}, scales=(32,), classifier=lambda log: lambda crops: np.ones((1, 3)) / 3,
-        settings=SimpleNamespace(mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"),
-        record=SimpleNamespace(class_names=("a", "b", "c")))
-    module = sys.modules["tools.predicting.with_onnx"] = ModuleType("with_onnx")
-    module.open_network = lambda args: network
+    known = Description("x_y_cls3", "classification", 3, 8, (0, 0, 0), (1, 1, 1), "bilinear", 32)
+    ready = SimpleNamespace(begin=lambda data: lambda: np.ones((len(data), 3), np.float32) / 3)
+    network = Classifier(known, ClassificationDataset("x", ("a", "b", "c")), Views((32,)), ready)
+    predict.open_onnx, predict.versions = lambda asked: network, lambda asked: {}
     log = folder / "seen" / "predict.log"
     log.unlink(missing_ok=True)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -283,11 +284,12 @@ def recipes(folder):
     (folder / "recipe.yaml").write_text(
         "title: A run\nabout: >\n  Of two\n  networks.\ntime: &long about a day\noutput: output/run\nfor:\n"
         "  - {net: a1, crop: 480, how: *long}\n  - {net: a2, crop: 500, how: once}\n"
-        "needs:\n  '{output}/{net}.params': of tools/weights.py\nstages:\n  - name: '{net}, test'\n"
-        "    command: issegm/voc.py --phase val --weights {output}/{net}.params --test-scales {crop} --root {data}\n"
+        "needs:\n  '{output}/{net}.params': of tools/weights.py\nvalues: {seed: 1}\nsteps:\n  - name: '{net}, test'\n"
+        "    run: issegm/voc.py\n    with: {phase: val, weights: ['{output}/{net}.params'], test-scales: '{crop}',\n"
+        "           seed: '{seed}', data-root: '{data}'}\n"
         "    makes: '{output}/{net}/result.json'\n    log: '{output}/{net}'\n    minutes: 30\n"
-        "    expect: {mean_iou: 57.76}\n    paper: {mean_iou: 80.1}\n"
-        "  - {name: lists, command: tools/prepare.py voc, makes: data/voc/val.lst}\n")
+        "    expect: {mean_iou: 57.76}\n"
+        "  - {name: lists, run: tools/prepare.py voc, makes: data/voc/val.lst, when: net}\n")
     return [folder / "recipe.yaml"]
 
 

@@ -1,6 +1,5 @@
 """The command `reproduce.py figure4`: records that are kept, its page, and what it says of them."""
 import json
-from pathlib import Path
 
 import pytest
 from worlds import write_data
@@ -9,7 +8,7 @@ from ademxapp.cli import UsageError
 from ademxapp.symbol import classification_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from tools import reproduce
-from tools.reproducing import figure4, figure4_page
+from tools.reproducing import figure4, figure4_block
 
 LABEL = "tiny_rna-b1-w0.02_cls2"
 
@@ -32,22 +31,24 @@ def figure(*more, weights=f"out/{LABEL}_ep-0002.params"):
                     "--output", "records", *more])
 
 
-def test_the_page_names_what_was_measured_and_what_is_missing(folder, capsys):
-    figure("--untrained", LABEL, "--out", "pages/figure4.md",
+def test_what_was_measured_is_written_and_what_is_missing_named(folder, capsys, monkeypatch):
+    figure("--untrained", LABEL, "--out", "pages/figure4.json",
            weights=f"{folder}/out/{LABEL}_ep-0002.params,gone_rn-50_cls2_ep-0001.params")
     said = capsys.readouterr().out
     assert "needs gone_rn-50_cls2_ep-0001.params: there is no such file" in said
-    page, found = (folder / "pages/figure4.md").read_text(), json.loads((folder / "pages/figure4.json").read_text())
-    assert "Not measured: `gone_rn-50_cls2_ep-0001.params`" in page and str(folder) not in page
-    assert (folder / "pages/figure4.png").read_bytes()[:4] == b"\x89PNG"
+    found = json.loads((folder / "pages/figure4.json").read_text())
+    assert found["needs"] == ["gone_rn-50_cls2_ep-0001.params"] and str(folder) not in json.dumps(found)
     trained, untrained = found["networks"]
     assert (trained["crop"], trained["statistics"], untrained["crop"], untrained["statistics"]) == (
         40, "moving", 40, "batch")
     assert trained["lengths"] == list(range(9)) and [len(row) for row in trained["norms"]] == [2] * 9
     assert trained["images_sha256"] == untrained["images_sha256"]
-    assert found["command"] in page and f"--weights out/{LABEL}_ep-0002.params gone_rn-50" in found["command"]
-    assert f"| {trained['network']} | trained, 2 of 5 epochs | – | 8 |" in page and "| untrained | – | 8 |" in page
-    assert "it needs a trained deep ResNet" in page
+    monkeypatch.setattr(figure4_block, "KEPT", "pages/figure4.json")
+    table = figure4_block.block()
+    assert f"| {trained['network']} | tiny | trained, 2 of 5 epochs | – | 8 |" in table
+    assert "| tiny | untrained | – | 8 |" in table
+    figure4_block.draw("pages/figure4.png")
+    assert (folder / "pages/figure4.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_what_was_measured_is_kept_until_it_is_another_question(folder, monkeypatch):
@@ -67,6 +68,8 @@ def test_what_was_measured_is_kept_until_it_is_another_question(folder, monkeypa
 def test_wrong_use_is_told(folder):
     with pytest.raises(UsageError, match="no network is named"):
         reproduce.main(["figure4", "--data", "data"])
+    with pytest.raises(UsageError, match="--out x.md: wanted a JSON file"):
+        reproduce.main(["figure4", "--data", "data", "--untrained", LABEL, "--out", "x.md"])
     with pytest.raises(UsageError, match="is for segmentation"):
         reproduce.main(["figure4", "--data", "data", "--untrained", "demo_rna-b1-w0.02_cls6_s8"])
     with pytest.raises(ValueError, match="there is no file gone_rn-50_cls2"):
@@ -86,30 +89,11 @@ def record(network, factor, units=8):
 
 
 def test_what_is_read_off_the_norms():
-    found = figure4_page.derived(record("rn-101", 0.5))
+    found = figure4_block.derived(record("rn-101", 0.5))
     assert found["factor_per_mapping"] == pytest.approx(0.5)
     assert found["longest_over_shortest"] == pytest.approx(0.5 ** 8)
     assert found["long_over_short"] == pytest.approx(0.5 ** 6)  # lengths 6, 7, 8 against 0, 1, 2
     assert sum(found["expected_contributions"]) == pytest.approx(1)
     assert found["covered_lengths"] == [0, 5]  # of the binomial distribution with 8 trials of chance 1/3
-    nothing = figure4_page.derived({**record("rn-101", 0.5, 4), "norms": [[1.0, 1.0]] * 4 + [[0.0, 0.0]]})
+    nothing = figure4_block.derived({**record("rn-101", 0.5, 4), "norms": [[1.0, 1.0]] * 4 + [[0.0, 0.0]]})
     assert nothing["longest_over_shortest"] == 0 and nothing["expected_contributions"][4] < 1e-200
-
-
-@pytest.mark.parametrize("deep, wide, words", [
-    (0.5, 1.0, ("every deep ResNet loses more", "stay within a factor of three")),
-    (0.5, 0.7, ("every deep ResNet loses more", "but Model A's, too, are apart, by a factor of")),
-    (0.9, 0.5, ("does not hold", "but Model A's, too, are apart, by a factor of"))])
-def test_the_verdict_follows_the_numbers(deep, wide, words):
-    said = figure4_page.verdict([record("rn-101-w0.125", deep), record("rna-a-w0.125", wide), record("rn-50", 1.0)])
-    assert all(word in said for word in words), said
-
-
-def test_the_stored_page_is_that_of_its_norms():
-    found, page = (Path(figure4.__file__).parents[2] / f"docs/results/figure4{end}" for end in (".json", ".md"))
-    stored = json.loads(found.read_text())
-    for record in stored["networks"]:
-        for name, value in figure4_page.derived(record).items():
-            assert name not in record or record[name] == pytest.approx(value, rel=1e-6), name
-    assert figure4_page.summary_table(stored["networks"], markdown=True) in page.read_text()
-    assert figure4_page.verdict(stored["networks"]) in page.read_text()

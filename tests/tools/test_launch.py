@@ -235,10 +235,19 @@ def test_a_worker_that_waits_in_vain_ends_itself(tmp_path):
     ("-n 2 --role server --root host:9 x.py", "a server takes no COMMAND, got x.py"),
     ("-n 2 --root host:9 x.py", "--root and --index are for one --role alone"),
     ("-n 2 --role worker --root host x.py", "'host' is no HOST:PORT"),
-    ("-n 0 x.py", "0 is out of range")])
+    ("-n 0 x.py", "0 is out of range"),
+    ("-n 2 x.py --gpus 0,1,2", r"--gpus 0,1,2: 3 card\(s\) cannot be divided among 2 workers.* another -n"),
+    ("-n 2 x.py --gpus=0", r"--gpus 0: 1 card\(s\) cannot be divided among 2 workers")])
 def test_wrong_use_of_launch(arguments, message):
     with pytest.raises(UsageError, match=message):
         launch.main(arguments.split())
+
+
+@pytest.mark.parametrize("command, wanted", [
+    ("x.py --gpus 0,1,2,3 --seed 1", ["x.py --gpus 0,1 --seed 1", "x.py --gpus 2,3 --seed 1"]),
+    ("x.py --gpus=5,3", ["x.py --gpus 5", "x.py --gpus 3"]), ("x.py --cpus 2", ["x.py --cpus 2"] * 2)])
+def test_workers_on_one_machine_have_cards_of_their_own(command, wanted):
+    assert [" ".join(words) for words in launch.with_own_cards(command.split(), 2)] == wanted
 
 
 def test_dist_sync_and_launch_go_together(monkeypatch):

@@ -1,37 +1,33 @@
 """The miniature: rows are run, kept, and told; what the page says follows from them."""
 import json
-import re
 
 import pytest
 from conftest import ROOT
 
-from ademxapp.cli import UsageError
 from tools import reproduce
-from tools.reproducing import miniature_page
-from tools.reproducing.miniature import read_rows
-from tools.reproducing.miniature_tables import Network, score_text
+from tools.reproducing import miniature
+from tools.reproducing.miniature import Network
 
 RECIPE = """
 title: A miniature
-about: Two networks.
 threads: 1
-minutes: 5
+keep: "{results}"
 output: "{output}"
 for:
   - {{row: b-0, network: rna-b, seed: 0, crop: 112, test: 160, dense: rna-b, epoch: 6}}
   - {{row: a-0, network: rna-a, seed: 0, crop: 112, test: 160, dense: rna-a, epoch: 6}}
   - {{row: a1-0, after: a-0, seed: 0, crop: 112, test: 160, tuned: rna-a1, dense: rna-a1, epoch: 1}}
-stages:
+steps:
   - name: "{{network}}, training"
     when: network
-    command: "{script} {{output}} --model imagenette128_{{network}}-w0.125_cls10_seed{{seed}} --batch-images 2
-      --crop-size 64"
+    run: "{script} {{output}}"
+    with: {{model: "imagenette128_{{network}}-w0.125_cls10_seed{{seed}}", batch-images: 2, crop-size: 64}}
     makes: "{{output}}/imagenette128_{{network}}-w0.125_cls10_seed{{seed}}/result.json"
     log: "{{output}}/imagenette128_{{network}}-w0.125_cls10_seed{{seed}}"
   - name: "{{tuned}}, tuning"
     when: tuned
-    command: "{script} {{output}} --model imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}} --after rna-a
-      --batch-images 2 --crop-size 64"
+    run: "{script} {{output}}"
+    with: {{model: "imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}}", after: rna-a, batch-images: 2, crop-size: 64}}
     makes: "{{output}}/imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}}/result.json"
     log: "{{output}}/imagenette128_{{tuned}}-w0.125_cls10_seed{{seed}}"
 """
@@ -58,110 +54,103 @@ def mini(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     script, recipe, results = tmp_path / "train.py", tmp_path / "mini.yaml", tmp_path / "kept" / "rows.json"
     script.write_text(PROGRAM)
-    recipe.write_text(RECIPE.format(output=tmp_path / "out", script=script))
+    recipe.write_text(RECIPE.format(output=tmp_path / "out", script=script, results=results))
 
     def run(command, *arguments):
-        return reproduce.main([command, "--recipe", str(recipe), "--results", str(results), *arguments])
-    run.folder, run.recipe, run.results = tmp_path, recipe, results
-    return run
+        return reproduce.main([command, str(recipe), *arguments])
+
+    def rows():
+        miniature.kept_rows.cache_clear()
+        return miniature.kept_rows(str(recipe))[1]
+    run.folder, run.recipe, run.rows = tmp_path, recipe, rows
+    yield run
+    miniature.kept_rows.cache_clear()
 
 
-def test_rows_are_run_in_their_order_and_kept(mini, capsys):
-    assert mini("mini", "--data", "d", "--jobs", "2") == 0
-    assert "0 of 3 rows are done; to do: b-0, a-0, a1-0" in capsys.readouterr().out
-    rows = read_rows(str(mini.results), str(mini.recipe))
+def test_items_are_run_side_by_side_and_kept(mini, capsys):
+    assert mini("run", "--data", "d", "--jobs", "2") == 0
+    assert "a1-0: started, " in capsys.readouterr().out
+    assert mini("keep") == 0
+    rows = mini.rows()
     assert list(rows) == ["b-0", "a-0", "a1-0"]
     label = "imagenette128_rna-a1-w0.125_cls10_seed0"
     assert rows["a1-0"]["tests"] == [{"label": label, "top1_error": 41.0 + len(label), "top5_error": 9.0, "images": 4}]
     assert rows["a1-0"]["processor_minutes"] == 6.5
     assert rows["a1-0"]["trainings"][0]["losses"] == [1.5]
-    assert mini("mini", "--data", "d") == 0
-    assert "3 of 3 rows are done; to do: none" in capsys.readouterr().out
+    assert mini("run", "--data", "d", "--dry-run") == 0
+    assert capsys.readouterr().out.count(": done") == 3
 
 
-def test_a_row_that_fails_is_told_and_the_others_are_kept(mini, capsys):
+def test_an_item_that_fails_is_told_and_the_others_go_on(mini, capsys):
     (mini.folder / "out.fails").touch()
-    assert mini("mini", "--data", "d", "--jobs", "1") == 1
+    assert mini("run", "--data", "d", "--jobs", "2") == 1
     assert "b-0: failed with exit status 1" in capsys.readouterr().err
-    assert list(read_rows(str(mini.results), str(mini.recipe))) == ["a-0", "a1-0"]
+    assert mini("keep", "--only", "a-0,a1-0") == 0
+    assert list(mini.rows()) == ["a-0", "a1-0"]
 
 
-def test_a_row_whose_commands_have_changed_is_to_be_done_again(mini, capsys):
-    assert mini("mini", "--data", "d", "--only", "b-0") == 0
+def test_a_row_whose_commands_have_changed_counts_no_more(mini):
+    assert mini("run", "--data", "d", "--only", "b-0") == 0 and mini("keep", "--only", "b-0") == 0
+    assert list(mini.rows()) == ["b-0"]
     mini.recipe.write_text(mini.recipe.read_text().replace("threads: 1", "threads: 2"))
-    assert mini("mini", "--dry-run") == 0
-    assert "to do: b-0, a-0, a1-0" in capsys.readouterr().out
+    assert not mini.rows()
 
 
 @pytest.mark.parametrize("loss, different", [(1.5, 0), (1.25, 1)])
 def test_a_row_is_trained_again_and_compared(mini, capsys, loss, different):
-    assert mini("mini", "--data", "d") == 0
+    assert mini("run", "--data", "d") == 0 and mini("keep") == 0
     (mini.folder / "train.py").write_text(PROGRAM.replace('"loss": 1.5', f'"loss": {loss}'))
-    assert mini("mini-again", "a1-0", "--data", "d") == different
-    assert f"a1-0: {different} of 4 numbers are others" in capsys.readouterr().out
-    assert not (mini.folder / "out" / "again" / "a1-0").exists()
-    assert read_rows(str(mini.results), str(mini.recipe))["a1-0"]["trainings"][0]["losses"] == [1.5]
-    mini("mini-page", "--out", str(mini.folder / "page.md"))
-    said = "1 are others" if different else "all are the same"
-    assert f"of its 4 scores, losses and accuracies {said}." in (mini.folder / "page.md").read_text()
+    again = ["--only", "b-0", "--output", str(mini.folder / "again")]
+    assert mini("run", "--data", "d", *again) == 0
+    assert mini("keep", "--compare", *again) == different
+    assert f"{different} of 4 numbers are others" in capsys.readouterr().out
+    assert mini.rows()["b-0"]["trainings"][0]["losses"] == [1.5]
 
 
-def test_only_rows_that_are_done_are_trained_again(mini):
-    with pytest.raises(UsageError, match="row b-0 is not done; done are none"):
-        mini("mini-again", "b-0", "--data", "d")
-
-
-def test_tables_and_page_tell_what_there_is(mini, capsys):
-    assert mini("mini", "--data", "d", "--only", "b-0,a-0") == 0
-    assert mini("mini-table1", "--format", "markdown") == 0
-    table = capsys.readouterr().out
-    assert "| Model A1 (strided) | not trained yet |" in table and "| Model B | 79.00 | 9.00 | 1.24 |" in table
-    assert mini("mini-page", "--out", str(mini.folder / "page.md")) == 0
-    page = (mini.folder / "page.md").read_text()
-    assert "Rows that are done: 2 of 3. Not yet: a1-0." in page
-    assert "trainings took 6.5 to 6.5 minutes of processor time (the longest is b-0), 13 in all; its tests at most " \
-        "2.0 minutes by the clock." in page
-    assert "Allowed are 5 minutes of two cores for a row; longer took b-0, a-0." in page
-    assert "Rows that are not done leave this open: Model A classifies better than the much deeper ResNet-152; " in page
-    assert re.search(r"than the much deeper ResNet-152 \| 19.2 / 21.8 \| – \| – \| not trained yet", page)
-    assert all((mini.folder / "page" / name).stat().st_size > 1000 for name in ("table1.png", "table2.png",
-                                                                               "curves.png"))
-
-
-def test_the_tables_own_commands_have_them_too(capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    assert reproduce.main(["mini-table2"]) == 0
-    table = capsys.readouterr().out
-    assert reproduce.main(["table2", "--mini"]) == 0
-    assert capsys.readouterr().out == table and "Model B, 1 conv." in table
-    with pytest.raises(UsageError, match="--mini: table3 has no miniature"):
-        reproduce.main(["table3", "--mini"])
+def test_blocks_tell_what_there_is(mini):
+    assert mini("run", "--data", "d", "--only", "b-0,a-0") == 0 and mini("keep", "--only", "b-0,a-0") == 0
+    mini.rows()
+    table, claims = miniature.block("1", str(mini.recipe)), miniature.claims(str(mini.recipe))
+    assert "| Model A1 (strided) | – | – | 1.65 |" in table and "| Model B | 79.00 | 9.00 | 1.24 |" in table
+    assert "the much deeper ResNet-152 | 19.2 / 21.8 | – | – | not trained yet |" in claims
+    assert "| a1-0 | not trained yet | not trained yet |" in miniature.times(str(mini.recipe))
 
 
 @pytest.mark.parametrize("first, second, relation, said", [
     ([70.0], [60.0], "better", "yes: the first is better by 10.0 points, one seed"),
     ([60.0], [70.0], "better", "no: the second is better by 10.0 points, one seed"),
-    ([60.0, 64.0], [63.0, 65.0], "better", "no difference beyond the seeds' (2.0 points, seeds 4.0 apart)"),
+    ([60.0, 64.0], [63.0, 65.0], "better", "open: no difference beyond the seeds' (2.0 points, seeds 4.0 apart)"),
     ([60.0, 61.0], [63.0, 65.0], "no better", "yes: the second is better by 3.5 points, seeds 2.0 apart"),
     ([65.0, 64.0], [63.0, 62.5], "no better", "no: the first is better by 1.8 points, seeds 1.0 apart"),
-    ([60.0], [60.0], "no worse", "yes: neither is better by 0.0 points, one seed"),
+    ([60.0], [60.0], "no worse", "yes: the second is better by 0.0 points, one seed"),
     ([59.0], [60.0], "no worse", "no: the second is better by 1.0 points, one seed"),
-    ([60.0], [], "better", "not trained yet")])
-def test_what_a_page_says_of_a_claim(first, second, relation, said):
-    claim = miniature_page.Claim("c", ("x", "1conv"), ("y", "1conv"), "mean_iou", (2, 1), relation)
-    networks = [Network(name, name, "1conv", {"mean_iou": seeds} if seeds else {})
-                for name, seeds in (("x", first), ("y", second))]
-    assert miniature_page.verdict(claim, *networks) == said
+    ([60.0], [60.0], "as good", "yes: the second is better by 0.0 points, one seed"),
+    ([90.0], [60.0], "as good", "more than that: the first is better by 30.0 points, one seed"),
+    ([50.0], [60.0], "as good", "no: the second is better by 10.0 points, one seed")])
+def test_what_is_said_of_a_claim(first, second, relation, said):
+    networks = [Network(name, name, "1conv", {"mean_iou": seeds}) for name, seeds in (("x", first), ("y", second))]
+    assert miniature.verdict(*networks, "mean_iou", relation) == said
 
 
 def test_lower_errors_are_better():
-    claim = miniature_page.Claim("c", ("x", None), ("y", None), "top1_error", (1, 2))
     networks = [Network(name, name, None, {"top1_error": [error]}) for name, error in (("x", 20.0), ("y", 30.0))]
-    assert miniature_page.verdict(claim, *networks).startswith("yes")
-    assert score_text(networks[0], "top1_error") == "20.00"
+    assert miniature.verdict(*networks, "top1_error", "better").startswith("yes")
+    assert networks[0].text("top1_error") == "20.00"
 
 
-def test_the_kept_rows_are_those_of_the_recipe():
+def test_speeds_are_costs():
+    networks = [Network(name, name, None, {}, {"speed_ratio": speed}) for name, speed in (("x", 0.81), ("y", 1.0))]
+    assert miniature.verdict(*networks, "speed_ratio", "no worse") == "no: the second is better by 0.19"
+
+
+def test_figures_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    miniature.draw_costs(str(tmp_path / "costs.png"), "1")
+    miniature.draw_curves(str(tmp_path / "curves.png"))
+    assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in ("costs.png", "curves.png"))
+
+
+def test_the_kept_rows_are_those_of_the_recipe(monkeypatch):
+    monkeypatch.chdir(ROOT)
     kept = json.loads((ROOT / "docs/results/miniature/rows.json").read_text())
-    assert set(read_rows(str(ROOT / "docs/results/miniature/rows.json"), str(ROOT / "recipes/miniature.yaml"))) \
-        == set(kept)
+    assert set(miniature.kept_rows()[1]) == set(kept)

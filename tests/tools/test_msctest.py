@@ -15,12 +15,12 @@ from ademxapp import machine
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
-from ademxapp.engine.mxnet.predictor import Predictor
-from ademxapp.evaluation import crf, dense, fitting, multiscale
+from ademxapp.evaluation import crf, dense, fitting
 from ademxapp.evaluation.score_files import read_scores, write_scores
 from ademxapp.symbol import parse_label
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
-from issegm import sources, testing, voc
+from issegm import Segmenter, testing, voc
+from issegm.segmenter import test_symbol as symbol_to_test
 from issegm.settings import shard
 from tools import msctest
 from tools.comparison_page import comparison_page
@@ -31,7 +31,7 @@ HALF = 2.0 ** -11  # float16's relative rounding
 
 def save_network(path, seed):
     """Random weights whose classes differ from place to place."""
-    symbol = sources.test_symbol(parse_label(LABEL), "1conv")
+    symbol = symbol_to_test(parse_label(LABEL), "1conv")
     args, auxs = parameter_shapes(symbol, data=(1, 3, 64, 64))
     rng = np.random.default_rng(seed)
     values = {name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape) if name.endswith("_weight")
@@ -134,12 +134,8 @@ def test_stored_scores_are_the_networks_within_float16(world):
     drive("--test-flipping --test-steps 2 --save-predictions", "52")
     stored, attributes = read_scores(f"{W}/scores/images/i1.h5", (40, 48), 6)
     image = np.asarray(Image.open("images/i1.png"))
-    args = voc.build_parser().parse_args("--test-scales 52 --test-steps 2 --test-flipping".split())
-    weights = sources.load_weights(f"{W}.params", parse_label(LABEL))
-    record = voc.dataset_record("demo", 6)
-    direct, = sources.Network(Predictor(weights.symbol, weights.parameters, [mx.cpu()]), (52,),
-                              sources.dense_settings(args, record, voc.network("rna-b1").input, 8, 1)) \
-        .score_maps(None, image)
+    network = Segmenter.load(f"{W}.params", devices=[mx.cpu()], scales=(52,), steps=2, flipping=True)
+    direct, = network.score_maps(None, image)
     np.testing.assert_allclose(stored.scores, direct.scores, rtol=HALF, atol=1e-7)
     assert (stored.cell, stored.scaled, stored.size) == (direct.cell, direct.scaled, direct.size) == (
         4, (43, 52), (40, 48))
@@ -197,7 +193,7 @@ def predicted(monkeypatch):
         seen.append(image.shape)
         return dense.predict_dense(predict, image, *rest)
 
-    monkeypatch.setattr(multiscale, "predict_dense", counting)
+    monkeypatch.setattr("issegm.segmenter.predict_dense", counting)
     return seen
 
 
@@ -261,7 +257,7 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
     drive("--window 40 --tag windows", "96")
     drive("--window 96 --tag fits", "96")
     assert same(f"{W}_whole", f"{W}_fits") and not same(f"{W}_whole", f"{W}_windows")
-    free = 4 * sum(fitting.parameter_counts(sources.test_symbol(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
+    free = 4 * sum(fitting.parameter_counts(symbol_to_test(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
     monkeypatch.setattr(fitting, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
     monkeypatch.setattr(machine, "free_bytes", lambda: (free + 1000 * 72 * 72) / fitting.MEMORY_SHARE + 1)
     drive("--tag short --save-predictions", "96")
@@ -277,7 +273,7 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
 
 def test_inputs_with_more_numbers_than_mxnet_counts_go_in_windows():
     said = []
-    window = fitting.WindowChoice(sources.test_symbol(parse_label(LABEL), "1conv"), [mx.cpu()], 1, 8, say=said.append,
+    window = fitting.WindowChoice(symbol_to_test(parse_label(LABEL), "1conv"), [mx.cpu()], 1, 8, say=said.append,
                                   free=2 ** 60)
     assert window((2000, 3000)) == 0 and not said
     side = window((60000, 60000))

@@ -12,8 +12,9 @@ from conftest import ROOT
 from PIL import Image
 
 from ademxapp.data.images import write_png
-from ademxapp.data.scenes import VOID, draw_scene, picture_rng
+from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.symbol import classification_symbol
+from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 
 pytestmark = pytest.mark.slow  # ten programs, one of which trains
@@ -40,7 +41,7 @@ def garden(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path, quality=95)
             if split != "test":
-                mask = np.where(label == VOID, 0, 1 + label % 3).astype(np.uint8)
+                mask = np.where(label == IGNORE_LABEL, 0, 1 + label % 3).astype(np.uint8)
                 write_png(str(folder / "data" / "garden" / "labels" / split / f"{index}.png"), mask)
     write_start(str(folder / "models" / f"{START}_ep-0040.params"))
     return folder

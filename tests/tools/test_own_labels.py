@@ -1,4 +1,6 @@
 """`prepare.py own`: what images and labels of one's own say of themselves is told, or refused, and never ignored."""
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -67,3 +69,111 @@ def test_class_folders_tell_of_turned_images_too(tmp_path, capsys):
     Image.new("RGB", (20, 10)).save(tmp_path / "train" / "cat" / "1.jpg", exif=exif)
     prepare.main(["folders", "--root", str(tmp_path), "--name", "pets", "--out", str(tmp_path / "lists")])
     assert "take pixels as they are stored; the first train/cat/1.jpg, 6" in capsys.readouterr().out
+
+
+COLOURS = GARDEN + "colours: [[0, 200, 0], [90, 90, 90]]\n"
+
+
+def coloured(values, colours=((0, 200, 0), (90, 90, 90))):
+    return Image.fromarray(np.array(colours, np.uint8)[values])
+
+
+def values_of(root, line):
+    return np.asarray(Image.open(root / line.split("\t")[1]))
+
+
+def test_labels_in_colours_are_converted_exactly_and_always_anew(garden, capsys):
+    values = np.arange(600).reshape(20, 30) % 2
+    root = garden("a", coloured(values))
+    garden("b")
+    lines = prepared(root, COLOURS)
+    assert [line.split("\t")[1] for line in lines] == ["labels-by-colours/train/a.png", "labels/train/b.png"]
+    np.testing.assert_array_equal(values_of(root, lines[0]), values)
+    assert "labels in colours, made indices in labels-by-colours/train: 1" in capsys.readouterr().out
+    garden("a", coloured(1 - values))
+    np.testing.assert_array_equal(values_of(root, prepared(root, COLOURS)[0]), 1 - values)
+    ids = GARDEN + "label_ids: [3, 1]\nignored_ids: [0]\ncolours: [[0, 0, 0], [90, 90, 90], [1, 1, 1], [0, 200, 0]]\n"
+    np.testing.assert_array_equal(values_of(root, prepared(root, ids)[0]), np.where(values, 3, 1))
+
+
+@pytest.mark.parametrize("colour, words", [
+    ((90, 90, 91), r"a.png has the colour \(90, 90, 91\) at column 4, row 7, and 1 pixels in all of colours that no"),
+    ((0, 200, 0, 127), "a.png is transparent at column 4, row 7")])
+def test_a_pixel_of_no_class_is_named(garden, colour, words):
+    label = coloured(np.zeros((20, 30), int))
+    if len(colour) == 4:
+        label.putalpha(255)
+    label.putpixel((4, 7), colour)
+    with pytest.raises(ValueError, match=words):
+        prepared(garden("a", label), COLOURS)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("label_ids: [1, 2]\ncolours: [[0, 200, 0], [90, 90, 90]]\n", "colours: 2, but label_ids go up to 2"),
+    ("colours: [[0, 200, 0], [0, 200, 0]]\n", r"colours: \(0, 200, 0\) is that of the label ids 0 and 1")])
+def test_colours_that_do_not_tell_classes_convert_nothing(garden, text, words):
+    with pytest.raises(ValueError, match=words):
+        prepared(garden("a", coloured(np.zeros((20, 30), int))), GARDEN + text)
+
+
+def test_fewer_colours_than_the_values_need_are_told(garden, capsys):
+    root = garden("a", 1 + np.arange(600).reshape(20, 30) % 2)
+    prepared(root, GARDEN + "label_ids: [1, 2]\ncolours: [[0, 200, 0], [90, 90, 90]]\n")
+    assert "odd: colours: 2, of the values 0 … 1, but label_ids go up to 2: colours are" in capsys.readouterr().out
+
+
+def palette_label(colours):
+    label = Image.fromarray((np.arange(600).reshape(20, 30) % 2).astype(np.uint8))
+    label.putpalette(np.array(colours, np.uint8).tobytes())
+    return label
+
+
+def test_a_palette_in_another_order_than_the_colours_is_refused(garden):
+    root = garden("a", palette_label([(90, 90, 90), (0, 200, 0)]))
+    with pytest.raises(ValueError, match=r"a.png has \(90, 90, 90\) as the colour of its value 0, grass, which the "
+                                         "dataset's colours have for 1, path: are they numbered otherwise"):
+        prepared(root, COLOURS)
+
+
+def test_a_palette_of_other_colours_is_told_and_the_same_is_not(garden, capsys):
+    root = garden("a", palette_label([(0, 200, 0), (90, 90, 90)]))
+    prepared(root, COLOURS)
+    assert "odd" not in capsys.readouterr().out
+    garden("b", palette_label([(0, 200, 0), (7, 7, 7)]))
+    prepared(root, COLOURS)
+    assert ("odd: 1 labels show classes in other colours than the dataset's, the first labels/train/b.png: 1 is "
+            "(7, 7, 7) there") in capsys.readouterr().out
+
+
+def test_masks_of_0_and_255_are_told(garden, capsys):
+    prepared(garden("a", np.arange(600).reshape(20, 30) % 2 * 255))
+    assert "odd: 1 of 2 classes never occur: path; if 255 in the labels is a class's, say so" in capsys.readouterr().out
+
+
+def test_two_images_of_one_label_are_refused(garden):
+    garden("a")
+    with pytest.raises(ValueError, match=r"images/train/a.jpg and a.png have one label, labels/train/a.png: rename"):
+        prepared(garden("a", extension="png"))
+
+
+def test_accents_in_one_letter_or_two_are_one_name(garden):
+    one, two = (unicodedata.normalize(form, "Bäume") for form in ("NFC", "NFD"))
+    root = garden(one)
+    (root / "labels" / "train" / f"{one}.png").rename(root / "labels" / "train" / f"{two}.png")
+    assert prepared(root) == [f"images/train/{one}.jpg\tlabels/train/{two}.png"]
+
+
+def test_the_files_own_name_is_the_datasets(garden):
+    root = garden("a")
+    text = "name: beds\n" + GARDEN
+    (root.parent / "garden.yaml").write_text(text)
+    prepare.main(["own", "--root", str(root), "--dataset-file", str(root.parent / "garden.yaml"), "--out",
+                  str(root.parent / "lists")])
+    assert (root.parent / "lists" / "beds" / "train.lst").is_file()
+
+
+def test_ids_that_are_classes_and_ignored_are_refused():
+    with pytest.raises(ValueError, match=r"a value stands twice: \[255\]; ignored_ids are \[255\] unless given"):
+        SegmentationDataset("masks", ("ground", "thing"), (0, 255))
+    assert SegmentationDataset("masks", ("ground", "thing"), (0, 255), ()).to_classes(
+        np.array([[0, 255]]), "").tolist() == [[0, 1]]

@@ -10,6 +10,7 @@ from random_weights import make_weights
 from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.data.palettes import voc_palette
+from ademxapp.data.video import Video, VideoWriter
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
@@ -102,7 +103,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_done(weights, photographs,
     with pytest.raises(ValueError, match="2 of 3 images could not be used"):
         predict.main([*(str(photographs / name) for name in ("broken.jpg", "empty.png", "plain.jpg")), "--weights",
                       weights["seg"], "--test-scales", "40", "--out", str(out), "--cpus", "1"])
-    assert sorted(path.name for path in out.iterdir()) == ["plain.png", "plain_overlay.jpg", "predict.log"]
+    assert sorted(path.name for path in out.iterdir()) == ["plain.png", "plain_overlay.jpg", "predict.json",
+                                                           "predict.log"]
     told = (out / "predict.log").read_text()
     assert "left out: " in told and "broken.jpg cannot be decoded" in told and "the file is empty" in told
 
@@ -159,7 +161,7 @@ def test_one_bad_image_stops_no_other(weights, tmp_path, capsys):
     with pytest.raises(ValueError, match="4 of 6 images could not be used, as told above: .*a.png"):
         predict.main([str(folder), "--weights", weights["seg"], "--test-scales", "24", "--out", str(out), "--cpus",
                       "1"])
-    assert {path.name for path in out.iterdir()} == {"a.png", "a_overlay.jpg", "z.png", "z_overlay.jpg",
+    assert {path.name for path in out.iterdir()} == {"a.png", "a_overlay.jpg", "z.png", "z_overlay.jpg", "predict.json",
                                                      "unwritable.png", "predict.log"}
     told = (out / "predict.log").read_text()
     assert "a.jpg and" in told and "would be one file" in told and "empty.bmp cannot be decoded: the file is" in told
@@ -185,6 +187,32 @@ def test_folders_say_what_they_leave_out_and_pillows_formats_are_read(weights, p
     told = (out / "predict.log").read_text()
     assert "no images by their names, left out: notes.txt" in told and "not looked into: more\n" in told
     assert "videos, left out unless they are named: clip.mp4" in told and "@eaDir" not in told
+
+
+def test_videos_and_photographs_go_together(weights, tmp_path, capsys):
+    """The labels of a video's frames are those of the frames as photographs."""
+    with VideoWriter(str(tmp_path / "clip"), 10) as writer:
+        for seed in range(3):
+            noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+            writer.write(np.asarray(Image.fromarray(noise).resize((80, 60))))
+    for number, (_, pixels) in enumerate(Video(str(tmp_path / "clip.mp4"))):
+        Image.fromarray(pixels).save(tmp_path / f"frame{number}.png")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    names = [str(tmp_path / name) for name in ("clip.mp4", "broken.mp4", "frame0.png", "frame1.png", "frame2.png")]
+    out = tmp_path / "out"
+    for kind in ("seg", "cls"):
+        with pytest.raises(ValueError, match="1 of 5 images could not be used, as told above: .*broken.mp4"):
+            predict.main([*names, "--weights", weights[kind], "--test-scales", "64", "--out", str(out / kind), "--cpus",
+                          "1"])
+        assert "clip.mp4: 3 frames, on average" in capsys.readouterr().out
+    assert len(list(Video(str(out / "seg" / "clip_overlay.mp4")))) == 3
+    rows = [line.split("\t") for line in (out / "seg" / "clip_frames.tsv").read_text().splitlines()]
+    for number, row in enumerate(rows[1:]):
+        labels = np.asarray(Image.open(out / "seg" / f"frame{number}.png"))
+        assert row[2:] == [f"{100 * (labels == index).mean():.2f}" for index in range(6)]
+    rows = [line.split("\t") for line in (out / "cls" / "clip_frames.tsv").read_text().splitlines()]
+    for (_, _, _, best), row in zip(read_predictions(str(out / "cls" / "predictions.tsv")), rows[1:]):
+        assert float(row[3]) == pytest.approx(100 * best[0][1], abs=0.01)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

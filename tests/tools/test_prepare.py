@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from ademxapp import files
+from ademxapp import files, processes
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.palettes import voc_palette
 from issegm import voc
 from tools import prepare
-from tools.preparing import common, parallel, tree
+from tools.preparing import common, tree
 
 SETS = "VOC2012/ImageSets/Segmentation"
 
@@ -177,6 +177,38 @@ def test_train_plus_plus_has_coco_images_with_voc_classes(tmp_path, capsys):
         run("voc", tmp_path / "voc", tmp_path / "lists", "--coco", tmp_path / "coco2017")
 
 
+def test_what_is_in_front_of_vocs_classes_is_background(tmp_path):
+    """As `prepare.py coco` labels it, with other classes as 0: not with the class behind."""
+    pytest.importorskip("pycocotools")
+    write_voc(tmp_path / "voc")
+    write_sbd(tmp_path / "sbd")
+    write_coco(tmp_path / "coco2017")
+    path = tmp_path / "coco2017/annotations/instances_train2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"].append({"id": 9, "image_id": 1, "category_id": 32, "iscrowd": 0, "area": 16,  # a tie
+                                   "segmentation": square(13, 13, 4), "bbox": [0, 0, 1, 1]})
+    path.write_text(json.dumps(content))
+    run("voc", tmp_path / "voc", tmp_path / "lists", "--sbd", tmp_path / "sbd", "--coco", tmp_path / "coco2017")
+    run("coco", tmp_path / "coco2017", tmp_path / "lists")
+    label, whole = (np.asarray(Image.open(tmp_path / name)) for name in (
+        "voc/VOC2012/SegmentationClassCOCO/000000000001.png", "coco2017/semantic/train2017/000000000001.png"))
+    assert (label[14, 14], label[18, 18], label[10, 10]) == (0, 15, 12) and whole[14, 14] == 32
+    np.testing.assert_array_equal(label, np.select([whole == 1, whole == 18, whole == 255], [15, 12, 255], 0))
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"categories": [{"id": 1, "name": "cat"}]}, "category 1 is 'cat', COCO's is 'person': this is another dataset"),
+    ({"categories": [{"id": 91, "name": "hat"}]}, "category 91 is 'hat', COCO's is 'none'"),
+    ({"annotations": [{"category_id": 12}]}, "category 12 is none of COCO's")])
+def test_categories_of_another_dataset_are_refused(tmp_path, change, words):
+    pytest.importorskip("pycocotools")
+    write_coco(tmp_path)
+    path = tmp_path / "annotations/instances_train2017.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=words):
+        run("coco", tmp_path, tmp_path / "lists")
+
+
 def test_coco_with_all_its_classes(tmp_path):
     pytest.importorskip("pycocotools")
     write_coco(tmp_path)
@@ -298,6 +330,14 @@ def test_ade20k_sample(data_root, tmp_path, capsys):
     assert [names(lists[split]) for split in ("train", "val")] == [["ADE_train_00000001"], ["ADE_val_00000001"]]
     out = capsys.readouterr().out
     assert "all images have 683x512 pixels" in out and "odd: the whole ade20k val has 2,000 images" in out
+
+
+def test_other_classes_of_ade20k_are_refused(data_root, tmp_path):
+    shutil.copytree(data_root / "ade20k", tmp_path / "ade")
+    path = tmp_path / "ade/ADEChallengeData2016/objectInfo150.txt"
+    path.write_text(path.read_text().replace("building, edifice", "sky").replace("\tsky\n", "\thouse\n", 1))
+    with pytest.raises(ValueError, match="objectInfo150.txt:3: class 2 is 'house', that of the 150 classes is 'build"):
+        run("ade20k", tmp_path / "ade", tmp_path / "lists")
 
 
 def test_cityscapes_sample(data_root, tmp_path, capsys):
@@ -476,8 +516,7 @@ def test_processes_change_nothing(tmp_path, monkeypatch, capsys):
     outputs = []
     for out, count in (("lists", 1), ("lists", 2)):
         shutil.rmtree(tmp_path / "VOC2012/SegmentationClassAug", ignore_errors=True)
-        monkeypatch.setattr(parallel, "WORTH_IT", 1)
-        monkeypatch.setattr(parallel, "CHUNK", 1)
+        monkeypatch.setattr(processes, "WORTH_IT", 1)
         lists = run("voc", tmp_path, tmp_path / out, "--sbd", tmp_path / "sbd", "--workers", count)
         outputs.append((lists, capsys.readouterr().out))
     assert outputs[0] == outputs[1]

@@ -1,7 +1,6 @@
 """The paper's tables and figures, cell by cell."""
 import json
 import os
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +18,6 @@ from ademxapp.weights.released import BY_FILE, RELEASED
 from issegm.datasets import DATASETS
 from tools import reproduce
 from tools.reproducing import full_scale, measurements, tested
-from tools.reproducing.cells import NEEDS, PAPER_ONLY
-from tools.reproducing.measurements import memory_of, speed_of
 from tools.reproducing.recipes import read_recipe
 
 TABLES = [f"table{n}" for n in range(1, 8)]
@@ -37,10 +34,10 @@ def clone(tmp_path, monkeypatch):
     return tmp_path
 
 
-def cells_of(*arguments):
-    """{method: {column: cell}} of the JSON of a table's command."""
+def rows_of(*arguments):
+    """{method: row} of the JSON of a table's command."""
     assert reproduce.main([*arguments, "--out", "out.json"]) == 0
-    return {row["method"]: row["cells"] for row in json.loads(Path("out.json").read_text())["rows"]}
+    return {row["method"]: row for row in json.loads(Path("out.json").read_text())["rows"]}
 
 
 # The tables' files
@@ -75,8 +72,8 @@ def test_rows_have_figures_of_their_columns_and_tests_of_their_recipes(name, mon
             assert set(test) <= {"recipe", "only", "step"} or set(test) == {"released"}, row.method
             if "recipe" in test:
                 recipe = read_recipe(f"recipes/{test['recipe']}.yaml", [test["only"]] if "only" in test else None)
-                assert [stage for stage in recipe["stages"] if stage["makes"].endswith("result.json")
-                        and stage["name"] == test.get("step", stage["name"])], row.method
+                assert [step for step in recipe.steps if step.is_test
+                        and step.name == test.get("step", step.name)], row.method
             else:
                 assert test["released"] in BY_FILE
     if name == "table3":
@@ -87,47 +84,43 @@ def test_rows_have_figures_of_their_columns_and_tests_of_their_recipes(name, mon
 
 
 def test_table_1_without_any_dataset(clone):
-    cells = cells_of("table1", "--measure", "costs")
-    assert len(cells) == 16
-    for method, row in cells.items():
+    rows = rows_of("table1")
+    assert len(rows) == 16
+    for method, row in rows.items():
         for column in ("depth", "input"):
-            assert row[column]["value"] == row[column]["paper"], (method, column)
-        assert row["parameters"]["state"] == row["multiply_adds"]["state"] == "measured"
-        if method == "ResNet-152 [5]":
-            assert row["top1_error"] == {"state": PAPER_ONLY, "paper": 21.3}
-        else:
-            assert [need["what"] for need in row["top5_error"]["needs"]] == ["ilsvrc12", "lists", "weights"]
-        assert row["speed_ratio"]["needs"][0]["what"] == "a run"
-    assert "19.2 %" in cells["Model A"]["top1_error"]["needs"][2]["how"]
-    assert cells["Model A"]["speed_ratio"]["paper"] == 0.3
+            assert row["here"][column] == row["paper"][column], (method, column)
+        assert row["here"]["parameters"] > 1e7 and row["here"]["multiply_adds"] > 1e9
+        assert "top1_error" not in row["here"]
+        assert [need["what"] for need in row["needs"]] == ([] if method == "ResNet-152 [5]" else [
+            "ilsvrc12", "lists", "weights"])
+    assert "19.2 %" in rows["Model A"]["needs"][2]["how"]
+    assert rows["Model A"]["paper"]["speed_ratio"] == 0.3
 
 
-def test_speeds_are_kept_for_a_machine_and_a_setting(tmp_path, monkeypatch):
-    monkeypatch.setattr(measurements, "REFERENCE", "rna-f-w0.02")
-    row = Row("VGG16, 10 crops", network="rna-e-w0.02", crops=10)
-    found = speed_of(row, str(tmp_path), 1, 1, None)
-    assert found.values is None
-    found.make()
-    kept = speed_of(row, str(tmp_path), 1, 1, None)
-    assert kept.make is None and kept.values == found.values and kept.values["speed"] > 0
-    raw = json.loads((tmp_path / "speed-rna-e-w0.02.json").read_text())["values"]
-    assert kept.values["speed_ratio"] == raw["speed"] / 10 / raw["reference"]
-    assert speed_of(row, str(tmp_path), 2, 1, None).make  # of other batches: stale
-    (tmp_path / "speed-rna-e-w0.02.json").write_text("{")
-    assert speed_of(row, str(tmp_path), 1, 1, None).make
-    reference = speed_of(Row("reference", network="rna-f-w0.02"), str(tmp_path), 1, 1, None)
-    reference.make()
-    assert reference.values["speed_ratio"] > 0
-
-
-def test_memory_is_that_of_the_page(tmp_path):
-    page = json.loads((ROOT / "docs/results/tables/memory.json").read_text())["values"]
+def test_what_is_counted_is_kept_and_is_what_the_networks_have(tmp_path, monkeypatch):
+    kept = json.loads((ROOT / "docs/results/counted.json").read_text())
+    monkeypatch.setattr(measurements, "RESULTS", tmp_path)
+    for label, crop, more in (("voc_rna-b1_cls21_s8", 504, {"head": "1conv"}), ("ilsvrc-cls_rna-f_cls1000", 56, {})):
+        images = 4 if more else 1
+        found = measurements.counted(label, images, crop, **more)
+        assert kept[f"{label} {images} {crop} {more.get('head', '')} softmax"]["values"] == found
+        monkeypatch.setattr(measurements, "count", None)  # the second time it is read
+        assert measurements.counted(label, images, crop, **more) == found
+        monkeypatch.undo()
+        monkeypatch.setattr(measurements, "RESULTS", tmp_path)
     row = Row("Model B", network="rna-b1", head="1conv", paper={"memory": 7.6})
-    found = memory_of(row, str(tmp_path))
-    found.make()
-    memory = page["rna-b1 1conv"] / 2 ** 30
-    assert found.values == {"memory": memory, "memory_ratio": memory / 7.6}
-    assert memory_of(row, str(tmp_path)).values == found.values
+    memory = kept["voc_rna-b1_cls21_s8 4 504 1conv softmax"]["values"]["memory"] / 2 ** 30
+    assert measurements.counts_of(row)[0] == {"memory": memory, "memory_ratio": memory / 7.6}
+
+
+def test_speeds_are_those_of_the_measurement(tmp_path):
+    path = tmp_path / "networks.json"
+    assert measurements.speeds_of(Row("x", network="rna-e"), str(path)) == ({}, "")
+    path.write_text(json.dumps({"machine": "a machine", "found": [
+        {"what": "rna-e", "against": "rn-101", "rates": [5.0], "ratio": 2.5}]}))
+    values, how = measurements.speeds_of(Row("VGG16, 10 crops", network="rna-e", crops=10), str(path))
+    assert values == {"speed": 0.5, "speed_ratio": 0.25} and "in turns with rn-101 on a machine" in how
+    assert measurements.speeds_of(Row("y", network="rna-f"), str(path)) == ({}, "")
 
 
 # Released weights and datasets: stand-ins
@@ -172,8 +165,7 @@ def stand_ins(clone, monkeypatch):
         wide = BY_FILE[file.replace("-w0.02", "")]
         label = file[:-len("_ep-0001.params")]
         monkeypatch.setitem(tested.BY_FILE, file, replace(
-            wide, label=label, command=wide.command.replace(wide.label, label).replace("--gpus 0", "--cpus 1")
-            .replace("--test-scales 320", "--test-scales 64").replace("--test-scales 500", "--test-scales 64")))
+            wide, label=label, settings={**wide.settings, "weights": f"models/{file}", "test-scales": 64}))
         random_weights(f"models/{file}")
     rng = np.random.default_rng(0)
     for name in ("data/ilsvrc12/val/a.png", "data/VOCdevkit/VOC2012/JPEGImages/b.png"):
@@ -188,45 +180,47 @@ def stand_ins(clone, monkeypatch):
 
 def test_released_weights_are_tested_where_they_lie(stand_ins, monkeypatch, capsys):
     runs, run, val_list = [], tested.run, Path("data/voc/val.lst").read_text()
-    assert all(row[column]["needs"][0]["what"] == "a run" for column in ("top1_error", "mean_iou") for row in
-               cells_of("table1", "--dry-run").values() if "paper" in row[column])
-    assert not os.path.exists("output") and "can be measured now: scores of python iclass" in capsys.readouterr().err
-    cells = cells_of("table1")
+    assert not any(row["here"] or row["needs"] for row in rows_of("table1", "--dry-run").values())
+    assert not os.path.exists("output") and "can be measured now: `python iclass" in capsys.readouterr().err
+    rows = rows_of("table1", "--cpus", "1")
     for file, method, column in ((CLASSIFIER, "Model A", "top1_error"), (SEGMENTER, "Model A1", "mean_iou")):
         result = json.loads(Path("output", file[:-len(".params")], "result.json").read_text())
-        assert cells[method][column]["value"] == result[column] and result["images"] == 1
-        assert f"--weights models/{file}" in cells[method][column]["how"]
-        assert cells[method][column]["state"] == "measured"
-    monkeypatch.setattr(tested, "run", runs.append)  # nothing is run again
-    assert cells_of("table1") == cells
+        assert rows[method]["here"][column] == result[column] and result["images"] == 1
+        assert f"--weights models/{file}" in rows[method]["how"][0] and "--cpus 1" in rows[method]["how"][0]
+    monkeypatch.setattr(tested, "run", runs.append)  # nothing is run again, on whatever devices
+    assert here(rows_of("table1")) == here(rows)
 
     os.unlink(f"output/{CLASSIFIER[:-len('.params')]}/measured.json")  # as where a driver alone was run
-    assert cells_of("table1") == cells
+    assert here(rows_of("table1")) == here(rows)
     os.rename("data/ilsvrc12", "data/elsewhere")  # nor are the images needed once more
-    assert cells_of("table1", "--measure", "costs") == cells
+    assert here(rows_of("table1")) == here(rows)
     os.rename("data/elsewhere", "data/ilsvrc12")
     check_sheets(capsys)
     assert not runs
     write("data/voc/val.lst", val_list * 2)  # stale: of another list, of other weights
-    assert cells_of("table1", "--dry-run")["Model A1"]["mean_iou"]["state"] == NEEDS
+    assert not rows_of("table1", "--dry-run")["Model A1"]["here"]
     write("data/voc/val.lst", val_list)
     result = Path("output", SEGMENTER[:-len(".params")], "result.json")
     kept = result.read_text()
     result.write_text(kept.replace('"dtype": null', '"dtype": "int8"'))  # nor of another way to compute
-    assert cells_of("table1", "--dry-run")["Model A1"]["mean_iou"]["state"] == NEEDS
+    assert not rows_of("table1", "--dry-run")["Model A1"]["here"]
     result.write_text(kept)
     label = Path("data/VOCdevkit", val_list.split()[1])
     before = label.read_bytes()
     label.write_bytes(before + b" ")
     tested.sizes_digest.cache_clear()
-    assert cells_of("table1", "--dry-run")["Model A1"]["mean_iou"]["state"] == NEEDS
+    assert not rows_of("table1", "--dry-run")["Model A1"]["here"]
     label.write_bytes(before)
     tested.sizes_digest.cache_clear()
     random_weights(f"models/{CLASSIFIER}", 1)
     monkeypatch.setattr(tested, "run", run)
-    again = cells_of("table1")
-    assert again["Model A1"] == cells["Model A1"]
-    assert again["Model A"]["top1_error"]["how"] != cells["Model A"]["top1_error"]["how"]  # it names the weights' hash
+    again = rows_of("table1", "--cpus", "1")
+    assert again["Model A1"] == rows["Model A1"]
+    assert again["Model A"]["how"] != rows["Model A"]["how"]  # it names the weights' hash
+
+
+def here(rows):
+    return {method: row["here"] for method, row in rows.items()}
 
 
 def check_sheets(capsys):
@@ -259,7 +253,7 @@ def test_every_row_of_released_weights(stand_ins, data_root, monkeypatch):
         label = wide.label.replace("rna-a1_", "rna-a1-w0.02_").replace("rna-a_", "rna-a-w0.02_")
         files[wide.file] = f"{label}_ep-0001.params"
         monkeypatch.setitem(tested.BY_FILE, files[wide.file], replace(
-            wide, label=label, command=wide.command.replace(wide.label, label).replace("--gpus 0", "--cpus 1")))
+            wide, label=label, settings={**wide.settings, "weights": f"models/{files[wide.file]}"}))
         random_weights(f"models/{files[wide.file]}")
     measured = []
     for name in ("table1", "table2", "table4"):
@@ -268,9 +262,8 @@ def test_every_row_of_released_weights(stand_ins, data_root, monkeypatch):
             text = text.replace(file, narrow)
         write(f"paper/{name}.yaml", text)
         read_table.cache_clear()
-        for row in cells_of(name, "--measure", "test").values():
-            measured += [cell["how"] for column, cell in row.items() if column in ("top1_error", "mean_iou")
-                         and cell["state"] == "measured"]
+        for row in rows_of(name, "--cpus", "1").values():
+            measured += row["how"] if set(row["here"]) & {"top1_error", "mean_iou"} else []
     assert sorted(file for how in measured for file in files.values() if f"models/{file}" in how) == sorted(
         file for file in files.values() if "_rna-a1-w0.02_cls1000" not in file)  # no row of the paper is Model A1's
 
@@ -298,23 +291,21 @@ def entered(clone, monkeypatch):
 def test_an_entry_is_made_for_a_test_set_and_its_server_is_needed(entered):
     runs, entry = entered
     for _ in range(2):
-        cell = cells_of("table3")["Ours"]["mean_iou"]
-        assert cell["state"] == NEEDS and cell["paper"] == 82.5
-        assert [(need["what"], need["place"]) for need in cell["needs"]] == [("server", f"{entry}.tgz")]
+        row = rows_of("table3")["Ours"]
+        assert not row["here"] and row["paper"]["mean_iou"] == 82.5
+        assert [(need["what"], need["place"]) for need in row["needs"]] == [("server", f"{entry}.tgz")]
     assert runs == ["issegm/voc.py", "tools/submit.py"]
 
 
 def test_what_a_server_answers_fills_the_table(entered):
     runs, entry = entered
-    cells_of("table3")
+    rows_of("table3")
     write(f"{entry}_answer.json", json.dumps({"mean_iou": 81.25, "IoU of boat": 70}))
-    row = cells_of("table3")["Ours"]
-    assert [(row[name]["state"], row[name]["value"]) for name in ("mean_iou", "IoU of boat")] == [
-        ("measured", 81.25), ("measured", 70)]
-    assert f"scored by the benchmark's server (`{entry}_answer.json`)" in row["mean_iou"]["how"]
-    assert row["IoU of bus"]["state"] == NEEDS  # it was not among the answers
+    row = rows_of("table3")["Ours"]
+    assert row["here"] == {"mean_iou": 81.25, "IoU of boat": 70}
+    assert f"scored by the benchmark's server (`{entry}_answer.json`)" in row["how"][0]
     os.utime(f"{entry}_answer.json", (1, 1))  # of an entry before this one
-    assert cells_of("table3")["Ours"]["mean_iou"]["state"] == NEEDS
+    assert not rows_of("table3")["Ours"]["here"]
     assert runs == ["issegm/voc.py", "tools/submit.py"]
 
 
@@ -323,10 +314,10 @@ def test_what_a_server_answers_fills_the_table(entered):
     ('{"mean iou": 81}', "'mean iou': 81: wanted percentages"), ('{"mean_iou": "81"}', "'mean_iou': '81': wanted"),
     ("[81]", "_answer.json is no answer: wanted percentages"), ("81,", "_answer.json is no answer")])
 def test_a_wrong_answer_is_told(entered, answer, message):
-    cells_of("table3")
+    rows_of("table3")
     write(f"{entered[1]}_answer.json", answer)
     with pytest.raises(ValueError, match=message):
-        cells_of("table3")
+        rows_of("table3")
 
 
 def test_training_is_for_rows_whose_needs_are_there(clone, capfd):
@@ -340,52 +331,24 @@ def test_training_is_for_rows_whose_needs_are_there(clone, capfd):
     assert "--gpus" not in training and "--output elsewhere/pascal-context " in training
 
 
-def test_pages_say_what_is_needed(clone):
+def test_tables_say_what_is_needed(clone):
     assert reproduce.main(["table6", "--out", "table6.md"]) == 0
     page = Path("table6.md").read_text()
-    assert "| Ours (Model A2) (one pre-trained network) | – | 56.41 | needs ade20k, lists, weights, server |" in page
-    assert "| CASIA_IVA (one pre-trained network) | – | 54.33 | paper only |" in page
-    assert "python tools/prepare.py ade20k --root data/ade20k" in page and "reproduce.py table6 --out table6.md" in page
+    assert "| Ours (Model A2) (one pre-trained network) | – | 56.41 |" in page
+    assert "| CASIA_IVA (one pre-trained network) | – | 54.33 |" in page
+    assert "`python tools/prepare.py ade20k --root data/ade20k` writes it. For Ours (Model A2)" in page
+    assert "needs server, `output/ade20k/ade20k_rna-a2_cls150_s8_x1-21_ep-0009_test.zip`" in page
 
 
 def test_hours_are_the_formula(monkeypatch):
     monkeypatch.chdir(ROOT)
-    trainings = full_scale.trainings_of(read_recipe("recipes/ilsvrc.yaml", ["rna-a"]))
+    monkeypatch.setattr(full_scale, "counted", lambda *_, **__: {"multiply_adds": 50 * 10 ** 9, "memory": 2 ** 30})
+    steps = [step for step in read_recipe("recipes/ilsvrc.yaml", ["rna-a"]).steps if "to-epoch" in step.settings]
+    trainings = list(map(full_scale.training_of, steps))
     assert [(one.images, one.epochs, one.cards, one.share) for one in trainings] == [(1281167, 90, 4, 64)]
-    monkeypatch.setattr(full_scale, "costs_of", lambda training: (50 * 10 ** 9, 2 ** 30))
-
-    class Card:
-        peak, utilisation = 10.0, 0.5
-
-    row = full_scale.row_of("x", trainings, Card, {})
-    assert row[1:] == ("90 x 1,281,167", "50.0", 4, "1,024", f"{1281167 * 90 * 50e9 * 6 / (4 * 5e12) / 3600:.0f}")
-    unknown = full_scale.trainings_of(read_recipe("recipes/voc-coco.yaml"))
-    assert full_scale.row_of("x", unknown, Card, {})[-1] == "unknown"
-
-
-def test_hours_of_the_readme_are_those_of_the_page():
-    found = re.findall(r"\| `python tools/reproduce.py run (recipes/[^`]+)` \| (\d+) \| (\d+) \| ([\d,]+) \|",
-                       (ROOT / "README.md").read_text())
-    page = (ROOT / "docs" / "results" / "tables" / "full-scale.md").read_text().splitlines()
-    assert len(found) == 6
-    for command, cards, hours, memory in found:
-        line, = [line for line in page if line.startswith(f"| `{command}` |")]
-        assert line.split(" | ")[3:] == [cards, memory, f"{hours} |"], command
-
-
-def test_pages_have_the_figures_of_the_tables(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    for name in TABLES:
-        lines = (ROOT / "docs" / "results" / "tables" / f"{name}.md").read_text().splitlines()
-        table = read_table(name)
-        for row in table.rows:
-            if not table.transposed:
-                method = f"{row.method} ({row.group})" if row.group else row.method
-                line, = [line for line in lines if line.startswith(f"| {method} |")]
-                cells = [cell.strip() for cell in line.split("|")]
-                for figure in row.paper.values():
-                    assert any(cell == figure or number(cell) == figure for cell in cells), (name, row.method, figure)
-
-
-def number(text):
-    return float(text) if re.fullmatch(r"[\d.]+", text) else None
+    row = full_scale.row_of("x", trainings, 10.0, 0.5)
+    assert row[1:] == ["90 x 1,281,167", "50.0", "4", "1,024",
+                       f"{1281167 * 90 * 50e9 * 6 / (4 * 5e12) / 3600:.0f}"]
+    assert "| unknown |" in full_scale.block("voc-coco")
+    hours = [float(full_scale.block("places", f"peak={peak}").split("|")[-2]) for peak in (10, 20)]
+    assert hours[0] == pytest.approx(2 * hours[1], abs=1)

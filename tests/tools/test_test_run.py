@@ -3,6 +3,7 @@ import json
 import os
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,13 +16,16 @@ from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
 from ademxapp.driver import find_samples, named_run
 from ademxapp.engine.mxnet.predictor import Predictor
-from ademxapp.evaluation.dense import DenseSettings, label_map
+from ademxapp.evaluation.dense import label_map
 from ademxapp.evaluation.labelling import BestClasses
-from ademxapp.evaluation.multiscale import Network
 from ademxapp.symbol import parse_label
+from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters
+from iclass import Classifier
+from issegm import Segmenter
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores
+from issegm.segmenter import DenseTest
 from issegm.testing import score_samples
 from tools.benchmarks import test_run, test_run_parts
 
@@ -53,7 +57,7 @@ def test_passes_that_are_begun_together_give_each_its_own_outputs(devices):
     assert len({outputs.tobytes() for outputs in wanted}) == len(inputs)
 
 
-class WatchedNetwork(Network):
+class WatchedNetwork(Segmenter):
     """Keeps which threads prepare images and predict them."""
 
     threads = {"prepare": set(), "score_maps": set()}
@@ -85,7 +89,8 @@ def test_only_the_network_runs_in_the_main_thread(tmp_path):
             self.threads_seen.add(threading.get_ident())
             return super().__call__(name, score_maps, image)
 
-    network = WatchedNetwork(predict, (48, 64), DenseSettings((0.5,) * 3, (0.2,) * 3, 8, flipping=True))
+    known = Description("camvid_x_cls11_s8", "segmentation", 11, 8, (0.5,) * 3, (0.2,) * 3, "adaptive", 64)
+    network = WatchedNetwork(known, replace(CAMVID, same_size=False), DenseTest((48, 64), flipping=True), predict)
     scores = Scores(CAMVID, samples)
     score_samples([scores], samples, CAMVID, [network], Labels(), readers=2)
     wanted = Scores(CAMVID, samples)
@@ -136,10 +141,9 @@ def test_commands_to_time_are_drivers_with_weights_of_their_own(data_root, tmp_p
     assert len(samples) == 20 and all(os.path.isfile(sample.image_path) for sample in samples)
     if task == "classification":
         assert len({sample.class_id for sample in samples}) > 5
-        assert driver.load_networks([asked.weights], label, None, (128,))
+        assert Classifier.read(asked.weights, str(label), scales=(128,)).symbol is not None
     else:
-        from issegm.sources import load_weights
-        assert load_weights(asked.weights, label).head == "2conv"
+        assert Segmenter.read(asked.weights, str(label)).description.head == "2conv"
 
 
 def test_weights_without_a_task_are_wrong_use(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tools import pack, prepare, report
-from tools.reproducing.recipes import read_recipe
-from tools.reproducing.stages import run_stages
+from tools.reproducing.recipes import Recipe, Step, read_recipe
+from tools.reproducing.steps import run_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,18 +58,18 @@ def test_wrong_use_is_one_line(command, status, words):
 def test_dry_run_prints_every_command_of_the_recipe():
     done = run("tools/reproduce.py", "run", "recipes/first-run.yaml", "--data", "/data", "--dry-run")
     assert done.returncode == 0
-    stages = read_recipe(ROOT / "recipes" / "first-run.yaml")["stages"]
+    steps = read_recipe(ROOT / "recipes" / "first-run.yaml").steps
     commands = [line for line in done.stdout.splitlines() if line.startswith("  python ")]
-    assert len(commands) == len(stages)
+    assert len(commands) == len(steps)
     assert all("{" not in command for command in commands)
 
 
-def test_stages_that_are_done_are_skipped_and_a_failure_ends_the_run(tmp_path, capsys):
+def test_steps_that_are_done_are_skipped_and_a_failure_ends_the_run(tmp_path, capsys):
     (tmp_path / "made").write_text("")
-    stages = [{"name": "first", "command": "-c 'raise SystemExit(5)'", "makes": "{output}/made"},
-              {"name": "second", "command": "-c 'raise SystemExit(3)'", "makes": "{output}/missing"},
-              {"name": "third", "command": "-c 'raise SystemExit(4)'", "makes": "{output}/other"}]
-    assert run_stages({"stages": stages, "needs": {}}, "data", str(tmp_path), dry_run=False) == 3
+    (tmp_path / "fail.py").write_text("import sys; sys.exit(int(sys.argv[2]))")
+    steps = tuple(Step(name, str(tmp_path / "fail.py"), f"{{output}}/{made}", {"status": status})
+                  for name, made, status in (("first", "made", 5), ("second", "missing", 3), ("third", "other", 4)))
+    assert run_steps(Recipe("x.yaml", "x", "out", steps), "data", str(tmp_path)) == 3
     out = capsys.readouterr().out
     assert "first: done" in out and "third" not in out
 

@@ -1,11 +1,16 @@
 """Real training processes that are killed or asked to stop, at any moment, and go on with the same bits."""
+import fcntl
 import json
 import os
+import pty
 import random
+import select
 import shlex
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -43,12 +48,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, program, output, more=""):
-    """A training in a process of its own."""
+def start(folder, program, output, more="", **options):
+    """A training in a process, and a group, of its own."""
     script, label, arguments = RUNS[program]
     with open(folder / f"{output}.err", "a") as err:
         return subprocess.Popen([sys.executable, str(ROOT / script), "--model", label, "--output", output,
-                                 *shlex.split(f"{arguments} {SHARED} {more}")], cwd=folder, stderr=err)
+                                 *shlex.split(f"{arguments} {SHARED} {more}")],
+                                **{"cwd": folder, "stderr": err, "start_new_session": True, **options})
 
 
 def same_end(folder, program, output):
@@ -144,19 +150,50 @@ def test_runs_killed_at_random_moments_end_with_the_same_bits(folder, program, k
     assert killed >= SLOW_MOMENTS // 4
 
 
-@pytest.mark.parametrize("program, number, status", [("voc", signal.SIGTERM, 143), ("ilsvrc", signal.SIGINT, 130)])
-def test_a_signal_writes_a_snapshot_and_ends_the_run(folder, program, number, status):
-    output = f"{program}-{status}"
+@pytest.mark.parametrize("program, number, more", [
+    ("voc", signal.SIGTERM, ""), ("ilsvrc", signal.SIGINT, ""), ("voc", signal.SIGHUP, ""),
+    ("ilsvrc", signal.SIGTERM, "--prefetcher process --prefetch-threads 2")])
+def test_a_signal_writes_a_snapshot_and_ends_the_run(folder, program, number, more):
+    """Batch systems, `timeout` and terminals signal all processes of a group: those that read go on reading."""
+    output = f"{program}-{number.name}{len(more)}"
     run = folder / output / RUNS[program][1]
-    process = start(folder, program, output)
+    process = start(folder, program, output, more)
     wait_for(lambda: lines(Path(f"{run}.jsonl")) >= 7, process)  # the second of five reports of the second epoch
-    process.send_signal(number)
-    assert process.wait(60) == status
+    os.killpg(process.pid, number)
+    assert process.wait(60) == 128 + number
     said = (folder / f"{output}.err").read_text().splitlines()[-1]
-    assert f"stopped by {signal.Signals(number).name} after epoch 2" in said and "--resume" in said
+    assert f"stopped by {number.name} after epoch 2" in said and "--resume" in said
+    stopped_in_the_second_epoch(run)
+    go_on(folder, program, output, more)
+
+
+def stopped_in_the_second_epoch(run):
+    """Assert where the snapshot of a run is."""
     state = load_snapshot(f"{run}_snapshot").state
     assert state["epoch"] == 1 and state["batch"] >= 4 or state["epoch"] == 2
-    go_on(folder, program, output)
+
+
+def test_a_lost_terminal_writes_a_snapshot(folder):
+    """A terminal that is closed sends SIGHUP, and what is written there afterwards is an error."""
+    output, (ours, theirs) = "terminal", pty.openpty()
+    run = folder / output / RUNS["voc"][1]
+    process = start(folder, "voc", output, stdin=theirs, stdout=theirs, stderr=theirs,
+                    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(theirs)
+    reading = threading.Thread(target=read_to_the_end, args=(ours, lambda: lines(Path(f"{run}.jsonl")) >= 7))
+    reading.start()
+    reading.join(240)
+    assert process.wait(60) == 128 + signal.SIGHUP
+    stopped_in_the_second_epoch(run)
+    assert "stopped by SIGHUP" in Path(f"{run}.log").read_text()
+
+
+def read_to_the_end(terminal, enough):
+    """Read what comes from a terminal until it is enough, then close it."""
+    while not enough():
+        if select.select([terminal], [], [], 0.01)[0]:
+            os.read(terminal, 4096)
+    os.close(terminal)
 
 
 def test_a_snapshot_that_cannot_be_written_leaves_the_one_before(folder):

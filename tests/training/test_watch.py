@@ -1,13 +1,22 @@
 """Training that one can watch: warnings, validation, the best checkpoint, and what stops a run."""
+import errno
 import json
 import logging
+import os
+import socket
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_runs
 from small_runs import batches, run, same_bits, two_layers
 
+from ademxapp import locks
+from ademxapp.backend import mx
 from ademxapp.data.loader import Loader
+from ademxapp.training import progress
+from ademxapp.training.fit import batch_seed
 from ademxapp.training.progress import read_reports
 from ademxapp.training.snapshots import load_snapshot, only_run
 from ademxapp.training.watch import Watch
@@ -38,13 +47,25 @@ def test_other_runs_are_not_warned_of(tmp_path, caplog, lr):
     assert not warnings(caplog)
 
 
-def test_labels_of_one_class_are_no_collapse(tmp_path, caplog):
+def test_labels_of_one_class_are_told_as_that_and_are_no_collapse(tmp_path, caplog):
     loader = batches()
     loader.label[:] = 1
     start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
     start.args["linear3_bias"][1] = 100
     run(tmp_path, loader, lr=0, epochs=4, start=start)
-    assert not warnings(caplog)
+    (text,) = warnings(caplog)
+    assert "every label that counts is class 1: there is nothing to tell apart" in text and "label_ids" in text
+
+
+def test_labels_that_are_all_void_are_told_at_the_first_report_and_end_the_run_at_the_eighth(caplog):
+    watch = Watch(LOG)
+    void = {"batches": 3, "late": 0.0, "top_class": 0, "top_class_share": None, "top_class_true_share": None}
+    for _ in range(7):
+        watch.report(void)
+    (text,) = warnings(caplog)
+    assert "no label counts: all of the last 3 batches are void" in text and "tools/report.py data" in text
+    with pytest.raises(ValueError, match="no label counts in 8 reports in a row: there is nothing to learn"):
+        watch.report(void)
 
 
 def test_a_trouble_that_comes_again_is_told_again(caplog):
@@ -72,6 +93,63 @@ class Slow:
     def load(self, index, rng):
         time.sleep(self._seconds)
         return rng.normal(size=5).astype(np.float32), np.float32(index % 3)
+
+
+class Clock:
+    """A clock for `progress.time` that goes on as it is told."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Counted:
+    """A metric that counts what was trained since it was reset."""
+
+    def __init__(self):
+        self.batches = 0
+
+    def reset(self):
+        self.batches = 0
+
+    def report(self):
+        return {"loss": float(self.batches), "accuracy": None}
+
+
+@pytest.mark.parametrize("seconds", [0.1, 20, 400])
+def test_the_log_tells_of_a_long_epoch_and_no_report_depends_on_the_clock(tmp_path, caplog, monkeypatch, seconds):
+    caplog.set_level(logging.INFO)
+    clock, metric = Clock(), Counted()
+    monkeypatch.setattr(progress, "time", clock)
+    loader = SimpleNamespace(batches=80, batch_size=4, late=0)
+    run, told = progress.Progress(str(tmp_path / "run"), LOG, metric, 0, 1, loader), [clock.now]
+    for _ in range(80):
+        clock.now += seconds
+        metric.batches += 1
+        before = len(caplog.records)
+        run.step(0.1)
+        told += [clock.now] * (len(caplog.records) - before)
+    assert [(report["batch"], report["loss"]) for report in read_reports(str(tmp_path / "run"))] == [
+        (batch, 10.0) for batch in range(10, 81, 10)]
+    lines = [record.message for record in caplog.records]
+    assert lines[0] == (f"epoch 1 batch {1 + (seconds == 20)}/80  {4 / seconds:.1f} images/s  remaining "
+                        f"{progress.clock((80 - 1 - (seconds == 20)) * seconds)}") or seconds == 0.1
+    assert told[1] - told[0] <= max(60, seconds)
+    assert max(b - a for a, b in zip(told, told[1:])) <= max(200, seconds)
+
+
+def test_batches_that_follow_each_other_drop_other_values():
+    """MXNet has 1,024 generators, of which each draws one row here; seeds that are near each other share them."""
+    def rows(epoch, batch, rank):
+        mx.random.seed(batch_seed(0, epoch, batch, rank))
+        with mx.autograd.train_mode():
+            return {row.tobytes() for row in mx.nd.Dropout(mx.nd.ones((1024, 64)), 0.5).asnumpy() > 0}
+
+    masks = [rows(epoch, batch, rank) for epoch in (3, 4) for batch in (0, 1, 2, 3) for rank in (0, 1)]
+    assert all(len(mask) == 1024 for mask in masks) and len(set().union(*masks)) == 1024 * len(masks)
+    assert batch_seed(10 ** 30, 0, 0, 0) < 2 ** 31
 
 
 def test_a_loader_that_starves_the_network_is_told(tmp_path, caplog):
@@ -102,6 +180,17 @@ def test_the_batch_with_a_loss_that_is_not_finite_is_named_with_its_images(tmp_p
         run(tmp_path, loader)
 
 
+def test_parameters_are_looked_at_with_every_report(tmp_path, monkeypatch):
+    """oneDNN's ReLU makes 0 of what is no number, so that the loss stays finite."""
+    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="hidden")
+    scores = mx.sym.FullyConnected(mx.sym.Activation(hidden, act_type="relu"), num_hidden=3, name="linear3")
+    monkeypatch.setattr(small_runs, "two_layers", lambda: mx.sym.SoftmaxOutput(scores, name="softmax"))
+    start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
+    start.args["hidden_weight"][:] = np.nan
+    with pytest.raises(ValueError, match="hidden_weight is not finite at epoch 1, batch 4: the training has diverged"):
+        run(tmp_path, batches(), start=start)
+
+
 def test_parameters_that_are_not_finite_are_never_kept(tmp_path):
     """The last update of an epoch may spoil them, after the last loss that is seen."""
     loader = batches(4, 4)
@@ -109,6 +198,27 @@ def test_parameters_that_are_not_finite_are_never_kept(tmp_path):
     with pytest.raises(ValueError, match=r"_(weight|bias) is not finite after epoch 1"):
         run(tmp_path, loader, lr=3e38)
     assert not list(tmp_path.glob("*.params")) and not list(tmp_path.glob("x_snapshot/0*"))
+
+
+def test_where_files_have_no_locks_a_file_stands_for_one(tmp_path, caplog, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr(locks.fcntl, "flock", refused)
+    held = tmp_path / ".lock.held"
+    with only_run(str(tmp_path)):
+        assert f"no locks of files for {tmp_path}/.lock: " in warnings(caplog)[0]
+        with pytest.raises(ValueError, match=f"is training into {tmp_path}: .* remove {held}"), only_run(str(tmp_path)):
+            pass
+    assert not held.exists()
+    held.write_text(f"1 another-{socket.gethostname()}")  # which cannot be asked
+    with pytest.raises(ValueError, match="if process 1 on another-.* has ended, remove"), only_run(str(tmp_path)):
+        pass
+    held.write_text(f"{2 ** 22 + 1} {socket.gethostname()}")  # a number that no process has
+    with only_run(str(tmp_path)):
+        assert held.read_text().split() == [str(os.getpid()), socket.gethostname()]
+    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+    with pytest.raises(OSError, match="I/O error"), only_run(str(tmp_path)):
+        pass
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):

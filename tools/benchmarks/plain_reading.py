@@ -11,8 +11,9 @@ from PIL import Image
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import FILTERS, choose_filter
 from ademxapp.data.transforms import GREY, LIGHTING_VALUES, LIGHTING_VECTORS, random_sized_crop
+from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.symbol.networks import InputSettings
-from issegm.datasets import IGNORE, SegmentationDataset
+from issegm.datasets import SegmentationDataset
 
 JITTER, LIGHTING = 0.4, 0.1
 
@@ -65,7 +66,7 @@ class PlainCrops:
         self.mean, self.std, self.interpolation = np.array(settings.mean), np.array(settings.std), \
             settings.interpolation
         self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
-        self.table = np.full(256, IGNORE)
+        self.table = np.full(256, IGNORE_LABEL)
         self.table[list(record.label_ids)] = range(record.classes)
 
     def __len__(self) -> int:
@@ -87,7 +88,7 @@ class PlainCrops:
         spreads = [max(side + 2 * border - self.crop, self.stride) for side in (height, width)]
         top, left = (int(rng.integers(spread + 1)) for spread in spreads)
         shape = [spread + self.crop for spread in spreads]
-        pixels, labels = np.empty((*shape, 3), np.float32), np.full(shape, IGNORE, np.uint8)
+        pixels, labels = np.empty((*shape, 3), np.float32), np.full(shape, IGNORE_LABEL, np.uint8)
         pixels[:] = np.floor(self.mean * 255)
         pixels[border:border + height, border:border + width] = image
         labels[border:border + height, border:border + width] = classes

@@ -1,7 +1,7 @@
 """Confusion matrices beside a single bincount, and score maps to labels beside Pillow, class by class in processes."""
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Callable, Iterable, Iterator, List, Tuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from ademxapp.cli import Parser, number
 from ademxapp.data.resize import choose_filter, scaled_size
 from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.dense import ScoreMap, label_map, scores_at_image_size
-from ademxapp.processes import without_main_module
+from ademxapp.processes import Processes
 from tools.benchmarks.comparison import Comparison, Way, in_turns
 
 PROCESSES = 2
@@ -31,8 +31,9 @@ def add_arguments(command: Parser) -> None:
 
 def measure(seconds: float) -> List[Comparison]:
     """Measure the confusion matrix and each kind of score map, and compare what came out."""
-    with without_main_module(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        return [confusion(seconds), *(labels(name, pool, seconds) for name in MAPS)]
+    with Processes(pillow_plane, PROCESSES, "processes", niceness=0) as plane, ThreadPoolExecutor(PROCESSES) as threads:
+        run = partial(threads.map, partial(plane, "a class"))
+        return [confusion(seconds), *(labels(name, run, seconds) for name in MAPS)]
 
 
 def confusion(seconds: float) -> Comparison:
@@ -45,13 +46,13 @@ def confusion(seconds: float) -> Comparison:
                       *rates, ASKED_CONFUSION, "asked is at most five times a bincount's time")
 
 
-def labels(name: str, pool: Executor, seconds: float) -> Comparison:
-    """The `Comparison` of labels from one score map, by the clock on the wall: the pool uses all its processes."""
+def labels(name: str, run: Callable[..., Iterator[np.ndarray]], seconds: float) -> Comparison:
+    """The `Comparison` of labels from one score map, by the clock on the wall: `run` uses all its processes."""
     score_map = score_map_like(*MAPS[name])
     rates = in_turns([repeated(lambda: label_map([score_map])),
-                      repeated(lambda: plain_labels(pillow_planes(score_map, pool)))], seconds, time.monotonic)
+                      repeated(lambda: plain_labels(pillow_planes(score_map, run)))], seconds, time.monotonic)
     difference = max(np.abs(plane - scores).max() for plane, scores in zip(
-        pillow_planes(score_map, pool), np.concatenate([part for _, part in scores_at_image_size([score_map])], 1)))
+        pillow_planes(score_map, run), np.concatenate([part for _, part in scores_at_image_size([score_map])], 1)))
     classes, (height, width), _ = MAPS[name]
     return Comparison(f"score map to labels, {name}: {width}x{height} pixels, {classes} classes",
                       f"Pillow class by class in {PROCESSES} processes, and NumPy's argmax", *rates, ASKED_LABELS,
@@ -84,10 +85,10 @@ def score_map_like(classes: int, size: Tuple[int, int], scale: int, seed: int = 
 # The plain way
 
 
-def pillow_planes(score_map: ScoreMap, pool: Executor) -> Iterator[np.ndarray]:
+def pillow_planes(score_map: ScoreMap, run: Callable[..., Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
     """Scores (H, W) float32 at image size of every class in turn, by processes."""
     classes = len(score_map.scores)
-    return pool.map(pillow_plane, score_map.scores, *([value] * classes for value in (
+    return run(score_map.scores, *([value] * classes for value in (
         score_map.cell, score_map.scaled, score_map.size)))
 
 

@@ -7,6 +7,10 @@ import sys
 import threading
 import time
 from functools import partial
+from types import FrameType
+from typing import BinaryIO, Dict, List, Optional, Sequence, TextIO
+
+from ademxapp.stopping import heeded, leave_terminal
 
 LOOK_SECONDS = 0.1
 END_SECONDS = 10  # for what should end by itself: servers after the workers, workers after a signal
@@ -21,14 +25,17 @@ class Job:
     is killed.
     """
 
-    def __init__(self, commands, environment):
+    def __init__(self, commands: Dict[str, List[str]], environment: Dict[str, str]) -> None:
         self._commands, self._environment = commands, {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
-        self._running, self._copies = {}, []
-        self._signal, self._killed, self._deadline = None, False, None
+        self._running: Dict[str, subprocess.Popen] = {}
+        self._copies: List[threading.Thread] = []
+        self._signal: Optional[int] = None
+        self._deadline: Optional[float] = None
+        self._killed = False
 
-    def run(self):
+    def run(self) -> int:
         """Start all, wait for the end of the workers or of anyone who fails, and end the others."""
-        before = {number: signal.signal(number, self._pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._pass_on) for number in heeded()}
         try:
             die = partial(_die_with, os.getpid(), ctypes.CDLL(None, use_errno=True))
             for name, command in self._commands.items():
@@ -46,7 +53,7 @@ class Job:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _wait(self):
+    def _wait(self) -> int:
         while True:
             statuses = {name: process.poll() for name, process in self._running.items()}
             failed = [(name, status) for name, status in statuses.items() if status and not self._asked(status)]
@@ -60,18 +67,19 @@ class Job:
                 return 128 + self._signal if self._signal and any(workers) else 0
             time.sleep(LOOK_SECONDS)
 
-    def _late(self, workers):
+    def _late(self, workers: Sequence[Optional[int]]) -> bool:
         """Whether somebody should have ended: a worker after a signal and another's end, a server after the workers."""
         if self._deadline is None and (None not in workers or self._signal and workers.count(None) < len(workers)):
             self._deadline = time.monotonic() + END_SECONDS
         return self._deadline is not None and time.monotonic() > self._deadline
 
-    def _asked(self, status):
+    def _asked(self, status: int) -> bool:
         """Whether a process ended as the signal that was passed on asks for."""
         return self._killed or self._signal is not None and status in (-self._signal, 128 + self._signal)
 
-    def _pass_on(self, number, _):
+    def _pass_on(self, number: int, _: Optional[FrameType]) -> None:
         """The first signal goes to the workers; at the second, all are killed."""
+        leave_terminal(number)
         if self._signal is not None:
             self._killed = True
             return self._kill_groups()
@@ -82,14 +90,14 @@ class Job:
                 process.send_signal(number)
         return None
 
-    def _kill(self):
+    def _kill(self) -> None:
         self._kill_groups()
         for process in self._running.values():
             process.wait()
         for copy in self._copies:
             copy.join()
 
-    def _kill_groups(self):
+    def _kill_groups(self) -> None:
         for process in self._running.values():
             try:
                 os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
@@ -97,14 +105,14 @@ class Job:
                 pass
 
 
-def _die_with(parent, libc):
+def _die_with(parent: int, libc: ctypes.CDLL) -> None:
     """In a new process: have the system kill it when its parent ends, however that happens."""
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _copy(source, prefix, out):
+def _copy(source: BinaryIO, prefix: str, out: TextIO) -> None:
     """Copy the lines of a pipe, each behind a prefix, to its end; go on reading where they cannot be written."""
     for line in source:
         try:
@@ -114,5 +122,5 @@ def _copy(source, prefix, out):
             continue
 
 
-def _how(status):
+def _how(status: int) -> str:
     return f"ended with status {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"

@@ -17,13 +17,16 @@ on them.
 """
 import json
 import os
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
-from issegm.datasets import DATASETS, IGNORE
+from ademxapp.symbol.losses import IGNORE_LABEL
+from issegm.datasets import DATASETS
 from issegm.tables import COCO
 from tools.preparing.common import Split
 from tools.preparing.images import image_names
@@ -42,8 +45,8 @@ def splits(args):
 def instance_splits(root, folder, values, labels=None, some=False):
     """The splits of COCO in <root>/<folder>, train and, where it is there, val, with what makes their labels.
 
-    `values` is {category id: value in the label}; `labels` a path below the root with {} for the image's number; with
-    `some`, only images that show one of the categories.
+    `values` is {category id: value in the label}, 0 for categories that cover others and are background themselves;
+    `labels` a path below the root with {} for the image's number; with `some`, only images that show one of a value.
     """
     require_pycocotools()
     for name in ("train", "val"):
@@ -54,7 +57,7 @@ def instance_splits(root, folder, values, labels=None, some=False):
         samples, makers = [], {}
         for number, file_name, height, width in images:
             instances = shown.get(number, ())
-            if some and all(value == IGNORE for value, _, _ in instances):
+            if some and not any(instance.value and not instance.crowd for instance in instances):
                 continue
             label = (labels or f"semantic/{name}2017/{{}}.png").format(stem(file_name))
             samples.append(Sample(root, os.path.join(folder, f"{name}2017", file_name), label_image=label))
@@ -70,36 +73,59 @@ def require_pycocotools():
         raise ImportError("COCO's outlines are drawn by pycocotools: pip install pycocotools") from None
 
 
-def read_instances(path, values):
+@dataclass(frozen=True)
+class Instance:
+    """One outline: the value of its category in the label, whether it is a crowd, its area, COCO's segmentation."""
+
+    value: int
+    crowd: bool
+    area: float
+    outline: Union[List[List[float]], Dict[str, Any]]
+
+
+def read_instances(path: str, values: Dict[int, int]
+                   ) -> Tuple[List[Tuple[int, str, int, int]], Dict[int, List[Instance]]]:
     """What an annotation file has of the categories in `values`.
 
-    Returns its images, sorted [(id, file name, height, width), …], and {image id: [(value, area, outline), …]}; the
-    value of crowds is 255.
+    Returns its images, sorted [(id, file name, height, width), …], and {image id: instances}. Raises ValueError where
+    the file is none, or numbers other categories than COCO's.
     """
     try:
         with open(path, encoding="utf-8") as source:
             content = json.load(source)
-        shown = {}
+        shown: Dict[int, List[Instance]] = {}
         for found in content["annotations"]:
-            value = values.get(found["category_id"])
-            if value is not None:
-                shown.setdefault(found["image_id"], []).append(
-                    (IGNORE if found["iscrowd"] else value, found["area"], found["segmentation"]))
+            if found["category_id"] not in values:
+                raise ValueError(f"category {found['category_id']} is none of COCO's")
+            shown.setdefault(found["image_id"], []).append(Instance(
+                values[found["category_id"]], bool(found["iscrowd"]), found["area"], found["segmentation"]))
         images = sorted((image["id"], image["file_name"], image["height"], image["width"])
                         for image in content["images"])
-    except (ValueError, KeyError, TypeError) as error:
+        named = {category["id"]: category["name"] for category in content.get("categories", ())}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no annotation file of instances: {error!r}") from None
     if not images:
         raise ValueError(f"{path} names no image")
+    _require_cocos(named, path)
     return images, shown
 
 
-def draw_instances(instances, height, width, name):
+def _require_cocos(named: Dict[int, str], path: str) -> None:
+    """ValueError where an annotation file calls its categories otherwise than COCO."""
+    known = {number: name for name, number in COCO.items()}
+    for number, name in named.items():
+        if known.get(number) != name:
+            raise ValueError(f"{path}: category {number} is {name!r}, COCO's is {known.get(number, 'none')!r}: this is "
+                             "another dataset; draw its outlines as label images, for `prepare.py own`")
+
+
+def draw_instances(instances: Sequence[Instance], height: int, width: int, name: str) -> np.ndarray:
     """The label map of an image, (H, W) uint8: crowds behind, then instances from the largest to the smallest."""
     from pycocotools import mask
 
     label = np.zeros((height, width), np.uint8)
-    for value, _, outline in sorted(instances, key=lambda instance: (instance[0] != IGNORE, -instance[1])):
+    for instance in sorted(instances, key=lambda instance: (not instance.crowd, -instance.area)):
+        outline = instance.outline
         if isinstance(outline, list):
             outline = [polygon for polygon in outline if len(polygon) >= 6]  # fewer than three corners have no area
             if not outline:
@@ -109,5 +135,5 @@ def draw_instances(instances, height, width, name):
             filled = mask.decode(mask.merge(encoded) if isinstance(encoded, list) else encoded)
         except Exception as error:  # of many kinds
             raise ValueError(f"{name}: an outline cannot be drawn: {error}") from None
-        label[filled > 0] = value
+        label[filled > 0] = IGNORE_LABEL if instance.crowd and instance.value else instance.value
     return label

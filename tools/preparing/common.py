@@ -6,8 +6,9 @@ from functools import partial
 from typing import Callable, Dict, Optional, Sequence
 
 from ademxapp.cli import UsageError, number, one_line
-from ademxapp.data.images import write_png
+from ademxapp.data.images import read_bytes, write_png
 from ademxapp.data.lists import Sample
+from ademxapp.data.tables import each_line, plain_text
 from ademxapp.files import write_text
 from ademxapp.machine import processors
 
@@ -26,7 +27,7 @@ class Split:
         `file:line` that names each sample, for messages.
     makers : dict, optional
         For labels that the dataset ships in another form, {label path below the root: function without arguments,
-        picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again.
+        picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again, unless `afresh`.
     notes : sequence of str
         What is odd about the dataset's files and folders.
     """
@@ -38,6 +39,7 @@ class Split:
     origins: Optional[Sequence[str]] = None
     makers: Dict[str, Callable] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    afresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ def add_name_argument(parser):
                         "small letters, with '-' for what no label can have)")
 
 
-def dataset_name(args):
-    """The name of the dataset; UsageError if no label can have it."""
-    name = args.name or re.sub(r"[^a-z0-9]+", "-", os.path.basename(os.path.abspath(args.root)).lower()).strip("-")
-    if not re.fullmatch(r"[a-z0-9-]+", name):
+def dataset_name(args, given: Optional[str] = None) -> str:
+    """The name of the dataset, by --name, as `given`, or by the root; UsageError if no label can have it."""
+    folder = os.path.basename(os.path.abspath(args.root)).lower()
+    name = args.name or given or re.sub(r"[^a-z0-9]+", "-", folder).strip("-")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
         raise UsageError(f"--name {name!r}: wanted small letters, digits and '-', as in pets_rna-a1_cls37")
     return name
 
@@ -71,7 +74,7 @@ def add_arguments(parser):
     parser.add_argument("--workers", type=number(int, 1, 256), default=processors(), metavar="N", help="processes")
 
 
-def prepare_split(split, args, workers):
+def prepare_split(split, args, pool):
     """Make a split's labels, check its samples, write its list, and print what is in it."""
     path = os.path.join(args.out, split.dataset, f"{split.name}.lst")
     if not split.samples:
@@ -81,7 +84,7 @@ def prepare_split(split, args, workers):
     if not args.no_decode:
         require_writable(split, args.root)
         there = [index for index, finding in enumerate(found) if finding is None]
-        for index, finding in zip(there, _examine(split, there, workers)):
+        for index, finding in zip(there, _examine(split, there, pool)):
             found[index] = finding
             _require_whole(split, found[index:index + 1], args, index)
     broken = [(sample, _reason(split, index, finding.reason))
@@ -101,13 +104,10 @@ def prepare_split(split, args, workers):
 
 
 def lines_of(root, name):
-    """`(text, "file:line")` of every line of a text file below `root` that is not blank."""
+    """`(text, "file:line")` of every line of a text file below `root` that is not blank, whichever editor wrote it."""
     path = os.path.join(root, name)
-    try:
-        with open(path, encoding="utf-8") as lines:
-            return [(line.strip(), f"{path}:{count}") for count, line in enumerate(lines, 1) if line.strip()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no list of names: {error}") from None
+    lines = each_line(plain_text(read_bytes(path), path))
+    return [(line.strip(), f"{path}:{count}") for count, line in enumerate(lines, 1) if line.strip()]
 
 
 def path_below(root, folder, option, link):
@@ -175,16 +175,16 @@ def _reason(split, index, reason):
     return f"{split.origins[index]}: {reason}" if split.origins else reason
 
 
-def _examine(split, indices, workers):
+def _examine(split, indices, pool):
     """What these samples hold, or Broken, in order."""
     items = [(split.samples[index], split.makers.get(split.samples[index].label_image)) for index in indices]
-    return workers.map(partial(_examine_one, split.kind), items, f"{split.dataset} {split.name}")
+    return pool.map(partial(_examine_one, split.kind, split.afresh), items, f"{split.dataset} {split.name}")
 
 
-def _examine_one(kind, item):
+def _examine_one(kind, afresh, item):
     """Make a sample's label if need be, and look into its files."""
     sample, make = item
-    if make is not None and not os.path.isfile(sample.label_path):
+    if make is not None and (afresh or not os.path.isfile(sample.label_path)):
         try:
             label = make()
         except (ValueError, OSError) as error:

@@ -8,7 +8,9 @@
         train/*.png
         val/*.png          [with images/val]
 
-A label is a PNG with one index per pixel, grey or with a palette, named as its image. The file is YAML:
+A label is a PNG with one index per pixel, grey or with a palette, named as its image; one in RGB is converted by the
+colours, exactly, below <root>/labels-by-colours. Pixels are taken as they are stored: images that cameras noted to be
+turned (EXIF orientation) are told. The file is YAML:
 
     class_names: [grass, path, plant]
     label_ids: [1, 2, 3]                                  # in the label images; by default 0, 1, 2
@@ -20,16 +22,25 @@ The dataset is called as the root's folder is, in small letters and with '-' for
 my-garden), or as --name says; so are its lists' folder and the runs' labels.
 """
 import os
+from dataclasses import replace
+from functools import partial
+from typing import Callable, Dict, List, Optional, Sequence
+
+import numpy as np
 
 from ademxapp.cli import existing_file
-from ademxapp.data.class_folders import class_folders
+from ademxapp.data.class_folders import class_folders, composed
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
+from ademxapp.yaml_files import read_yaml
 from issegm.datasets import SegmentationDataset
 from tools.preparing.common import Split, add_name_argument, dataset_name
-from tools.preparing.images import image_names, no_images
+from tools.preparing.images import image_names, no_images, note
+from tools.preparing.label_colours import colour_values, is_coloured, values_of_colours
 from tools.preparing.pairs import Pairs
+
+CONVERTED = "labels-by-colours"
 
 
 def add_arguments(parser):
@@ -41,20 +52,73 @@ def add_arguments(parser):
 
 def splits(args):
     """A split for each folder of images."""
-    dataset = dataset_name(args)
-    kind = Pairs(read_dataset_file(args.dataset_file, SegmentationDataset, dataset))
+    dataset = dataset_name(args, name_in(args.dataset_file))
+    record = read_dataset_file(args.dataset_file, SegmentationDataset, dataset)
     for name in class_folders(os.path.join(args.root, "images")):
         images, others = image_names(os.path.join(args.root, "images", name))
-        labelled = os.path.isdir(os.path.join(args.root, "labels", name))
-        samples = [Sample(args.root, f"images/{name}/{image}",
-                          label_image=f"labels/{name}/{stem(image)}.png" if labelled else None) for image in images]
-        notes = no_images(others) + (labels_alone(args.root, name, samples) if labelled else [])
-        yield Split(dataset, name, samples, kind, notes=notes)
+        labels = find_labels(args.root, name)
+        samples = [Sample(args.root, f"images/{name}/{image}", label_image=label_of(image, name, labels))
+                   for image in images]
+        makers = {} if args.no_decode else convert_colours(args.root, name, samples, record)
+        notes = colour_notes(record) + no_images(others)
+        if labels is not None:
+            require_own_labels(args.root, samples)
+            used = {sample.label_image for sample in samples}
+            notes += note("labels that have no image", [label for label in labels.values() if label not in used])
+        if makers:
+            notes.append(f"labels in colours, made indices in {CONVERTED}/{name}: {len(makers)}")
+            samples = [replace(sample, label_image=converted(sample)) if converted(sample) in makers else sample
+                       for sample in samples]
+        yield Split(dataset, name, samples, Pairs(record), makers=makers, notes=notes, afresh=True)
 
 
-def labels_alone(root, name, samples):
-    """A note about labels that have no image: a list of none or one."""
-    used = {sample.label_image for sample in samples}
-    alone = [f"labels/{name}/{label}" for label in image_names(os.path.join(root, "labels", name))[0]]
-    alone = [label for label in alone if label not in used]
-    return [f"labels that have no image: {len(alone)}, the first {alone[0]}"] if alone else []
+def name_in(path: str) -> Optional[str]:
+    """The name that a dataset file gives, if any."""
+    values = read_yaml(path)
+    return values.get("name") if isinstance(values, dict) else None
+
+
+def find_labels(root: str, split: str) -> Optional[Dict[str, str]]:
+    """{stem: label path below the root}, or None without labels; accents may be written in one letter or in two."""
+    folder = os.path.join(root, "labels", split)
+    if not os.path.isdir(folder):
+        return None
+    names = sorted(image_names(folder)[0], key=lambda name: name.lower().endswith(".png"))  # a PNG wins
+    return {composed(stem(name)): f"labels/{split}/{name}" for name in names}
+
+
+def label_of(image: str, split: str, labels: Optional[Dict[str, str]]) -> Optional[str]:
+    """The label of an image: that with its stem, or the PNG that is missing."""
+    return labels and labels.get(composed(stem(image)), f"labels/{split}/{stem(image)}.png")
+
+
+def require_own_labels(root: str, samples: Sequence[Sample]) -> None:
+    """ValueError where two images have one label."""
+    seen: Dict[str, str] = {}
+    for sample in samples:
+        other = seen.setdefault(sample.label_image, sample.image)
+        if other != sample.image:
+            raise ValueError(f"{os.path.join(root, other)} and {os.path.basename(sample.image)} have one label, "
+                             f"{sample.label_image}: rename one of them, and give it a label of its own")
+
+
+def converted(sample: Sample) -> str:
+    """Where the indices of a label in colours are written, below the root."""
+    return f"{CONVERTED}/{os.path.splitext(sample.label_image)[0].partition('/')[2]}.png" if sample.label_image else ""
+
+
+def convert_colours(root: str, split: str, samples: Sequence[Sample], record: SegmentationDataset
+                    ) -> Dict[str, Callable[[], np.ndarray]]:
+    """What makes the indices of the split's labels in colours, by the paths to write; ValueError if colours cannot."""
+    coloured = [sample for sample in samples if sample.label_image and is_coloured(sample.label_path)]
+    if coloured:
+        colour_values(record)
+    return {converted(sample): partial(values_of_colours, sample.label_path, record) for sample in coloured}
+
+
+def colour_notes(record: SegmentationDataset) -> List[str]:
+    """A note where colours are fewer than the label images' values need: a list of none or one."""
+    if record.colours is None or len(record.colours) > max(record.label_ids):
+        return []
+    return [f"colours: {len(record.colours)}, of the values 0 … {len(record.colours) - 1}, but label_ids go up to "
+            f"{max(record.label_ids)}: colours are those of the label images' values, counted from 0; VOC's follow"]

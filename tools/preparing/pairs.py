@@ -1,22 +1,37 @@
 """Images with label maps: how they are checked, listed and summed up."""
 from collections import Counter
 from dataclasses import dataclass
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ademxapp.data.lists import Sample, write_segmentation_list
+from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.data import open_pair
-from issegm.datasets import IGNORE, SegmentationDataset
+from issegm.datasets import SegmentationDataset
+from tools.preparing.label_colours import Colour, other_colour, read_palette
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An image's (width, height) and EXIF orientation, and how many pixels each class has; the last: not counted."""
+    """What an image and its label hold.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Width, height.
+    orientation : int
+        EXIF's.
+    pixels : ndarray
+        (classes + 1,), of each class and, the last, those that do not count.
+    odd_colour : (int, (r, g, b)), optional
+        A value that the label's palette shows in another colour than the dataset's.
+    """
 
     size: Tuple[int, int]
     orientation: int
     pixels: np.ndarray
+    odd_colour: Optional[Tuple[int, Colour]] = None
 
 
 @dataclass(frozen=True)
@@ -42,8 +57,14 @@ class Pairs:
         pixels = np.zeros(self.record.classes + 1, np.int64)
         if label is not None:
             counts = np.bincount(label.ravel(), minlength=256)
-            pixels[:-1], pixels[-1] = counts[:self.record.classes], counts[IGNORE]
-        return Finding((width, height), image.orientation, pixels)
+            pixels[:-1], pixels[-1] = counts[:self.record.classes], counts[IGNORE_LABEL]
+        return Finding((width, height), image.orientation, pixels, self._odd_colour(sample, pixels))
+
+    def _odd_colour(self, sample: Sample, pixels: np.ndarray) -> Optional[Tuple[int, Colour]]:
+        palette = read_palette(sample.label_path) if sample.label_image and self.record.colours else None
+        if palette is None:
+            return None
+        return other_colour(palette, np.flatnonzero(pixels[:-1]), self.record, sample.label_path)
 
     def write_list(self, path, samples):
         """Write the list of `samples`."""
@@ -61,6 +82,11 @@ class Pairs:
             yield "no labels"
             return
         yield from self._class_lines(np.array([finding.pixels for finding in findings]))
+        odd = [(sample, finding.odd_colour) for sample, finding in zip(samples, findings) if finding.odd_colour]
+        if odd:
+            sample, (value, colour) = odd[0]
+            yield (f"odd: {len(odd)} labels show classes in other colours than the dataset's, the first "
+                   f"{sample.label_image}: {value} is {colour} there")
         void = [sample.label_image for sample, finding in zip(samples, findings) if not finding.pixels[:-1].any()]
         if void:
             yield f"odd: {len(void)} labels have nothing that counts, the first {void[0]}"
@@ -75,7 +101,9 @@ class Pairs:
         never = [name for name, count in zip(self.record.class_names, pixels.sum(0)) if not count]
         if never:
             more = f", and {len(never) - 20} more" if len(never) > 20 else ""
-            yield f"odd: {len(never)} of {self.record.classes} classes never occur: {', '.join(never[:20])}{more}"
+            hint = (f"; if {', '.join(map(str, self.record.ignored_ids))} in the labels is a class's, say so in "
+                    "label_ids and ignored_ids") if pixels[:, -1].any() and self.record.ignored_ids else ""
+            yield f"odd: {len(never)} of {self.record.classes} classes never occur: {', '.join(never[:20])}{more}{hint}"
 
 
 def turned_lines(samples: Sequence[Sample], orientations: Sequence[int]) -> Iterator[str]:

@@ -28,8 +28,8 @@
 --sbd is the folder `dataset` of SBD's benchmark_RELEASE, or one above it. train+ is VOC's train, SBD's train and SBD's
 val, less VOC's val: 10,582 images, all of them VOC's own. Without --sbd, labels that are in SegmentationClassAug count
 as SBD's. train++ is train+ and COCO's images that show one of the 20 classes, labelled as `prepare.py coco` does it,
-with other classes as background. Where images of COCO or SBD are not below the root, <root>/COCO or <root>/SBD becomes
-a link to them.
+with other classes as background, also where they are in front of one of the 20. Where images of COCO or SBD are not
+below the root, <root>/COCO or <root>/SBD becomes a link to them.
 """
 import os
 from dataclasses import replace
@@ -108,7 +108,8 @@ def augmented_twice(args, plus):
     """train++: train+ and COCO's images with one of VOC's classes."""
     if plus is None:
         raise ValueError("train++ is train+ and COCO: give --sbd too, or the labels in VOC2012/SegmentationClassAug")
-    values = {COCO[name]: value for value, name in enumerate(COCO_OF_VOC.values(), 1)}
+    values = {**dict.fromkeys(COCO.values(), 0), **{COCO[name]: value for value, name in
+                                                    enumerate(COCO_OF_VOC.values(), 1)}}
     folder = path_below(args.root, args.coco, "--coco", "COCO")
     found, origins, makers = plus.samples[:], plus.origins[:], dict(plus.makers)
     for coco in instance_splits(args.root, folder, values, COCO_LABELS, some=True):

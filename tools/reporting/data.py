@@ -17,6 +17,7 @@ from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colour
 from ademxapp.flags import Settings, changed, flag
 from ademxapp.settings import Run, Training
 from ademxapp.symbol import Label, network, output_stride, parse_label, whole_cells
+from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.symbol.networks import InputSettings
 from iclass import datasets as classification
 from iclass.data import TrainImages
@@ -169,7 +170,7 @@ def labelled_sheet(pairs: Sequence[Tuple[np.ndarray, np.ndarray]], names: Sequen
         pictures += [image, labels_over(image, classes, colours), at_height(colours[classes], height)]
         captions += [name, "labels over it", "labels"]
         found.update(np.unique(classes).tolist())
-    legend = [(colours[index], record.class_names[index]) for index in sorted(found - {segmentation.IGNORE})]
+    legend = [(colours[index], record.class_names[index]) for index in sorted(found - {IGNORE_LABEL})]
     two_beside = len(pairs) > 1 and 6 * max(picture.shape[1] for picture in pictures) <= WIDTH
     return captioned_grid(pictures, captions, 6 if two_beside else 3, legend)
 

@@ -1,41 +1,46 @@
 """Figure 4: how large a gradient arrives at the input along paths of every length (paper section 6.3).
 
     python tools/reproduce.py figure4 --weights output/figure4/cifar10_rn-cifar110_cls10_ep-0003.params \\
-        --untrained cifar10_rn-cifar110_cls10 --data $ADEMXAPP_DATA --out docs/results/figure4.md
+        --untrained cifar10_rn-cifar110_cls10 --data $ADEMXAPP_DATA --out docs/results/figure4.json
 
 Every network, trained or not, is measured on images of its label's dataset, <data>/<dataset>. For every path length k,
 some batches of images go forward through the whole network, and back along one path each: through the mappings of k
 units drawn at random, and the shortcuts of the others. What was measured is kept in --output; it is measured again only
-where weights, images or settings are others. Weights that are not there are named on the page.
+where weights, images or settings are others. Weights that are not there are named.
 """
 import argparse
+import functools
 import glob
 import hashlib
-import json
 import logging
 import os
 import sys
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import LOG, UsageError, number
+from ademxapp.cli import LOG, Parser, UsageError, number
+from ademxapp.engine import Device
 from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
 from ademxapp.settings import Data, Devices
-from ademxapp.symbol import SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
+from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
-from tools.reproducing.figure4_page import summary_table, write_page
-from tools.reproducing.stages import add_data_argument, require_data
+from tools.reproducing.figure4_block import summary_table
+from tools.reproducing.keep import read_json
+from tools.reproducing.kept import Values, kept
+from tools.reproducing.steps import add_data_argument, require_data
 
 STATISTICS = ("moving", "batch")
-BESIDE = ("epochs", "top1_error")  # of a record: what the norms do not depend on
 
 
-def add_arguments(parser):
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `reproduce.py figure4`."""
+    parser.description = __doc__
     parser.add_argument("--weights", metavar="FILE", nargs="+", action=Names, default=[], help="trained networks, with "
                         "spaces or commas between them")
     parser.add_argument("--untrained", metavar="LABEL", nargs="+", action=Names, default=[], help="networks with the "
@@ -55,131 +60,154 @@ def add_arguments(parser):
     parser.add_argument("--gpu", type=number(int, 0), metavar="N", help="card (default: the first, if any)")
     parser.add_argument("--output", default=os.path.join("output", "figure4"), metavar="DIR", help="folder of what was "
                         "measured")
-    parser.add_argument("--out", metavar="FILE", help="Markdown page; FILE with .png and .json are its figure and "
-                        "numbers")
+    parser.add_argument("--out", metavar="FILE", help="JSON file of all of it, for the page")
 
 
 class Names(argparse.Action):
-    """One list of what is given, with spaces or commas in between."""
+    """One list of what is given, with spaces or commas in between, once or several times."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, [name for value in values for name in value.split(",") if name])
+    def __call__(self, parser: Parser, namespace: argparse.Namespace, values: Sequence[str],
+                 option: Optional[str] = None) -> None:
+        names = [name for value in values for name in value.split(",") if name]
+        setattr(namespace, self.dest, getattr(namespace, self.dest) + names)
 
 
-def run(args):
-    """Measure the networks that are there, and write the page and the figure."""
-    if not args.weights and not args.untrained:
+@dataclass(frozen=True)
+class Plan:
+    """How all networks are measured; fields as the flags."""
+
+    data: str
+    split: str
+    lengths: int
+    paths: int
+    batch_images: int
+    seed: int
+    device: Device
+    output: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A network to be measured: `weights` (a path) or None, the side of its images, and what normalises it.
+
+    `epochs` are those that the weights have seen, and those of their training's schedule.
+    """
+
+    label: Label
+    stem: str
+    weights: Optional[str]
+    crop: int
+    statistics: str
+    epochs: Optional[Tuple[Optional[int], Optional[int]]]
+
+    @property
+    def name(self) -> str:
+        """What tells it from others."""
+        return os.path.splitext(os.path.basename(self.weights))[0] if self.weights else f"{self.stem}_untrained"
+
+
+def run(weights: Sequence[str], untrained: Sequence[str], data: Optional[str], split: str, crop_size: Optional[int],
+        lengths: int, paths: int, batch_images: int, statistics: Optional[str], seed: int, gpu: Optional[int],
+        output: str, out: Optional[str]) -> int:
+    """Measure the networks that are there; print, and write, what was measured."""
+    if not weights and not untrained:
         raise UsageError("no network is named: give --weights FILE, or --untrained LABEL")
-    require_data(args)
-    missing = [path for path in args.weights if not os.path.isfile(path)]
-    asked = [Asked(args, path, path) for path in args.weights if path not in missing]
+    if out and not out.endswith(".json"):
+        raise UsageError(f"--out {out}: wanted a JSON file; pages are written by people, and filled by "
+                         "`python tools/reproduce.py pages`")
+    plan = Plan(require_data(data), split, lengths, paths, batch_images, seed,
+                driver.devices(Devices(gpus=None if gpu is None else (gpu,)), logging.getLogger(LOG))[0], output)
+    missing = [path for path in weights if not os.path.isfile(path)]
+    asked = [ask(path, path, crop_size, statistics) for path in weights if path not in missing]
     crops = {item.stem: item.crop for item in asked}
-    asked += [Asked(args, label, None, crops.get(label)) for label in args.untrained]
+    asked += [ask(label, None, crop_size or crops.get(label_stem(label)), statistics) for label in untrained]
     for path in missing:
         print(f"needs {path}: there is no such file")
     if not asked:
         raise ValueError(f"none of the networks is there to be measured: there is no file {missing[0]}")
-    results = [measured(args, item) for item in asked]
-    print(summary_table(results, markdown=False))
-    if args.out:
-        write_page(args, results, missing)
+    records = [measured(plan, item) for item in asked]
+    print(summary_table(records, markdown=False))
+    if out:
+        write_json(out, {"needs": [os.path.basename(path) for path in missing], "networks": records})
+    return 0
 
 
-class Asked:
-    """A network to be measured: a label, with weights (a path) or None, and the side of its images in pixels."""
-
-    def __init__(self, args, text, weights, crop=None):
-        try:
-            self.label = parse_label(text)
-            self.settings = network(self.label.network).input
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        if self.label.stride is not None:
-            raise UsageError(f"{text} is for segmentation: Figure 4 is of networks for classification")
-        self.stem, self.weights = label_stem(text), weights
-        training = training_arguments(weights)
-        self.epochs = [label_epoch(weights), training.get("to_epoch")] if weights else None
-        self.crop = args.crop_size or crop or training.get("crop_size") or self.settings.train_crop
-        self.statistics = args.statistics or STATISTICS[weights is None]
-        if weights and not (args.crop_size or training.get("crop_size")):
-            print(f"{weights}: no snapshot beside it tells the crops of its training: its images have {self.crop} "
-                  "pixels here, unless --crop-size says otherwise", file=sys.stderr)
-
-    @property
-    def name(self):
-        """What tells it from others (str)."""
-        return os.path.splitext(os.path.basename(self.weights))[0] if self.weights else f"{self.stem}_untrained"
+def ask(text: str, weights: Optional[str], crop: Optional[int], statistics: Optional[str]) -> Asked:
+    """A network of a label or a checkpoint; UsageError if it is none for classification."""
+    try:
+        label = parse_label(text)
+        settings = network(label.network).input
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if label.stride is not None:
+        raise UsageError(f"{text} is for segmentation: Figure 4 is of networks for classification")
+    training = training_arguments(weights) if weights else {}
+    if weights and not (crop or training.get("crop_size")):
+        print(f"{weights}: no snapshot beside it tells the crops of its training: its images have "
+              f"{settings.train_crop} pixels here, unless --crop-size says otherwise", file=sys.stderr)
+    return Asked(label, label_stem(text), weights, crop or training.get("crop_size") or settings.train_crop,
+                 statistics or STATISTICS[weights is None],
+                 (label_epoch(weights), training.get("to_epoch")) if weights else None)
 
 
-def training_arguments(weights):
+def training_arguments(weights: str) -> Dict[str, Any]:
     """The arguments of the training that made these weights, by a snapshot beside them; {} if there is none."""
-    if weights is None:
-        return {}
     folder = os.path.join(os.path.dirname(weights), f"{label_stem(weights)}_snapshot")
     states = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "state.json")))
-    return _read(states[-1]).get("arguments", {}) if states else {}
+    return read_json(states[-1]).get("arguments", {}) if states else {}
 
 
-def measured(args, asked):
-    """The record (dict) of a network: how it was measured, and `norms`, by path length and batch."""
-    batches = read_batches(args, asked)
+def measured(plan: Plan, asked: Asked) -> Values:
+    """The record of a network: how it was measured, and `norms`, by path length and batch."""
+    batches = read_batches(plan, asked)
     how = {"name": asked.name, "label": str(asked.label), "network": asked.label.network,
            "weights": asked.weights and os.path.basename(asked.weights),
-           "weights_sha256": asked.weights and digest(asked.weights), "epochs": asked.epochs,
-           "top1_error": tested_error(asked.weights), "split": args.split, "crop": asked.crop,
-           "most_lengths": args.lengths, "paths": args.paths, "batch_images": args.batch_images,
-           "statistics": asked.statistics, "seed": args.seed,
+           "weights_sha256": asked.weights and digest(asked.weights), "split": plan.split, "crop": asked.crop,
+           "most_lengths": plan.lengths, "paths": plan.paths, "batch_images": plan.batch_images,
+           "statistics": asked.statistics, "seed": plan.seed,
            "images_sha256": hashlib.sha256(b"".join(data.tobytes() for data, _ in batches)).hexdigest()}
-    path = os.path.join(args.output, f"{asked.name}_paths.json")
-    before = _read(path)
-    if "norms" in before and {**before, **how} == {**before, **{name: how[name] for name in BESIDE}}:
-        return {**before, **how}
-    context = driver.devices(Devices(gpus=None if args.gpu is None else (args.gpu,)),
-                             logging.getLogger(LOG))[0]
-    gradients = bound(asked, (args.batch_images, 3, asked.crop, asked.crop), args.seed, context)
-    lengths = spread_lengths(len(gradients.units), args.lengths)
-    record = {**how, "units": len(gradients.units), "lengths": lengths, "norms": measure(
-        gradients, batches, lengths, args.seed, lambda paths: tqdm(paths, unit="path", desc=asked.name, disable=None))}
-    write_json(path, record)
-    return record
+
+    def make() -> Values:
+        gradients = bound(asked, (plan.batch_images, 3, asked.crop, asked.crop), plan)
+        lengths = spread_lengths(len(gradients.units), plan.lengths)
+        bar = functools.partial(tqdm, unit="path", desc=asked.name, disable=None)
+        norms = measure(gradients, batches, lengths, plan.seed, bar)
+        return {"units": len(gradients.units), "lengths": lengths,
+                "norms": [[float(f"{norm:.5g}") for norm in row] for row in norms]}
+
+    found = kept(os.path.join(plan.output, f"{asked.name}_paths.json"), how, make)
+    return {**how, "epochs": asked.epochs, "top1_error": tested_error(asked.weights), **found}
 
 
-def bound(asked, shape, seed, context):
+def bound(asked: Asked, shape: Tuple[int, ...], plan: Plan) -> PathGradients:
     """The `PathGradients` of a network."""
     plain, gated = (classification_symbol(asked.label, SymbolOptions(
         bn_use_global_stats=asked.statistics == "moving", path_gates=gates)) for gates in (False, True))
     shapes = parameter_shapes(plain, data=shape)
     if asked.weights is None:
-        return PathGradients(gated, start_afresh(shapes, seed), shape, context)
+        return PathGradients(gated, start_afresh(shapes, plan.seed), shape, plan.device)
     parameters = load_parameters(asked.weights)
     require_exact(parameters, shapes, asked.weights)
-    return PathGradients(gated, parameters, shape, context)
+    return PathGradients(gated, parameters, shape, plan.device)
 
 
-def read_batches(args, asked):
+def read_batches(plan: Plan, asked: Asked) -> List[Tuple[np.ndarray, np.ndarray]]:
     """Batches (data, labels) of images of the split, drawn at random; ValueError if it has too few."""
-    root = os.path.join(args.data, asked.label.dataset)
-    where = Data(dataset=asked.label.dataset, split=args.split, data_root=root)
-    samples = driver.find_samples(where, "classification", asked.label.classes)
-    wanted = args.paths * args.batch_images
+    dataset, classes, settings = asked.label.dataset, asked.label.classes, network(asked.label.network).input
+    root = os.path.join(plan.data, dataset)
+    samples = driver.find_samples(Data(dataset=dataset, split=plan.split, data_root=root), "classification", classes)
+    wanted = plan.paths * plan.batch_images
     if len(samples) < wanted:
-        raise ValueError(f"{root} has {len(samples)} images in {args.split}, wanted {args.paths} x "
-                         f"{args.batch_images} = {wanted}: give fewer --paths or --batch-images")
-    chosen = np.random.default_rng(args.seed).choice(len(samples), wanted, replace=False)
-    images = TestImages([samples[index] for index in chosen], asked.crop, asked.settings,
-                        interpolation=asked.settings.interpolation)
+        raise ValueError(f"{root} has {len(samples)} images in {plan.split}, wanted {plan.paths} x "
+                         f"{plan.batch_images} = {wanted}: give fewer --paths or --batch-images")
+    chosen = np.random.default_rng(plan.seed).choice(len(samples), wanted, replace=False)
+    images = TestImages([samples[index] for index in chosen], asked.crop, settings,
+                        interpolation=settings.interpolation)
     data, labels = zip(*(images.load(index, None) for index in range(wanted)))
-    return list(zip(np.split(np.concatenate(data), args.paths), np.split(np.array(labels), args.paths)))
+    return list(zip(np.split(np.concatenate(data), plan.paths), np.split(np.array(labels), plan.paths)))
 
 
-def tested_error(weights):
-    """The top-1 error, in percent, that a test of these weights left beside them; else None."""
-    return _read(os.path.join(os.path.splitext(weights)[0], "result.json")).get("top1_error") if weights else None
-
-
-def _read(path):
-    try:
-        with open(path, encoding="utf-8") as source:
-            return json.load(source)
-    except (OSError, ValueError):
-        return {}
+def tested_error(weights: Optional[str]) -> Optional[float]:
+    """The top-1 error, in percent, that a test of these weights left beside them."""
+    path = os.path.join(os.path.splitext(weights or "")[0], "result.json")
+    return read_json(path).get("top1_error") if weights and os.path.exists(path) else None

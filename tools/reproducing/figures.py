@@ -9,58 +9,56 @@ to the best, and failures.png, the worst. Differences: grey is right, black wron
 """
 import os
 import sys
+from typing import Optional, Sequence
 
 from ademxapp import paper
-from ademxapp.cli import number
+from ademxapp.cli import Parser, number
 from ademxapp.settings import Devices
 from ademxapp.yaml_files import read_yaml
 from tools import report
-from tools.reproducing.paper_table import device_words
-from tools.reproducing.stages import add_data_argument
-from tools.reproducing.tested import scores_of
+from tools.reproducing.paper_tables import device_settings
+from tools.reproducing.steps import add_data_argument
+from tools.reproducing.tested import Places, make, scores_of
 
 SHEETS_OF_RUN = (("results.png", "spread"), ("failures.png", "worst"))
 
 
-def add_arguments(parser):
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `reproduce.py figures5-11`."""
     parser.description = __doc__
     add_data_argument(parser)
     parser.add_argument("--output", default="output", metavar="DIR", help="folder of the recipes' runs")
     parser.add_argument("--run", metavar="DIR", help="folder of a segmentation test, of which to make sheets instead")
     parser.add_argument("--out-dir", metavar="DIR", help="where the sheets go (default: tables in --output)")
-    parser.add_argument("--images", type=number(int, 1), metavar="N", help="images of a sheet (6)")
+    parser.add_argument("--images", type=number(int, 1), default=6, metavar="N", help="images of a sheet")
     parser.add_argument("--dry-run", action="store_true", help="only tell what can be made now")
     Devices.add_to(parser)
 
 
-def run(args):
+def run(data: Optional[str], output: str, run: Optional[str], out_dir: Optional[str], images: int, dry_run: bool,
+        gpus: Optional[Sequence[int]], cpus: Optional[int]) -> int:
     """Make the sheets that can be made, and tell what the others need."""
-    args.data, args.devices = args.data or "data", device_words(args)
-    described = read_yaml(os.path.join(paper.FOLDER, "figures5-11.yaml"))
-    folder, images = args.out_dir or os.path.join(args.output, "tables"), args.images or described["images"]
-    if args.run:
-        for name, pick in SHEETS_OF_RUN:
-            out = os.path.join(folder, name)
-            if args.dry_run:
-                print(f"{out} can be made now")
-            else:
-                sheet(args.run, out, pick, images)
-        return
-    for figure in described["figures"]:
-        name, found = f"Figure {figure['figure']} ({figure['about']})", scores_of(figure["tests"], args)
-        if found.needs:
-            missing = "; ".join(f"{need.place} ({need.how})" for need in found.needs)
-            print(f"{name} needs {missing}")
-        elif args.dry_run:
-            print(f"{name} can be made now{f', after {found.what}' if found.make else ''}")
+    folder = out_dir or os.path.join(output, "tables")
+    places = Places(data or "data", output, device_settings(gpus, cpus))
+    for name, pick in SHEETS_OF_RUN if run else ():
+        if dry_run:
+            print(f"{os.path.join(folder, name)} can be made now")
         else:
-            if found.make:
-                found.make()
-            sheet(found.folder, os.path.join(folder, f"figure{figure['figure']}.png"), figure["pick"], images)
+            sheet(run, os.path.join(folder, name), pick, images)
+    figures = read_yaml(os.path.join(paper.FOLDER, "figures5-11.yaml"))["figures"]
+    for figure in figures if not run else ():
+        name, found = f"Figure {figure['figure']} ({figure['about']})", scores_of(figure["tests"], places)
+        if found.needs:
+            print(f"{name} needs {'; '.join(f'{need.place} ({need.how})' for need in found.needs)}")
+        elif dry_run:
+            print(f"{name} can be made now{f', after {found.how}' if found.can_be_made else ''}")
+        else:
+            found = make(found) if found.can_be_made else found
+            sheet(found.test.folder, os.path.join(folder, f"figure{figure['figure']}.png"), figure["pick"], images)
             sys.stdout.flush()
+    return 0
 
 
-def sheet(tested, out, pick, images):
+def sheet(tested: str, out: str, pick: str, images: int) -> None:
     """Write the sheet of a test's folder."""
     report.main(["sheet", tested, "--out", out, "--pick", pick, "--images", str(images)])

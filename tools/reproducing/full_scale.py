@@ -1,127 +1,75 @@
-"""What the paper's trainings need at full scale: cards, memory of each, and an estimate of the hours.
+"""What the paper's trainings need at full scale, read off the recipes: cards, memory of each, an estimate of hours."""
+from dataclasses import replace
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
-    python tools/reproduce.py full-scale --out docs/results/tables/full-scale.md
-    python tools/reproduce.py full-scale --peak 19.5 --card "NVIDIA A100"
-
-Read off the recipes' commands; nothing is run.
-"""
-import shlex
-from dataclasses import dataclass
-from typing import Optional
-
-from ademxapp.cli import number
-from ademxapp.inspection import graph
-from ademxapp.inspection.costs import build, default_setting
-from ademxapp.inspection.memory import MIB, planned_bytes, training_bytes
 from ademxapp.symbol import parse_label
-from ademxapp.text_tables import FORMATS, emit, table
-from ademxapp.yaml_files import read_yaml
+from ademxapp.text_tables import table
 from iclass.datasets import DATASETS as CLASSIFICATION
 from issegm.datasets import DATASETS as SEGMENTATION
-from tools.reproducing.recipes import item_name, read_recipe
+from tools.reproducing.measurements import counted
+from tools.reproducing.recipes import Step, read_recipe
 
 RECIPES = ("ilsvrc", "ilsvrc-strided", "places", "voc", "voc-train", "voc-coco", "cityscapes", "cityscapes-coarse",
            "ade20k", "ade20k-pooling", "pascal-context")
-DEFAULTS = {"card": "NVIDIA V100", "peak": 15.7, "utilisation": 0.4}
+PEAK, UTILISATION = 15.7, 0.4  # TFLOPS of an NVIDIA V100 in float32, and the share of it that is assumed
 PASSES = 3  # of the cost of testing: forward, and backward to the maps and to the weights
 OPERATIONS = 2  # of a multiply-add
 COLUMNS = ("python tools/reproduce.py run …", "trainings", "multiply-adds of a crop (G)", "cards", "MiB of a card",
            "hours (estimate)")
-ABOUT = """\
-Every training of the paper that has a recipe, read off the recipes' commands by `{command}`; nothing was run. The
-commands want the datasets, and the weights that they start from: `--dry-run` tells both.
-
-The hours are an **estimate**; no card was measured. For each training,
-
-    hours = images x epochs x multiply-adds of a crop x {operations} x {passes} / (cards x peak x utilisation) / 3600
-
-with {operations} operations for a multiply-add, {passes} times the forward pass for forward and backward, a peak of
-{peak:g} TFLOPS (float32) for one {card}, and an assumed utilisation of {utilisation:g}. The recipes'
-`--backward-do-mirror` adds 20 to 38 % to a step (measured on CPUs), which is not in the hours, nor are tests and lists.
-The paper gives no hours, and numbers of iterations for classification alone: the epochs of segmentation are the
-recipes' choice, as they say.
-
-The memory is MXNet's plan with `--backward-do-mirror`, and three times the parameters; the convolutions' workspace on
-a card comes on top. The cards need a compute capability of 5.0 to 8.9."""
 
 
-@dataclass(frozen=True)
-class Training:
-    """A training as its command has it: images (None where not known), epochs, and each card's share of a batch."""
+class Training(NamedTuple):
+    """A training as its step has it: images (None where not known), epochs, each card's share of a batch, its costs."""
 
-    label: str
-    crop: int
-    head: str
     images: Optional[int]
     epochs: int
     cards: int
     share: int
+    multiply_adds: int
+    memory: int
+
+    def hours(self, peak: float, utilisation: float) -> Optional[float]:
+        """An estimate, None where the number of images is not known."""
+        operations = self.epochs * self.multiply_adds * OPERATIONS * PASSES
+        return self.images and self.images * operations / (self.cards * peak * 1e12 * utilisation) / 3600
 
 
-def add_arguments(parser):
-    """Add the arguments of `reproduce.py full-scale`."""
-    parser.description = __doc__
-    parser.set_defaults(**DEFAULTS)
-    parser.add_argument("--card", help="what the peak is of")
-    parser.add_argument("--peak", type=number(float, 0.001), metavar="TFLOPS", help="of a card, float32")
-    parser.add_argument("--utilisation", type=number(float, 0.001, 1), help="share of the peak, assumed")
-    parser.add_argument("--format", choices=FORMATS, default="markdown", help="of what is written")
-    parser.add_argument("--out", metavar="FILE", help="write there instead of printing")
-
-
-def run(args):
-    """Print or write the page."""
-    rows, known = [], {}
+def block(*chosen: str) -> str:
+    """The table of all trainings, or of those chosen as RECIPE or RECIPE:ITEM; peak=, utilisation= are of a card."""
+    given = dict(word.split("=") for word in chosen if "=" in word)
+    peak, utilisation = float(given.get("peak", PEAK)), float(given.get("utilisation", UTILISATION))
+    wanted = [word for word in chosen if "=" not in word]
+    rows = []
     for name in RECIPES:
-        path = f"recipes/{name}.yaml"
-        for item in [item_name(one) for one in read_yaml(path).get("for", [])] or [None]:
-            trainings = trainings_of(read_recipe(path, [item] if item else None))
-            rows.append(row_of(f"{path}{f' --only {item}' if item else ''}", trainings, args, known))
-    given = [word for name, value in {**DEFAULTS, "out": None}.items() if getattr(args, name) != value
-             for word in (f"--{name}", str(getattr(args, name)))]
-    command = shlex.join(["python", "tools/reproduce.py", "full-scale", *given])
-    about = ABOUT.format(operations=OPERATIONS, passes=PASSES, **{**vars(args), "command": command})
-    emit("\n\n".join(["# The paper's trainings at full scale", about, table(COLUMNS, rows, args.format == "markdown")])
-         + "\n", args.out)
+        recipe = read_recipe(f"recipes/{name}.yaml")
+        for item in recipe.items or [""]:
+            if not wanted or name in wanted or f"{name}:{item}" in wanted:
+                steps = [step for step in recipe.steps if step.item == item and "to-epoch" in step.settings]
+                only = f" --only {item}" if item else ""
+                rows.append(row_of(f"`recipes/{name}.yaml{only}`", list(map(training_of, steps)), peak, utilisation))
+    return table(COLUMNS, rows, True)
 
 
-def trainings_of(recipe):
-    """The `Training` of every training stage of a recipe."""
-    found = []
-    for stage in recipe["stages"]:
-        words = shlex.split(stage["command"])
-        if "--to-epoch" in words:
-            given = dict(zip(words, words[1:]))
-            label, cards = parse_label(given["--model"]), len(given["--gpus"].split(","))
-            records = SEGMENTATION if label.stride else CLASSIFICATION
-            found.append(Training(given["--model"], int(given["--crop-size"]), given.get("--head", "2conv"),
-                                  records[label.dataset].splits.get(given.get("--split", "train")),
-                                  int(given["--to-epoch"]), cards, int(given["--batch-images"]) // cards))
-    return found
+def row_of(command: str, trainings: Sequence[Training], peak: float, utilisation: float) -> List[str]:
+    """A line of the table."""
+    hours = [one.hours(peak, utilisation) for one in trainings]
+    return [command, ", then ".join(f"{one.epochs} x {f'{one.images:,}' if one.images else 'unknown'}"
+                                    for one in trainings),
+            f"{max(one.multiply_adds for one in trainings) / 1e9:.1f}", str(trainings[0].cards),
+            f"{max(one.memory for one in trainings) // 2 ** 20:,}",
+            "unknown" if None in hours else f"{sum(hours):.0f}"]
 
 
-def row_of(command, trainings, args, known):
-    """A line of the table; `known` keeps the costs of (network, crop, head, share)."""
-    found = []
-    for one in trainings:
-        key = (str(parse_label(one.label)), one.crop, one.head, one.share)
-        if key not in known:
-            known[key] = costs_of(one)
-        found.append(known[key])
-    operations = [one.images and one.images * one.epochs * multiply_adds * OPERATIONS * PASSES
-                  for one, (multiply_adds, _) in zip(trainings, found)]
-    hours = None if None in operations else sum(operations) / (
-        trainings[0].cards * args.peak * 1e12 * args.utilisation) / 3600
-    return (f"`{command}`", ", then ".join(f"{one.epochs} x {f'{one.images:,}' if one.images else 'unknown'}"
-                                           for one in trainings),
-            f"{max(multiply_adds for multiply_adds, _ in found) / 1e9:.1f}", trainings[0].cards,
-            f"{max(size for _, size in found) // MIB:,}", "unknown" if hours is None else f"{hours:.0f}")
-
-
-def costs_of(training):
-    """Multiply-adds of a crop, and bytes on each card in training with recomputation: (int, int)."""
-    label = parse_label(training.label)
-    setting = default_setting(label, None, training.share, training.crop, training.head, "ohem")
-    symbol, shape = build(label, setting, training=True, recompute=True), setting.data_shape
-    total = training_bytes(planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0])
-    return sum(layer.multiply_adds for layer in graph.layers(symbol, shape)), total
+def training_of(step: Step) -> Training:
+    """A step's training."""
+    given: Dict[str, str] = {flag: str(value) for flag, value in step.settings.items()}
+    label, cards, crop = parse_label(given["model"]), len(given["gpus"].split(",")), int(given["crop-size"])
+    records = SEGMENTATION if label.stride else CLASSIFICATION
+    share, untagged = int(given["batch-images"]) // cards, replace(label, tag=None)
+    if label.stride:
+        crop = -(-crop // label.stride) * label.stride
+        found = counted(str(untagged), share, crop, given.get("head", "2conv"), "ohem", recompute=True)
+    else:
+        found = counted(str(untagged), share, crop, recompute=True)
+    images = records[label.dataset].splits.get(given.get("split", "train"))
+    return Training(images, int(given["to-epoch"]), cards, share, found["multiply_adds"], found["memory"])

@@ -1,133 +1,63 @@
-"""What a machine measures of a network without any dataset: costs, planned memory, speed."""
+"""What is counted in networks without any dataset, and how fast they were measured to be."""
+import json
 import os
-import sys
-from dataclasses import dataclass, field
-from typing import Callable, Optional, Tuple
+from pathlib import Path
+from typing import Dict, Tuple
 
-from ademxapp import engine
-from ademxapp.engine.mxnet.backend import read_capabilities
-from ademxapp.inspection import graph
-from ademxapp.inspection.costs import SEGMENTATION_IMAGES, Setting, training_memory
-from ademxapp.machine import processor_name, processors
-from ademxapp.symbol import Label, classification_symbol, network
-from tools.benchmarks import networks
-from tools.reproducing.cells import Need
-from tools.reproducing.state import recall, remember
+from ademxapp.paper import Row
+from ademxapp.symbol import Label, network, parse_label
+from tools.reproducing.kept import Values, kept
 
-REFERENCE = "rn-101"
-MEMORY_CROP, MEMORY_CLASSES = 504, 21
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+MEMORY_IMAGES, MEMORY_CROP, MEMORY_CLASSES = 4, 504, 21  # of a device in the fine-tuning of Table 2
 
 
-@dataclass
-class Measurement:
-    """What fills some of a row's cells.
+def counted(label: str, images: int, crop: int, head: str = "", loss: str = "softmax", recompute: bool = False
+            ) -> Values:
+    """Parameters, multiply-adds of an image and bytes of a training on one device, of `images` of `crop` pixels.
 
-    Attributes
-    ----------
-    kind, what : str
-        What is measured, and of which network or by which command, in words.
-    values : dict or None
-        {column: value}, None as long as there are none.
-    needs : tuple of Need
-        What must be there before it can be made; of a test set, the server whose answer is the values.
-    how : str
-        How the values were obtained.
-    make : callable, optional
-        Makes the values and keeps them.
-    folder : str, optional
-        Of a test: where its results are.
+    They are counted once, in seconds, and kept: docs/results/counted.json.
     """
-
-    kind: str
-    what: str
-    values: Optional[dict] = None
-    needs: Tuple[Need, ...] = ()
-    how: str = ""
-    make: Optional[Callable] = field(default=None, repr=False)
-    folder: Optional[str] = None
-
-    @property
-    def itself(self):
-        """The need of one that only has to be made."""
-        return Need("a run", self.kind, "the same command without --dry-run, or with this among --measure")
+    inputs = {"images": images, "crop": crop, "head": head, "loss": loss, "recompute": recompute}
+    given = [str(value) for name, value in inputs.items() if name != "recompute"] + ["recomputed"] * recompute
+    return kept(str(RESULTS / "counted.json"), inputs, lambda: count(label, **inputs), " ".join([label, *given]))
 
 
-def costs_of(row):
-    """The `Measurement` of depth, input, parameters and multiply-adds: they are counted at once."""
-    label, net = Label("ilsvrc-cls", row.network, 1000), network(row.network)
-    shape = (1, 3, net.input.train_crop, net.input.train_crop)
-    symbol = classification_symbol(label)
-    return Measurement("costs", row.network, {
-        "depth": net.depth, "input": net.input.train_crop, "parameters": graph.parameter_counts(symbol, shape)[0],
-        "multiply_adds": sum(layer.multiply_adds for layer in graph.layers(symbol, shape)),
-    }, how="parameters and multiply-adds are counted in the network's graph, for one image of the training input's "
-           "size; depths are those in the networks' records, layers as the paper counts them")
+def count(label: str, images: int, crop: int, head: str, loss: str, recompute: bool) -> Values:
+    """What `counted` keeps."""
+    from ademxapp.inspection import graph
+    from ademxapp.inspection.costs import Setting, build, training_memory
+    parsed = parse_label(label)
+    setting = Setting("segmentation" if parsed.stride else "classification", images, crop, head, loss)
+    symbol = build(parsed, setting, training=True, recompute=recompute)
+    return {"parameters": graph.parameter_counts(symbol, setting.data_shape)[0],
+            "multiply_adds": sum(layer.multiply_adds for layer in graph.layers(symbol, setting.data_shape)),
+            "memory": training_memory(parsed, setting, recompute)}
 
 
-def memory_of(row, folder):
-    """The `Measurement` of the memory of fine-tuning: MXNet's plan and three times the parameters, in GiB."""
-    path = os.path.join(folder, f"memory-{row.network}-{row.head}.json")
-    inputs = {"network": row.network, "head": row.head, "images": SEGMENTATION_IMAGES, "crop": MEMORY_CROP,
-              "classes": MEMORY_CLASSES, **engine.load("mxnet").versions()}
-    found = Measurement("planned memory", f"{row.network}, {row.head}", how="MXNet's plan and three times the "
-                        "parameters, in GiB; nothing is allocated")
-
-    def make():
-        setting = Setting("segmentation", SEGMENTATION_IMAGES, MEMORY_CROP, row.head)
-        return remember(path, inputs, {"bytes": training_memory(Label("voc", row.network, MEMORY_CLASSES, 8), setting)})
-
-    def read(values):
-        memory = values["bytes"] / 2 ** 30
-        found.values = {"memory": memory}
-        if "memory" in row.paper:
-            found.values["memory_ratio"] = memory / row.paper["memory"]
-
-    return with_cache(found, path, inputs, make, read)
+def counts_of(row: Row) -> Tuple[Dict[str, float], str]:
+    """{column: value} of what is counted in the network of a row of Table 1 or 2, and how."""
+    if row.head:
+        label = str(Label("voc", row.network, MEMORY_CLASSES, 8))
+        memory = counted(label, MEMORY_IMAGES, MEMORY_CROP, row.head)["memory"] / 2 ** 30
+        ratio = {"memory_ratio": memory / row.paper["memory"]} if "memory" in row.paper else {}
+        return {"memory": memory, **ratio}, "MXNet's plan and three times the parameters, in GiB; nothing is allocated"
+    net = network(row.network)
+    found = counted(str(Label("ilsvrc-cls", row.network, 1000)), 1, net.input.train_crop)
+    return {"depth": net.depth, "input": net.input.train_crop, "parameters": found["parameters"],
+            "multiply_adds": found["multiply_adds"]}, (
+        "parameters and multiply-adds are counted in the network's graph, for one image of the training input's size; "
+        "depths are those in the networks' records, layers as the paper counts them")
 
 
-def speed_of(row, folder, batch, rounds, card):
-    """The `Measurement` of images per second at the network's test crop, and of their ratio to ResNet-101's.
-
-    Both networks' batches are run in turns; of each, the fastest of `rounds` counts.
-    """
-    path = os.path.join(folder, f"speed-{row.network}.json")
-    inputs = {"network": row.network, "batch": batch, "rounds": rounds, "machine": machine(card)}
-    found = Measurement("speed", row.network)
-
-    def make():
-        one, = networks.measure([row.network], REFERENCE, batch, None, 1, rounds, card)
-        return remember(path, inputs, {"images": int(one.remark.split()[0]), "speed": one.rates[0],
-                                       "reference": one.other_rates[0]})
-
-    def read(values):
-        found.values = {"speed": values["speed"] / row.crops,
-                        "speed_ratio": values["speed"] / row.crops / values["reference"]}
-        found.how = (f"in turns with ResNet-101 on this machine ({', '.join(map(str, inputs['machine'].values()))}), "
-                     f"random images and parameters, {values['images']} crop{'s' * (values['images'] > 1)} of the test "
-                     f"size in a batch, the fastest of {rounds} batches")
-
-    return with_cache(found, path, inputs, make, read)
-
-
-def with_cache(found, path, inputs, make, read):
-    """The measurement `found`, with its values where they are kept for `inputs`, or else with a way to make them."""
-    def made():
-        print(f"measuring: {found.kind} of {found.what}", file=sys.stderr, flush=True)
-        read(make())
-
-    kept = recall(path, inputs)
-    if kept is not None:
-        read(kept)
-    else:
-        found.make = made
-    return found
-
-
-def machine(card=None):
-    """What speeds are of: the processors' kind and number, or the card; and MXNet's version."""
-    mxnet = "MXNet {mxnet}".format(**engine.load("mxnet").versions())
-    if card is not None:
-        kind = "".join(", compute capability {}.{}".format(*one) for one in read_capabilities()[card:card + 1])
-        return {"card": f"card {card}{kind}", "mxnet": mxnet}
-    return {"processor": processor_name() or "processors", "processors": f"{processors()} processors",
-            "mxnet": mxnet}
+def speeds_of(row: Row, path: str = str(RESULTS / "speed" / "networks.json")) -> Tuple[Dict[str, float], str]:
+    """{column: value} of what `python tools/bench.py networks` has kept of a row's network, and how; else nothing."""
+    if not os.path.exists(path):
+        return {}, ""
+    with open(path, encoding="utf-8") as source:
+        kept_speeds = json.load(source)
+    for found in kept_speeds["found"]:
+        if found["what"] == row.network:
+            return {"speed": found["rates"][0] / row.crops, "speed_ratio": found["ratio"] / row.crops}, (
+                f"in turns with {found['against']} on {kept_speeds['machine']}; random images and parameters")
+    return {}, ""

@@ -1,168 +1,285 @@
-"""The paper in miniature: train and test the rows of its recipe that are not done, side by side.
-
-A row is a network with a seed. What came of it is kept in a file of the repository, so that a page can be made in
-several sittings; a row whose commands have changed since counts as not done. Stopped, the same command goes on.
-"""
-import hashlib
-import json
+"""The paper in miniature: its tables, claims and plots, of the rows that are kept (recipes/miniature.yaml)."""
+import functools
+import itertools
 import os
-import re
-import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+import statistics
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ademxapp.cli import existing_file, number
-from ademxapp.files import write_json
-from ademxapp.machine import processors
-from ademxapp.training.progress import clock, read_reports
-from tools.reproducing.recipes import item_name, read_recipe
-from tools.reproducing.stages import add_data_argument, require_data
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
-RECIPE, RESULTS = "recipes/miniature.yaml", "docs/results/miniature/rows.json"
-KEPT = ("top1_error", "top5_error", "pixel_acc", "mean_acc", "mean_iou", "images")
-PROCESSOR_TIME = re.compile(r"trained in \S+, (\d+):(\d+):(\d+) of it on the processors")
+from ademxapp import paper
+from ademxapp.files import replacing
+from ademxapp.symbol import parse_label
+from ademxapp.text_tables import table
+from ademxapp.yaml_files import read_yaml
+from tools.reproducing.keep import read_json, read_kept
+from tools.reproducing.measurements import counted
+from tools.reproducing.recipes import Recipe, read_recipe
 
-
-def add_arguments(parser):
-    """Add the arguments of `reproduce.py mini`."""
-    parser.description = __doc__
-    add_results_arguments(parser)
-    add_data_argument(parser)
-    parser.add_argument("--output", metavar="DIR", help="folder of the runs (default: as the recipe says)")
-    parser.add_argument("--only", metavar="ROW,…", help="these rows (default: all that are not done)")
-    parser.add_argument("--jobs", type=number(int, 1), metavar="N", help="rows side by side (default: as many as the "
-                        "processors have room for)")
-    parser.add_argument("--dry-run", action="store_true", help="only tell which rows are done")
-
-
-def add_results_arguments(parser):
-    """Add the recipe and the file of results."""
-    parser.add_argument("--recipe", type=existing_file, default=RECIPE, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--results", default=RESULTS, metavar="FILE", help="default: %(default)s")
+RECIPE = "recipes/miniature.yaml"
+STRIDED = {"rna-a1": "Model A1 (strided)"}  # not in the paper's Table 1
+MIB = 2 ** 20
+SHOWN = {  # the tables' columns: title, unit, digits
+    "top1_error": ("top-1 error (%)", 1, 2), "top5_error": ("top-5 error (%)", 1, 2),
+    "pixel_acc": ("pixel acc. (%)", 1, 2), "mean_acc": ("mean acc. (%)", 1, 2), "mean_iou": ("mean IoU (%)", 1, 2),
+    "parameters": ("parameters (M)", 1e6, 2), "multiply_adds": ("multiply-adds (M)", 1e6, 1),
+    "speed_ratio": ("speed / ResNet-101's", 1, 2), "memory": ("planned memory (MiB)", MIB, 0)}
+PAPER = ({"top1_error": "top-1 error (%)", "speed_ratio": "speed / ResNet-101's"},
+         {"mean_iou": "mean IoU (%)", "memory": "memory (GB)"})
+PLACES = ((1, 0), (-1, 0), (0, 10), (0, -10), (1, 10), (1, -10), (-1, 10), (-1, -10))  # of names beside their dots
+DOT = 4  # pixels, half of a dot
 
 
-def run(args):
-    """Run rows, and keep what came of each; 1 if one failed, else 0."""
-    asked = args.only and args.only.split(",")
-    recipe = read_recipe(args.recipe, asked)
-    names = [name for name in row_names(recipe) if name in (asked or row_names(recipe))]
-    output = args.output or recipe["output"]
-    done = read_rows(args.results, args.recipe)
-    rows = [name for name in names if name not in done]
-    print(f"{len(names) - len(rows)} of {len(names)} rows are done; to do: {', '.join(rows) or 'none'}", flush=True)
-    if args.dry_run or not rows:
-        return 0
-    require_data(args)
-    jobs = args.jobs or max(1, processors() // recipe.get("threads", 1))
-    return run_rows(rows, jobs, after(recipe), args, output)
+@dataclass
+class Network:
+    """A network of one of the tables: scores by seed, what it costs here, and the paper's figures.
+
+    `name` is without its width; `head` is None in Table 1. Costs: parameters, and multiply_adds at the test crop and
+    speed_ratio (Table 1) or memory, in bytes (Table 2).
+    """
+
+    name: str
+    method: str
+    head: Optional[str] = None
+    scores: Dict[str, List[float]] = field(default_factory=dict)
+    costs: Dict[str, float] = field(default_factory=dict)
+    paper: Dict[str, Any] = field(default_factory=dict)
+
+    def mean(self, column: str) -> Optional[float]:
+        """The mean of a score over the seeds, or a cost; None if there is none."""
+        return statistics.mean(self.scores[column]) if column in self.scores else self.costs.get(column)
+
+    def spread(self, score: str) -> float:
+        """From the lowest seed to the highest."""
+        return max(self.scores[score]) - min(self.scores[score]) if score in self.scores else 0.0
+
+    def text(self, column: str) -> str:
+        """What stands in the table: the mean, and all seeds where there are several."""
+        _, unit, digits = SHOWN[column]
+        value, seeds = self.mean(column), self.scores.get(column, [])
+        several = f" ({', '.join(f'{seed:.1f}' for seed in seeds)})" if len(seeds) > 1 else ""
+        return "–" if value is None else f"{value / unit:,.{digits}f}{several}"
 
 
-def run_rows(rows, jobs, afters, args, output):
-    """Run rows, `jobs` at a time, each after the one that it builds on; 1 if one failed, else 0."""
-    start, started, failed = time.monotonic(), {}, []
-    processes = []
-
-    def one(name):
-        if afters.get(name) in started:
-            started[afters[name]].result()
-        log = os.path.join(output, "rows", f"{name}.log")
-        print(f"{name}: started, {log}", flush=True)
-        with open(log, "a", encoding="utf-8") as out:
-            process = subprocess.Popen([sys.executable, "tools/reproduce.py", "run", args.recipe, "--only", name,
-                                        "--data", args.data, "--output", output], stdout=out, stderr=subprocess.STDOUT)
-            processes.append(process)
-            return name, process.wait()
-
-    os.makedirs(os.path.join(output, "rows"), exist_ok=True)
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            for name in rows:  # first in, first out: what a row waits for has begun before it
-                started[name] = pool.submit(one, name)
-            for count, future in enumerate(started.values(), 1):
-                name, status = future.result()
-                if status:
-                    failed.append(name)
-                    print(f"{name}: failed with exit status {status}; its log tells why", file=sys.stderr, flush=True)
-                    continue
-                scores = keep_row(name, args.recipe, args.results, output)
-                left = (time.monotonic() - start) / count * (len(rows) - count)
-                print(f"{name}: {scores}; {len(rows) - count} rows to go, remaining {clock(left)}", flush=True)
-        finally:
-            for future in started.values():
-                future.cancel()
-            for process in processes:
-                process.terminate()
-    return int(bool(failed))
+def width_of(network: str) -> Tuple[str, str]:
+    """A network's name without its width, and its ending that tells it, such as "-w0.125"."""
+    name, width, times = network.rpartition("-w")
+    return (name, width + times) if width else (network, "")
 
 
-def row_names(recipe):
-    """The names of a recipe's rows."""
-    return [item_name(item) for item in recipe["for"]]
+@functools.lru_cache(maxsize=None)
+def kept_rows(path: str = RECIPE) -> Tuple[Recipe, Dict[str, dict]]:
+    """The recipe, and its rows that are kept."""
+    recipe = read_recipe(path)
+    rows = {name: read_kept(recipe, name) for name in recipe.items}
+    return recipe, {name: row for name, row in rows.items() if row}
 
 
-def after(recipe):
-    """{row: the row whose weights it starts from}."""
-    return {item_name(item): item["after"] for item in recipe["for"] if "after" in item}
+def tested(score: str, path: str) -> Dict[Tuple[str, Optional[str]], Dict[str, List[float]]]:
+    """{(network, head): {score: [a number for each seed]}} of the kept tests that have the score."""
+    found: Dict[Tuple[str, Optional[str]], Dict[str, List[float]]] = {}
+    for test in (test for row in kept_rows(path)[1].values() for test in row["tests"] if score in test):
+        label = parse_label(test["label"])
+        scores = found.setdefault((width_of(label.network)[0], label.tag.split("-")[0] if label.stride else None), {})
+        for name in paper.SCORES:
+            if name in test:
+                scores.setdefault(name, []).append(test[name])
+    return found
 
 
-def read_rows(results, recipe):
-    """{row: what came of it}, of the rows that were made by the recipe's commands as they are now."""
-    rows = read_kept(results)
-    return {name: rows[name] for name in row_names(read_recipe(recipe))
-            if name in rows and rows[name]["commands"] == fingerprint(recipe, name)}
+def classifiers(path: str = RECIPE) -> List[Network]:
+    """The networks of Table 1 that the recipe trains, Model A1 behind them."""
+    recipe, _ = kept_rows(path)
+    label = next(parse_label(step.settings["model"]) for step in recipe.steps if "model" in step.settings)
+    width, scores = width_of(label.network)[1], tested("top1_error", path)
+    crops = {item[key]: item["test"] for item in recipe.items.values() for key in ("network", "tuned")
+             if key in item and (key == "network" or item[key] in STRIDED)}
+    speeds, kept_speeds = {}, os.path.join(os.path.dirname(recipe.keep), "speed.json")
+    if os.path.exists(kept_speeds):
+        speeds = {width_of(item["what"])[0]: item["ratio"] for item in read_json(kept_speeds)}
+    rows = {row.network: row for row in reversed(paper.read_table("table1").rows) if row.network in crops}
+    found = []
+    for name in [*reversed(list(rows)), *(name for name in STRIDED if name in crops)]:
+        counts = counted(f"{label.dataset}_{name}{width}_cls{label.classes}", 1, crops[name])
+        costs = {key: counts[key] for key in ("parameters", "multiply_adds")}
+        found.append(Network(name, method_of(name), None, scores.get((name, None), {}),
+                             {**costs, **({"speed_ratio": speeds[name]} if name in speeds else {})},
+                             rows[name].paper if name in rows else {}))
+    return found
 
 
-def read_kept(path):
-    """What a JSON file has, {} where there is none."""
-    if not os.path.exists(path):
-        return {}
-    with open(path, encoding="utf-8") as source:
-        return json.load(source)
+def segmenters(path: str = RECIPE) -> List[Network]:
+    """The networks of Table 2 that the recipe trains, those that the paper does not have behind them."""
+    recipe, _ = kept_rows(path)
+    step = next((step for step in recipe.steps if "head" in step.settings), None)
+    if step is None:
+        return []
+    label, batch = parse_label(step.settings["model"]), (step.settings["batch-images"], step.settings["crop-size"])
+    width, scores = width_of(label.network)[1], tested("mean_iou", path)
+    rows = {(row.network, row.head): row for row in reversed(paper.read_table("table2").rows)}
+    wanted = dict.fromkeys([(item["dense"], "1conv") for item in recipe.items.values()] +
+                           [(item["two"], "2conv") for item in recipe.items.values() if "two" in item])
+    found = []
+    for name, head in sorted(wanted, key=lambda key: -list(rows).index(key) if key in rows else 1):
+        counts = counted(f"{label.dataset}_{name}{width}_cls{label.classes}_s{label.stride}", *batch, head, "ohem")
+        method = f"{method_of(name)}, {head[0]} conv.{', pooling' * (name == 'rna-a')}"
+        found.append(Network(name, method, head, scores.get((name, head), {}),
+                             {key: counts[key] for key in ("parameters", "memory")},
+                             rows[name, head].paper if (name, head) in rows else {}))
+    return found
 
 
-def fingerprint(recipe, name):
-    """A digest of a row's commands and of the number of threads."""
-    found = read_recipe(recipe, [name])
-    commands = [" ".join(stage["command"].split()) for stage in found["stages"]]
-    return hashlib.sha256(json.dumps([commands, found.get("threads")]).encode()).hexdigest()[:16]
+def method_of(name: str) -> str:
+    """What a network is called: as in Table 1, without what else stands there."""
+    rows = {row.network: row for row in paper.read_table("table1").rows}
+    plain = name if name in rows else name[:-2] if name.endswith("-c") else name[:-1]
+    return STRIDED.get(name) or (rows[plain].method.partition(" [")[0] if plain in rows else name)
 
 
-def keep_row(name, recipe, results, output):
-    """Add to the results what the row's runs have left; its scores in words."""
-    row = collect_row(name, recipe, output)
-    rows = {**read_kept(results), name: row}
-    os.makedirs(os.path.dirname(results) or ".", exist_ok=True)
-    write_json(results, {name: rows[name] for name in sorted(rows)})
-    return ", ".join(f"{test['label']} " + (f"top-1 error {test['top1_error']:.2f} %" if "top1_error" in test else
-                                            f"mean IoU {test['mean_iou']:.2f} %") for test in row["tests"])
+def networks_of(number: str, path: str = RECIPE) -> List[Network]:
+    """The networks of Table "1" or "2"."""
+    return classifiers(path) if number == "1" else segmenters(path)
 
 
-def collect_row(name, recipe, output):
-    """What the runs of a row have left: tests with their scores, trainings with processor time and curves."""
-    tests, trainings, seconds = [], [], 0
-    for stage in read_recipe(recipe, [name])["stages"]:
-        made = stage["makes"].format(output=output, data="")
-        if os.path.basename(made) == "result.json":
-            with open(made, encoding="utf-8") as source:
-                result = json.load(source)
-            tests.append({"label": result["label"], **{key: result[key] for key in KEPT if key in result}})
-            versions, seconds = result["versions"], seconds + result["images"] / result["images_per_second"]
-        if "log" in stage:
-            trainings.append(training_record(stage["log"].format(output=output, data="")))
-    minutes = sum(training["processor_minutes"] for training in trainings)
-    return {"commands": fingerprint(recipe, name), "tests": tests, "trainings": trainings,
-            "processor_minutes": round(minutes, 2), "test_minutes": round(seconds / 60, 2), "versions": versions}
+def block(number: str, path: str = RECIPE) -> str:
+    """The table in miniature: what was measured here, then the paper's figures."""
+    networks, published = networks_of(number, path), PAPER[int(number) - 1]
+    columns = [name for name in SHOWN if any(network.mean(name) is not None for network in networks)]
+    rows = [[network.method, *map(network.text, columns),
+             *(f"{network.paper[name]:g}" if name in network.paper else "–" for name in published)]
+            for network in networks]
+    return table(["network", *(SHOWN[name][0] for name in columns),
+                  *(f"paper: {title}" for title in published.values())], rows, True)
 
 
-def training_record(path):
-    """A training's label, minutes of processors, and curve: lists of epochs, losses and accuracies."""
-    reports = read_reports(path)
-    batches = max(report["batch"] for report in reports)
-    with open(f"{path}.log", encoding="utf-8") as log:
-        times = [sum(int(part) * unit for part, unit in zip(found.groups(), (3600, 60, 1)))
-                 for found in PROCESSOR_TIME.finditer(log.read())]
-    return {"label": os.path.basename(path), "processor_minutes": round(sum(times) / 60, 2),
-            "epochs": [round(report["epoch"] - 1 + report["batch"] / batches, 3) for report in reports],
-            "losses": [round(report["loss"], 4) for report in reports],
-            "accuracies": [round(report["accuracy"], 4) for report in reports]}
+def times(path: str = RECIPE) -> str:
+    """What every row took, and of which commands it is not yet."""
+    recipe, rows = kept_rows(path)
+    return table(["row", "trainings: minutes of processor time", "tests: minutes by the clock"],
+                 [[name, *(f"{rows[name][key]:.1f}" if name in rows else "not trained yet"
+                           for key in ("processor_minutes", "test_minutes"))] for name in recipe.items], True)
+
+
+def claims(path: str = RECIPE) -> str:
+    """The paper's claims, its figures and those here, what the networks cost here, and whether it shows."""
+    found = {(network.name, network.head): network for network in classifiers(path) + segmenters(path)}
+    lines = []
+    for claim in read_yaml(os.path.join(paper.FOLDER, "claims.yaml")):
+        keys = [tuple([*claim[which], None][:2]) for which in ("first", "second")]
+        first, second = pair = [found.get(key) for key in keys]
+        score = claim.get("score", "mean_iou" if keys[0][1] else "top1_error")
+        figures = " / ".join(f"{paper_figure(key, score, claim.get('group')):g}" for key in keys)
+        if not first or not second or first.mean(score) is None or second.mean(score) is None:
+            lines.append([claim["says"], figures, "–", "–", "not trained yet"])
+            continue
+        cost = "memory" if first.head else "multiply_adds"
+        costs = " / ".join(f"{network.costs[cost] / (MIB if first.head else 1e6):.0f}" for network in pair)
+        here = " / ".join(f"{network.mean(score):.2f}" for network in pair)
+        lines.append([claim["says"], figures, here, f"{costs} {'MiB' if first.head else 'M multiply-adds'}",
+                      verdict(first, second, score, claim.get("relation", "better"))])
+    return table(["the paper says", "its figures", "here", "cost here", "shows here"], lines, True)
+
+
+def paper_figure(key: Tuple[str, Optional[str]], score: str, group: Optional[str]) -> float:
+    """The paper's figure for a network: of Table 1, of Table 2, or of a part of Table 4."""
+    rows = paper.read_table("table4" if group else "table2" if key[1] else "table1").rows
+    return next(row.paper[score] for row in rows if row.network == key[0] and (row.group == group if group else
+                                                                              row.head == key[1]))
+
+
+def verdict(first: Network, second: Network, score: str, relation: str) -> str:
+    """Whether two networks' scores are as the paper says; differences within the seeds' spread are none."""
+    ahead = first.mean(score) - second.mean(score)
+    ahead = -ahead if score == "top1_error" else ahead
+    spread = max(first.spread(score), second.spread(score))
+    seeds = max(len(network.scores.get(score, [])) for network in (first, second))
+    unit = f"{abs(ahead):.2f}" if score == "speed_ratio" else f"{abs(ahead):.1f} points"
+    sure = unit + (f", seeds {spread:.1f} apart" if seeds > 1 else ", one seed" if seeds else "")
+    if relation == "better" and abs(ahead) <= spread:
+        return f"open: no difference beyond the seeds' ({sure})"
+    holds = {"better": ahead > 0, "no better": ahead <= spread, "no worse": ahead >= -spread,
+             "as good": abs(ahead) <= spread}[relation]
+    if relation == "as good" and ahead > spread:
+        return f"more than that: the first is better by {sure}"
+    return f"{'yes' if holds else 'no'}: {'the first' if ahead > 0 else 'the second'} is better by {sure}"
+
+
+def draw_costs(path: str, number: str) -> None:
+    """Draw scores over costs: ResNets and the paper's networks in two colours, a dot for each seed, joined."""
+    score, cost = (("top1_error", "multiply_adds"), ("mean_iou", "memory"))[int(number) - 1]
+    networks = [network for network in networks_of(number) if score in network.scores]
+    figure, (axes,) = _figure(1, 1, (8, 5))
+    named = [(network.costs[cost] / SHOWN[cost][1], network.scores[score], network.method.replace(", 1 conv.", ""))
+             for network in networks]
+    for network, (x, scores, _) in zip(networks, named):
+        axes.plot([x] * len(scores), scores, marker="o", linewidth=1,
+                  color="tab:red" if network.name.startswith("rn-") else "tab:blue")
+    axes.set(xlabel=SHOWN[cost][0], ylabel=SHOWN[score][0], xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.15)
+    name_dots(figure, axes, named)
+    save(figure, path)
+
+
+def name_dots(figure: Figure, axes: Axes, named: Sequence[Tuple[float, List[float], str]]) -> None:
+    """Write the names of (x, list of y, name) beside the dots, where they cover neither dots nor each other."""
+    figure.canvas.draw()  # from now on places are known
+    renderer = figure.canvas.get_renderer()
+    taken = [Bbox.from_extents(x - DOT, y - DOT, x + DOT, y + DOT)
+             for x, y in axes.transData.transform([(x, y) for x, scores, _ in named for y in scores])]
+    for x, scores, name in named:
+        for y, (right, up) in itertools.product((scores[0], scores[-1]), PLACES):
+            text = axes.annotate(name, (x, y), (7 * right, up), textcoords="offset points", fontsize=8, va="center",
+                                 ha={1: "left", 0: "center", -1: "right"}[right], in_layout=False)
+            box = text.get_window_extent(renderer)
+            if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and not any(map(box.overlaps, taken)):
+                break
+            text.remove()
+        else:
+            axes.add_artist(text)
+        taken.append(box)
+
+
+def draw_curves(path: str) -> None:
+    """Draw loss and accuracy of all trainings over epochs: those for classification above, for segmentation below."""
+    figure, axes = _figure(2, 2, (12, 8))
+    colours: Dict[str, str] = {}
+    recipe, rows = kept_rows()
+    for row in rows.values():
+        for training in row["trainings"]:
+            label = parse_label(training["label"])
+            network, head = width_of(label.network)[0], label.tag.partition("-")[0] if label.stride else ""
+            colour = colours.setdefault(method_of(network), [*(f"C{i}" for i in range(10)), "black"][len(colours) % 11])
+            seed = label.tag[-1]
+            for place, key in enumerate(("losses", "accuracies"), 2 if label.stride else 0):
+                axes[place].plot(training["epochs"], training[key], color=colour, linewidth=1,
+                                 linestyle=":" if head == "2conv" else "-" if seed == "0" else "--",
+                                 label=f"{network}{', 2 conv.' * (head == '2conv')}" if seed == "0" else None)
+    for one, title in zip(axes, (f"{task}: {what}" for task in ("classification", "segmentation")
+                                 for what in ("loss", "accuracy on training crops"))):
+        one.set(title=title, xlabel="epoch")
+        one.legend(fontsize=7, ncol=2)
+    save(figure, path)
+
+
+def _figure(rows: int, columns: int, size: Tuple[float, float]) -> Tuple[Figure, List[Axes]]:
+    """A figure without a screen, and its axes in a list."""
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(rows * columns)]
+    for one in axes:
+        one.grid(alpha=0.3)
+    return figure, axes
+
+
+def save(figure: Figure, path: str) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90, format="png")

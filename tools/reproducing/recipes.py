@@ -1,112 +1,197 @@
 """Recipes: files that are read, checked and written out for the items of `for`."""
-import json
+import os
 import re
 import reprlib
-import shlex
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ademxapp.cli import UsageError, existing_file
+from ademxapp.cli import UsageError
 from ademxapp.yaml_files import read_yaml
 
 LARGEST = 10 ** 9
-STAGE_FIELDS = {"name", "command", "makes"}
-RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "page": str, "for": list,
-                "needs": dict, "threads": int, "minutes": int}
-STAGE_TYPES = {"name": str, "command": str, "makes": str, "log": str, "expect": dict, "paper": dict,
-               "minutes": (int, float), "picture": str}
+NUMBER = (int, float)
+RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "keep": str, "summary": str,
+                "for": list, "steps": list, "needs": dict, "values": dict, "threads": int}
+STEP_TYPES = {"name": str, "run": str, "with": dict, "makes": str, "log": str, "expect": dict, "minutes": NUMBER,
+              "picture": bool, "when": str}
+WORDS = {str: "a text", list: "a list", dict: "a mapping", bool: "true or false"}
+DEVICES = ("gpus", "cpus")
+Setting = Union[str, int, float, bool, List[Union[str, int, float]]]
 
 
-def add_recipe_arguments(parser):
-    """Add the arguments that choose a recipe, some of its items, and where its runs are."""
-    parser.add_argument("recipe", type=existing_file, help="YAML file")
-    parser.add_argument("--output", metavar="DIR", help="folder of the runs (default: as the recipe says)")
-    parser.add_argument("--only", metavar="NAME,…", help="items of the recipe's `for` (default: all)")
+@dataclass(frozen=True)
+class Step:
+    """A command, and the file that shows it is done.
 
-
-def chosen_recipe(args):
-    """The recipe that the arguments choose, and the folder of its runs."""
-    recipe = read_recipe(args.recipe, args.only.split(",") if args.only else None)
-    return recipe, args.output or recipe["output"]
-
-
-def read_recipe(path, only=None):
-    """A recipe (dict), its stages and needs written out for the items of `for`, or those that are named in `only`.
-
-    ValueError if it is none, UsageError if it has no such item.
+    Attributes
+    ----------
+    name : str
+    run : str
+        The program, and its subcommand if it has some.
+    settings : dict
+        {flag without dashes: value}; true is a flag alone, false none, a list the flag several times.
+    makes, log : str
+        The file that shows that it is done; a training's label and folder, by which it is resumed.
+    expect : dict
+        Scores that came out here.
+    minutes : float, optional
+        That it took here.
+    picture : bool
+        Whether it makes one for the page.
+    item : str
+        Of `for`.
     """
-    recipe = read_yaml(path)
-    stages = recipe.get("stages") if isinstance(recipe, dict) else None
-    if not isinstance(stages, list) or not all(isinstance(stage, dict) and STAGE_FIELDS <= set(stage)
-                                               for stage in stages) or not {"title", "output"} <= set(recipe):
-        raise ValueError(f"{path} is no recipe: wanted title, output, and stages with "
-                         f"{', '.join(sorted(STAGE_FIELDS))}")
-    require_types(recipe, RECIPE_TYPES, path)
-    if not all(isinstance(item, dict) and item for item in recipe.get("for", [])):
+
+    name: str
+    run: str
+    makes: str
+    settings: Dict[str, Setting] = field(default_factory=dict)
+    log: str = ""
+    expect: Dict[str, float] = field(default_factory=dict)
+    minutes: Optional[float] = None
+    picture: bool = False
+    item: str = field(default="", compare=False)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it makes a `result.json`."""
+        return os.path.basename(self.makes) == "result.json"
+
+    def words(self, without: Sequence[str] = ()) -> List[str]:
+        """The command, behind `python`; without some flags."""
+        found = self.run.split(" ")
+        for flag, value in self.settings.items():
+            for one in value if isinstance(value, list) else [value]:
+                if one is not False and flag not in without:
+                    found += [f"--{flag}"] if one is True else [f"--{flag}", str(one)]
+        return found
+
+    def at(self, data: str, output: str, root: str = "output", devices: Optional[Mapping[str, Setting]] = None
+           ) -> "Step":
+        """With `data` and `output` in the places of {data} and {output}, and what is in output/ in `root`.
+
+        `devices` stand in place of its own, where it names some.
+        """
+        def put(value: Setting) -> Setting:
+            if isinstance(value, list):
+                return [put(one) for one in value]
+            if not isinstance(value, str):
+                return value
+            return in_output(value.replace("{data}", data).replace("{output}", output), root)
+
+        settings = {flag: put(value) for flag, value in self.settings.items()}
+        if devices and set(DEVICES) & set(settings):
+            settings = {**{flag: value for flag, value in settings.items() if flag not in DEVICES}, **devices}
+        return replace(self, run=put(self.run), settings=settings, makes=put(self.makes), log=put(self.log))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, written out for items of its `for`.
+
+    Attributes
+    ----------
+    path, title, output : str
+    steps : tuple of Step
+    items : dict
+        {name: item} of those of `for` that it is written out for.
+    needs : dict
+        {file that no step makes: where it comes from}.
+    time, keep, summary : str
+        How long the original took; the folder for what `keep` keeps; the block that is shown when it has run.
+    threads : int, optional
+    """
+
+    path: str
+    title: str
+    output: str
+    steps: Tuple[Step, ...]
+    items: Dict[str, dict] = field(default_factory=dict)
+    needs: Dict[str, str] = field(default_factory=dict)
+    time: str = ""
+    keep: str = ""
+    summary: str = ""
+    threads: Optional[int] = None
+
+    @property
+    def stem(self) -> str:
+        """Its file's name without ending."""
+        return os.path.splitext(os.path.basename(self.path))[0]
+
+
+def read_recipe(path: str, only: Optional[Sequence[str]] = None, values: Optional[Mapping[str, str]] = None) -> Recipe:
+    """A recipe, its steps and needs written out for the items of `for`, or for those that are named in `only`.
+
+    `values` stand in place of the recipe's. ValueError if it is none, UsageError if it has no such item or value.
+    """
+    path, data = str(path), read_yaml(path)
+    if not isinstance(data, dict) or not {"title", "output", "steps"} <= set(data):
+        raise ValueError(f"{path} is no recipe: wanted title, output and steps")
+    require_types(data, RECIPE_TYPES, path)
+    if not all(isinstance(item, dict) and item for item in data.get("for", [])):
         raise ValueError(f"{path}: for: wanted a list of mappings")
-    if not 0 < recipe.get("threads", 1) < LARGEST:
-        raise ValueError(f"{path}: threads: wanted at least 1, got {recipe['threads']}")
-    items = {item_name(item): item for item in recipe.get("for", [])}
-    keys = set().union(*items.values())
-    for stage in stages:
-        require_types(stage, {"when": str}, f"{path}: {reprlib.repr(stage['name'])}")
-        if stage.get("when") not in (None, *keys):
-            raise ValueError(f"{path}: when: {reprlib.repr(stage['when'])} is a key of no item of `for`")
-    unknown = [name for name in only or () if name not in items]
-    if unknown:
-        raise UsageError(f"--only {unknown[0]}: {path} has {', '.join(items) or 'no items to choose from'}")
-    chosen = [items[name] for name in only] if only else list(items.values()) or [{}]
-    try:
-        stages = [fill(stage, item) for item in chosen for stage in stages if stage.get("when") in (None, *item)]
-        needs = {name: how for item in chosen for name, how in fill(recipe.get("needs", {}), item).items()}
-    except TypeError as error:  # a list for {key} in a key
-        raise ValueError(f"{path}: {error}") from None
-    strange = set(re.findall(r"\{\w+\}", json.dumps(stages))) - {"{data}", "{output}"}
-    if strange:
-        raise ValueError(f"{path}: {min(strange)[:40]} stands for nothing: wanted {{data}}, {{output}}, or a key of "
-                         "`for`")
-    for stage in stages:
-        require_usable(stage, f"{path}: {reprlib.repr(stage['name'])}")
+    if not 0 < data.get("threads", 1) < LARGEST:
+        raise ValueError(f"{path}: threads: wanted at least 1, got {data['threads']}")
+    items, common = {str(next(iter(item.values()))): item for item in data.get("for", [])}, data.get("values", {})
+    for asked, known, flag in ((only, items, "--only"), (values, common, "--set")):
+        unknown = [name for name in asked or () if name not in known]
+        if unknown:
+            raise UsageError(f"{flag} {unknown[0]}: {path} has {', '.join(known) or 'none to choose from'}")
+    chosen, steps, needs = {name: items[name] for name in only or items}, [], {}
+    for name, item in (chosen or {"": {}}).items():
+        filling = {**common, **(values or {}), **item}
+        steps += [read_step(step, filling, name, path) for step in data["steps"]
+                  if not isinstance(step, dict) or step.get("when") in (None, *item)]
+        needs.update(fill(data.get("needs", {}), filling))
     for name, how in needs.items():
-        require_types({"needs": name, name: how}, {"needs": str, name: str}, path)
+        require_types({name: how}, {name: str}, f"{path}: needs")
         require_places([name], f"{path}: needs")
-    return {**recipe, "stages": [stage for place, stage in enumerate(stages) if stage not in stages[:place]],
-            "needs": needs}
+    known = {name: data[name] for name in ("title", "output", "time", "keep", "summary", "threads") if name in data}
+    return Recipe(path, steps=tuple(step for place, step in enumerate(steps) if step not in steps[:place]),
+                  items=chosen, needs=needs, **known)
 
 
-def item_name(item):
-    """What an item of `for` is called: its first value."""
-    return str(next(iter(item.values())))
-
-
-def require_types(found, types, where):
-    """ValueError unless what a mapping has of the keys of `types` ({key: type or types}) is of their types."""
-    for key, kind in types.items():
-        if key in found and not isinstance(found[key], kind):
-            wanted = {str: "a text", list: "a list", dict: "a mapping"}.get(kind, "a number")
-            raise ValueError(f"{where}: {key}: wanted {wanted}, got {reprlib.repr(found[key])}")
-
-
-def require_usable(stage, where):
-    """ValueError unless a stage's fields are what they should be, and its command and paths can be written out."""
-    require_types(stage, STAGE_TYPES, where)
-    expected = stage.get("expect", {})
-    require_types(expected, dict.fromkeys(expected, (int, float)), f"{where}: expect")
+def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
+    """A step, written out for an item that is called `name`."""
+    if not isinstance(data, dict) or not {"name", "run", "makes"} <= set(data):
+        raise ValueError(f"{path}: steps: wanted mappings with name, run and makes")
+    where = f"{path}: {reprlib.repr(data['name'])}"
+    try:
+        data = fill(data, item)
+    except TypeError as error:  # a list for {key} in a key
+        raise ValueError(f"{where}: {error}") from None
+    require_types(data, STEP_TYPES, where)
+    settings = data.get("with", {})
+    single = [one for value in settings.values() for one in (value if isinstance(value, list) else [value])]
+    require_types(dict(enumerate(single)), dict.fromkeys(range(len(single)), (str, bool, *NUMBER)), f"{where}: with")
+    expected = data.get("expect", {})
+    require_types(expected, dict.fromkeys(expected, NUMBER), f"{where}: expect")
     if any(abs(value) > LARGEST for value in expected.values()):
         raise ValueError(f"{where}: expect: wanted scores of at most {LARGEST}")
-    try:
-        command = shlex.split(stage["command"])
-    except ValueError as error:
-        raise ValueError(f"{where}: command: {error}") from None
-    require_places([*command, stage["makes"], stage.get("log", "")], where)
+    require_places([*(data.get(key, "") for key in ("name", "run", "makes", "log")), *map(str, settings),
+                    *map(str, single)], where)
+    rest = {key: data[key] for key in ("log", "expect", "minutes", "picture") if key in data}
+    return Step(data["name"], data["run"], data["makes"], settings, item=name, **rest)
 
 
-def require_places(texts, where):
+def require_types(found: Mapping[Any, Any], types: Mapping[Any, Any], where: str) -> None:
+    """ValueError unless a mapping has no keys but those of `types` ({key: type or types}), of their types."""
+    for key, value in found.items():
+        if key not in types:
+            raise ValueError(f"{where}: {reprlib.repr(key)} is unknown: there are {', '.join(map(str, types))}")
+        if not isinstance(value, types[key]):
+            raise ValueError(f"{where}: {key}: wanted {WORDS.get(types[key], 'a number')}, got {reprlib.repr(value)}")
+
+
+def require_places(texts: Sequence[str], where: str) -> None:
     """ValueError if `texts` have other braces than those of {data} and {output}."""
     for text in texts:
         if set("{}") & set(text.replace("{data}", "").replace("{output}", "")):
-            raise ValueError(f"{where}: {reprlib.repr(text)} has braces that are not those of {{data}} or {{output}}")
+            raise ValueError(f"{where}: {reprlib.repr(text)} has braces that are not those of {{data}}, {{output}} or "
+                             "keys of `for` or `values`")
 
 
-def fill(value, item):
+def fill(value: Any, item: Mapping[str, Any]) -> Any:
     """`value` (str, list, dict) with {key} replaced by the item's values; text that is nothing else becomes the value.
 
     What the item does not have, such as {data}, stays.
@@ -122,24 +207,6 @@ def fill(value, item):
     return re.sub(r"\{(\w+)\}", lambda key: str(item.get(key[1], key[0])), value)
 
 
-def in_output(path, output):
-    """A path of a recipe's, where its runs are in the folder `output` instead of output."""
-    return f"{output}/{path[len('output/'):]}" if path.startswith("output/") else path
-
-
-def relocated(recipe, output, devices=()):
-    """The recipe with its runs in the folder `output`, and on `devices` (arguments of the programs) where given."""
-    def words(command):
-        found = [in_output(word, output) for word in shlex.split(command)]
-        return without(found, ("--gpus", "--cpus")) + list(devices) if {"--gpus", "--cpus"} & set(found) and devices \
-            else found
-
-    stages = [{**stage, "command": shlex.join(words(stage["command"])), "makes": in_output(stage["makes"], output)}
-              for stage in recipe["stages"]]
-    needs = {in_output(path, output): how for path, how in recipe["needs"].items()}
-    return {**recipe, "stages": stages, "needs": needs}
-
-
-def without(words, flags):
-    """The words of a command without some flags and their values (list of str)."""
-    return [word for before, word in zip(["", *words], words) if word not in flags and before not in flags]
+def in_output(path: str, root: str) -> str:
+    """A path of a recipe's, where what it has in output/ is in the folder `root` instead."""
+    return f"{root}/{path[len('output/'):]}" if path.startswith("output/") else path

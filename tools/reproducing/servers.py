@@ -1,45 +1,42 @@
 """What a benchmark's server alone can say of an entry: its answer, which the user writes down beside the entry.
 
 The answer to `<folder>.tgz` is `<folder>_answer.json`, for instance {"mean_iou": 82.5, "IoU of aeroplane": 94.4}, in
-percent: columns of the tables (`tools.reproducing.tables`).
+percent: columns of the paper's tables.
 """
 import json
 import os
+from typing import Dict, Optional, Sequence
 
-from ademxapp.paper import class_column
-from tools.reproducing.cells import Need
-from tools.reproducing.tables import COLUMNS
+from ademxapp.paper import SCORES, class_column
 
 
-def answer_path(entry):
+def answer_path(entry: str) -> str:
     """Where the answer to an entry is looked for."""
     return f"{os.path.splitext(entry)[0]}_answer.json"
 
 
-def server_need(entry):
-    """The `Need` of a server's answer to an entry."""
+def how_to_answer(entry: str) -> str:
+    """What the user does with an entry."""
     path = answer_path(entry)
     older = " (which is older than the entry now)" if os.path.exists(path) and not is_current(entry) else ""
-    return Need("server", entry, "the labels are with the benchmark's server alone: the same command makes this entry "
-                f"for it, once the rest is there; what it answers goes into `{path}`{older}, such as "
-                '{"mean_iou": 80.1}')
+    return ("the labels are with the benchmark's server alone: the same command makes this entry for it, once the rest "
+            f"is there; what it answers goes into `{path}`{older}, such as {{\"mean_iou\": 80.1}}")
 
 
-def is_current(entry):
+def is_current(entry: str) -> bool:
     """Whether there is an answer, and it was written down after the entry."""
     path = answer_path(entry)
     return os.path.exists(path) and os.path.exists(entry) and os.path.getmtime(path) >= os.path.getmtime(entry)
 
 
-def read_answer(entry, class_names):
+def read_answer(entry: str, class_names: Sequence[str]) -> Optional[Dict[str, float]]:
     """The answer to an entry, {column: percent}, or None where there is none, or only that to an older entry.
 
     ValueError where it has other columns, or values that are no percentages.
     """
-    path = answer_path(entry)
+    path, known = answer_path(entry), [*SCORES, *map(class_column, class_names)]
     if not is_current(entry):
         return None
-    known = [name for name, column in COLUMNS.items() if column.kind == "test"] + [*map(class_column, class_names)]
     try:
         with open(path, encoding="utf-8") as source:
             answer = json.load(source)

@@ -11,8 +11,8 @@ Every picture is a function of (seed, split, index) alone, given the versions of
     demo = write_demo("data/demo", palette, progress=lambda done, total: None)
 """
 
-from ademxapp.data.scenes.drawing import CLASSES, SCENE_SIDES, VOID, cut_object, draw_scene, picture_rng
+from ademxapp.data.scenes.drawing import CLASSES, SCENE_SIDES, cut_object, draw_scene, picture_rng
 from ademxapp.data.scenes.written import Demo, write_demo, write_patches, write_scenes
 
-__all__ = ["CLASSES", "SCENE_SIDES", "VOID", "Demo", "cut_object", "draw_scene", "picture_rng", "write_demo",
+__all__ = ["CLASSES", "SCENE_SIDES", "Demo", "cut_object", "draw_scene", "picture_rng", "write_demo",
            "write_patches", "write_scenes"]

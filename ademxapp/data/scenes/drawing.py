@@ -6,10 +6,10 @@ import numpy as np
 
 from ademxapp.data.scenes.backgrounds import background
 from ademxapp.data.scenes.objects import DRAW
+from ademxapp.symbol.losses import IGNORE_LABEL
 
 # In alphabetical order, so that a folder-per-class tree yields the same class indices.
 CLASSES = ("background", "ball", "crate", "house", "star", "tree")
-VOID = 255
 SCENE_SIDES = (120, 168)  # shortest and longest side of a scene, in pixels
 
 
@@ -85,7 +85,7 @@ def draw_scene(rng, size=None):
     -------
     image : numpy.ndarray, uint8, (height, width, 3), RGB
     label : numpy.ndarray, uint8, (height, width)
-        Index into `CLASSES`, or `VOID` in a border of two pixels around every object.
+        Index into `CLASSES`, or `IGNORE_LABEL` in a border of two pixels around every object.
     """
     height, width = rng.integers(*SCENE_SIDES, 2, endpoint=True).tolist() if size is None else size
     image = background(rng, height, width)
@@ -106,7 +106,7 @@ def draw_scene(rng, size=None):
         place(rng, image, instances, number, class_id, x, y, extent)
     label = np.array([0] + [p[4] for p in placed], np.uint8)[instances]
     window = np.ones((3, 3), np.uint8)
-    label[cv2.dilate(instances, window) != cv2.erode(instances, window)] = VOID
+    label[cv2.dilate(instances, window) != cv2.erode(instances, window)] = IGNORE_LABEL
     return photograph(rng, image), label
 
 

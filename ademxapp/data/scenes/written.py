@@ -2,187 +2,145 @@
 import json
 import os
 import zlib
-from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 from PIL import Image
 
 from ademxapp.data.scenes.drawing import CLASSES, cut_object, draw_scene, picture_rng
+from ademxapp.files import replacing, write_json
 
 # Names the drawings in the stamps of written sets: to be raised with any change of a picture.
 DRAWING_VERSION = 4
-_JPEG_QUALITY = 92
+_JPEG = {"format": "JPEG", "quality": 92}
 
-Demo = namedtuple("Demo", "scenes patches")
-Demo.__doc__ = """What `write_demo` has written, with paths relative to its root and "/" as separator.
-
-Attributes
-----------
-scenes : dict of str to list of (image path, label path), by split
-patches : dict of str to list of (index, class in 0..4, image path), by split
-"""
+Progress = Callable[[int, int], None]  # takes how many of a set's files are done, and of how many
+File = Tuple[Tuple[Any, ...], Tuple[str, ...]]  # what a file is drawn from, and its paths
 
 
-def _save(root, path, image, **options):
-    target = os.path.join(root, path)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    # A name of its own, so that neither an interruption nor a second process leaves half a file.
-    temporary = "{}.{}.tmp".format(target, os.getpid())
-    image.save(temporary, **options)
-    os.replace(temporary, target)
+@dataclass(frozen=True)
+class Demo:
+    """What `write_demo` has written, with paths relative to its root.
 
-
-def _write_set(root, stamp_name, parameters, list_files, write_one, progress):
-    """Write the files of one set unless they are there.
-
-    The stamp holds the parameters of the files; it is removed before the first file changes and written after
-    the last. `list_files(parameters)` yields (arguments of `write_one`, paths).
+    Attributes
+    ----------
+    scenes : dict
+        {split: [(image path, label path), …]}
+    patches : dict
+        {split: [(index, class in 0 … 4, image path), …]}
     """
-    stamp_path = os.path.join(root, stamp_name)
-    # As read back from the file: tuples become lists.
-    parameters = json.loads(json.dumps(parameters))
-    try:
-        with open(stamp_path) as stamp:
-            written = json.load(stamp)
-    except (FileNotFoundError, ValueError):
-        written = None
-    files = list(list_files(parameters))
-    if written == parameters:
-        todo = [f for f in files if not all(os.path.exists(os.path.join(root, path)) for path in f[1])]
-    else:
-        todo = files
+
+    scenes: Dict[str, List[Tuple[str, str]]]
+    patches: Dict[str, List[Tuple[int, int, str]]]
+
+
+def write_demo(root: str, palette: np.ndarray, scenes: Optional[Dict[str, int]] = None,
+               patches: Optional[Dict[str, int]] = None, patch_size: int = 64, seed: int = 0,
+               progress: Optional[Progress] = None) -> Demo:
+    """Write the dataset `demo`: scenes to segment and patches to classify; see `write_scenes`, `write_patches`.
+
+    `scenes` are scenes by split, by default 400 for train and 100 for val; `patches` those of each class by split, by
+    default 400 and 50. `progress` is called once through for the scenes, then for the patches.
+    """
+    scenes = {"train": 400, "val": 100} if scenes is None else scenes
+    patches = {"train": 400, "val": 50} if patches is None else patches
+    return Demo(write_scenes(root, palette, scenes, seed, progress),
+                write_patches(root, patches, patch_size, seed, progress))
+
+
+def write_scenes(root: str, palette: np.ndarray, counts: Dict[str, int], seed: int = 0,
+                 progress: Optional[Progress] = None) -> Dict[str, List[Tuple[str, str]]]:
+    """Write scenes and labels: `images/<split>/00000.jpg`, `labels/<split>/00000.png` (8 bit, with the palette).
+
+    A complete set of the same parameters is left as it is; otherwise its files are written over. Files of an earlier,
+    larger set stay, so read what is returned rather than the folder.
+
+    Parameters
+    ----------
+    palette : (256, 3) uint8; ValueError if not
+    counts : dict
+        {split: scenes}
+
+    Returns
+    -------
+    dict
+        {split: [(image path, label path), …]}, relative to `root`.
+    """
+    palette = np.asarray(palette, np.uint8)
+    if palette.shape != (256, 3):
+        raise ValueError(f"palette has shape {palette.shape}, want (256, 3)")
+
+    def write_one(split: str, index: int, image_path: str, label_path: str) -> None:
+        image, values = draw_scene(picture_rng(seed, split, index))
+        label = Image.fromarray(values)
+        label.putpalette(palette.ravel().tolist())
+        _save(root, image_path, Image.fromarray(image), **_JPEG)
+        _save(root, label_path, label, format="PNG")
+
+    stamp = {"drawing": DRAWING_VERSION, "counts": counts, "seed": seed, "palette": zlib.crc32(palette.tobytes())}
+    files = [((split, index), (f"images/{split}/{index:05}.jpg", f"labels/{split}/{index:05}.png"))
+             for split, count in sorted(counts.items()) for index in range(count)]
+    _write_set(root, "scenes.json", stamp, files, write_one, progress)
+    return {split: [paths for (own, _), paths in files if own == split] for split in counts}
+
+
+def write_patches(root: str, counts: Dict[str, int], size: int = 64, seed: int = 0,
+                  progress: Optional[Progress] = None) -> Dict[str, List[Tuple[int, int, str]]]:
+    """Write patches to classify, of `size` pixels: `patches/<split>/<class name>/00000.jpg`; {split: of each class}.
+
+    What holds for `write_scenes` on complete and on larger sets holds here.
+
+    Returns
+    -------
+    dict
+        {split: [(index, class: that in `CLASSES` less one, path relative to `root`), …]}
+    """
+    def write_one(split: str, class_id: int, index: int, path: str) -> None:
+        # Not the split alone: NumPy pads keys with zeros, so that scene i would share its numbers with (i, 0).
+        patch = cut_object(picture_rng(seed, "patches/" + split, class_id, index), class_id, size)
+        _save(root, path, Image.fromarray(patch), **_JPEG)
+
+    stamp = {"drawing": DRAWING_VERSION, "counts": counts, "seed": seed, "size": size}
+    files = [((split, class_id, index), (f"patches/{split}/{CLASSES[class_id]}/{index:05}.jpg",))
+             for split, count in sorted(counts.items()) for class_id in range(1, len(CLASSES))
+             for index in range(count)]
+    _write_set(root, "patches.json", stamp, files, write_one, progress)
+    own = {split: [(class_id, path) for (of, class_id, _), (path,) in files if of == split] for split in counts}
+    return {split: [(i, class_id - 1, path) for i, (class_id, path) in enumerate(rows)] for split, rows in own.items()}
+
+
+def _write_set(root: str, stamp_name: str, stamp: Dict[str, Any], files: List[File],
+               write_one: Callable[..., None], progress: Optional[Progress]) -> None:
+    """Write a set's files, as far as they are not there: `write_one` takes what a file is drawn from, and its paths.
+
+    The stamp holds what the files depend on; it is removed before the first file changes and written after the last.
+    """
+    path = os.path.join(root, stamp_name)
+    todo = list(_missing(root, files)) if _read_stamp(path) == json.loads(json.dumps(stamp)) else files
     if not todo:
-        return files
-    if os.path.exists(stamp_path):
-        os.remove(stamp_path)
+        return
+    if os.path.exists(path):
+        os.remove(path)
     for done, (arguments, paths) in enumerate(todo, 1):
         write_one(*arguments, *paths)
         if progress is not None:
             progress(done, len(todo))
-    temporary = "{}.{}.tmp".format(stamp_path, os.getpid())
-    with open(temporary, "w") as stamp:
-        json.dump(parameters, stamp, indent=1, sort_keys=True)
-    os.replace(temporary, stamp_path)
-    return files
+    write_json(path, stamp)
 
 
-def _list_scenes(parameters):
-    for split, count in sorted(parameters["counts"].items()):
-        for index in range(count):
-            name = "{}/{:05d}".format(split, index)
-            yield (split, index), ("images/" + name + ".jpg", "labels/" + name + ".png")
+def _missing(root: str, files: List[File]) -> Iterator[File]:
+    return (file for file in files if not all(os.path.exists(os.path.join(root, path)) for path in file[1]))
 
 
-def _list_patches(parameters):
-    for split, count in sorted(parameters["counts"].items()):
-        for class_id in range(1, len(CLASSES)):
-            for index in range(count):
-                path = "patches/{}/{}/{:05d}.jpg".format(split, CLASSES[class_id], index)
-                yield (split, class_id, index), (path,)
+def _read_stamp(path: str) -> Optional[Dict[str, Any]]:
+    try:
+        with open(path, encoding="utf-8") as stamp:
+            return json.load(stamp)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
-def write_scenes(root, palette, counts, seed=0, progress=None):
-    """Write scenes and labels: `images/<split>/00000.jpg`, `labels/<split>/00000.png` (8 bit, with palette).
-
-    A complete set of the same parameters is left as it is; otherwise its files are written over. Files of an
-    earlier, larger set stay, so read what is returned rather than the folder.
-
-    Parameters
-    ----------
-    root : str
-    palette : array_like of uint8, (256, 3)
-    counts : dict of str to int
-        Number of scenes by split.
-    seed : int, not negative
-    progress : callable, optional
-        Called with (files done, files to do) after each scene.
-
-    Returns
-    -------
-    dict of str to list of (str, str)
-        By split: paths of image and label, relative to `root`.
-
-    Raises
-    ------
-    ValueError
-        If the palette is of another shape.
-    """
-    palette = np.asarray(palette, np.uint8)
-    if palette.shape != (256, 3):
-        raise ValueError("palette has shape {}, want (256, 3)".format(palette.shape))
-    colours = palette.ravel().tolist()
-
-    def write_one(split, index, image_path, label_path):
-        image, label = draw_scene(picture_rng(seed, split, index))
-        label = Image.fromarray(label)
-        label.putpalette(colours)
-        _save(root, image_path, Image.fromarray(image), format="JPEG", quality=_JPEG_QUALITY)
-        _save(root, label_path, label, format="PNG")
-
-    parameters = {"drawing": DRAWING_VERSION, "counts": counts, "seed": seed,
-                  "palette": zlib.crc32(palette.tobytes())}
-    files = _write_set(root, "scenes.json", parameters, _list_scenes, write_one, progress)
-    pairs = {split: [] for split in counts}
-    for (split, _), paths in files:
-        pairs[split].append(paths)
-    return pairs
-
-
-def write_patches(root, counts, size=64, seed=0, progress=None):
-    """Write patches to classify: `patches/<split>/<class name>/00000.jpg`.
-
-    What holds for `write_scenes` on complete and on larger sets holds here.
-
-    Parameters
-    ----------
-    root : str
-    counts : dict of str to int
-        Number of patches of each class by split.
-    size : int
-        Height and width in pixels.
-    seed : int, not negative
-    progress : callable, optional
-        Called with (files done, files to do) after each patch.
-
-    Returns
-    -------
-    dict of str to list of (int, int, str)
-        By split: running index, class (index into `CLASSES` less one) and path relative to `root`.
-    """
-    def write_one(split, class_id, index, path):
-        # Not the split alone: NumPy pads keys with zeros, so that scene i would share its numbers with (i, 0).
-        patch = cut_object(picture_rng(seed, "patches/" + split, class_id, index), class_id, size)
-        _save(root, path, Image.fromarray(patch), format="JPEG", quality=_JPEG_QUALITY)
-
-    parameters = {"drawing": DRAWING_VERSION, "counts": counts, "seed": seed, "size": size}
-    files = _write_set(root, "patches.json", parameters, _list_patches, write_one, progress)
-    samples = {split: [] for split in counts}
-    for (split, class_id, _), (path,) in files:
-        samples[split].append((len(samples[split]), class_id - 1, path))
-    return samples
-
-
-def write_demo(root, palette, scenes=None, patches=None, patch_size=64, seed=0, progress=None):
-    """Write the dataset `demo`: scenes to segment and patches to classify; see `write_scenes`, `write_patches`.
-
-    Parameters
-    ----------
-    root : str
-    palette : array_like of uint8, (256, 3)
-    scenes : dict of str to int, optional
-        Number of scenes by split; by default 400 for train and 100 for val.
-    patches : dict of str to int, optional
-        Number of patches of each class by split; by default 400 for train and 50 for val.
-    patch_size : int
-    seed : int, not negative
-    progress : callable, optional
-        Called with (files done, files to do), once through for the scenes, then for the patches.
-
-    Returns
-    -------
-    Demo
-    """
-    scenes = {"train": 400, "val": 100} if scenes is None else scenes
-    patches = {"train": 400, "val": 50} if patches is None else patches
-    return Demo(scenes=write_scenes(root, palette, scenes, seed, progress),
-                patches=write_patches(root, patches, patch_size, seed, progress))
+def _save(root: str, path: str, image: Image.Image, **options: Any) -> None:
+    with replacing(os.path.join(root, path)) as temporary:
+        image.save(temporary, **options)

@@ -5,7 +5,7 @@ from typing import Any
 NAME = "mxnet"
 
 _FILES = {"Module": "module", "Predictor": "predictor", "Int8Network": "quantise", "RangeRecorder": "ranges",
-          "workers": "kvstore", "planned_bytes": "memory",
+          "launched": "kvstore", "workers": "kvstore", "planned_bytes": "memory",
           **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "seed", "versions"), "runtime")}
 
 

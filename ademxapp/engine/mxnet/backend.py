@@ -11,6 +11,8 @@ import warnings
 from importlib import import_module, metadata, util
 from pathlib import Path
 
+from ademxapp.machine import processors
+
 CPU_BUILD, CUDA_BUILD = "mxnet", "mxnet-cu112"
 INSTALL = "pip install 'ademxapp[cpu]' (in a clone of the project: pip install -e '.[cpu]')"
 
@@ -48,21 +50,22 @@ def prepare():
     BackendError
         If the Python or the NumPy in use cannot run MXNet 1.9.1.
     """
-    if sys.version_info >= (3, 13):
-        raise BackendError("MXNet 1.9.1 needs numpy below 2, which Python {}.{} does not have: use Python 3.8 to 3.12"
-                           .format(*sys.version_info))
-    if "numpy" not in sys.modules:  # its threads spin after each product, and keep MXNet's from the processors
+    if "numpy" not in sys.modules:  # its threads spin after each product, and keep the engine's from the processors
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if sys.version_info >= (3, 13):
+        raise BackendError("MXNet 1.9.1 needs numpy below 2, which Python {}.{} does not have: use Python 3.8 to 3.12, "
+                           "or --engine torch".format(*sys.version_info))
     try:
         import numpy
     except ImportError as error:
         raise BackendError(f"NumPy cannot be imported ({error}): {INSTALL}") from None
     if int(numpy.__version__.split(".")[0]) >= 2:
-        raise BackendError(f"MXNet 1.9.1 cannot work with numpy {numpy.__version__}: pip install 'numpy<2'")
+        raise BackendError(f"MXNet 1.9.1 cannot work with numpy {numpy.__version__}: pip install 'numpy<2', or give "
+                           "--engine torch")
     # numpy 1.24 dropped the alias, which MXNet imports. 1.20 to 1.23 keep it out of the namespace and warn when asked.
     vars(numpy).setdefault("bool", bool)
     if "mxnet" not in sys.modules:  # by default MXNet takes half of the cores, and it reads this only once
-        os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+        os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
         os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind says that oneDNN is in use
 
 
@@ -136,14 +139,14 @@ def check_card(index, build=None, read=None):
     """
     build = build or installed_build()
     if build == CPU_BUILD:
-        raise ValueError(f"GPU {index}: the installed build of MXNet ({build}) runs on CPUs only: use --cpus N, or "
-                         f"pip uninstall {CPU_BUILD} and pip install 'ademxapp[cu112]'")
+        raise ValueError(f"GPU {index}: the installed build of MXNet ({build}) runs on CPUs only: use --cpus N, "
+                         f"--engine torch, or pip uninstall {CPU_BUILD} and pip install 'ademxapp[cu112]'")
     capabilities = (read or read_capabilities)()
     if not 0 <= index < len(capabilities):
         raise ValueError(f"GPU {index}: there is no such card ({len(capabilities)} found): use --cpus N")
     if build == CUDA_BUILD and not can_run(capabilities[index]):
         raise ValueError("GPU {}: its compute capability is {}.{}, and {} has code for 5.0 to 8.9 only: "
-                         "use --cpus N or another card".format(index, *capabilities[index], build))
+                         "use --engine torch, --cpus N or another card".format(index, *capabilities[index], build))
 
 
 def can_run(capability):

@@ -11,7 +11,8 @@ from typing import Any, Optional, Set
 import numpy as np
 
 from ademxapp.engine.mxnet.backend import mx
-from ademxapp.stopping import SIGNALS
+from ademxapp.errors import UsageError
+from ademxapp.stopping import heeded
 from ademxapp.training.distributed import RANK, Alone
 
 
@@ -33,7 +34,7 @@ class Workers(Alone, mx.kv.KVStoreBase):
     """
 
     def __init__(self) -> None:
-        before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}  # no Python runs while it waits
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded()}  # no Python runs while it waits
         try:
             self._store = mx.kv.create("dist_sync")
         finally:
@@ -79,6 +80,15 @@ class Workers(Alone, mx.kv.KVStoreBase):
     def __exit__(self, error: Optional[type], *_: Any) -> None:
         if error is None:
             self._store = None  # waits for all; then the servers end
+
+
+def launched(kvstore: str) -> bool:
+    """Whether this process is a worker of tools/launch.py; UsageError unless `kvstore` says so too."""
+    distributed = kvstore == "dist_sync"
+    if distributed != ("DMLC_ROLE" in os.environ):
+        raise UsageError(f"--kvstore {kvstore} {'without' if distributed else 'under'} tools/launch.py, which "
+                         "starts workers for --kvstore dist_sync: wanted both or neither")
+    return distributed
 
 
 workers = Workers

@@ -8,7 +8,7 @@ from ademxapp.data.loader import Batch
 from ademxapp.engine import Batches, Metric
 from ademxapp.engine.mxnet import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.engine.mxnet.backend import mx
-from ademxapp.engine.mxnet.runtime import as_mxnet, as_numpy
+from ademxapp.engine.mxnet.runtime import as_mxnet, as_numpy, require_possible
 from ademxapp.training.distributed import Alone
 from ademxapp.weights.parameters import Parameters
 
@@ -17,7 +17,8 @@ class Module:
     """`ademxapp.engine.Module` on MXNet's own."""
 
     def __init__(self, symbol: mx.sym.Symbol, devices: Sequence[mx.Context], average_auxs: bool, logger: logging.Logger,
-                 workers: Optional[Alone] = None) -> None:
+                 workers: Optional[Alone] = None, dtype: str = "float32", compiled: bool = False) -> None:
+        require_possible(dtype, compiled)
         self._module = _Module(symbol, devices, average_auxs, logger, workers or Alone())
 
     restored_states = property(lambda self: self._module.restored_states,

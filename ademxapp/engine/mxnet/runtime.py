@@ -16,6 +16,14 @@ def versions() -> Dict[str, str]:
     return {"mxnet": mx.__version__}
 
 
+def require_possible(dtype: str = "float32", compiled: bool = False) -> None:
+    """UsageError for what PyTorch alone does."""
+    if compiled:
+        raise UsageError("--compile is for --engine torch: MXNet runs its graphs as it binds them")
+    if dtype != "float32":
+        raise UsageError(f"--dtype {dtype}: MXNet trains in float32; --engine torch has bfloat16 too")
+
+
 def seed(number: int) -> None:
     """Make what MXNet draws from now on (dropout) a function of `number`."""
     mx.random.seed(number)

@@ -1,1 +1,0 @@
-"""What runs the network of tools/predict.py: MXNet or onnxruntime."""
