@@ -60,7 +60,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     label = parse_label(asked.model)
     try:
         stride, inputs = output_stride(label), network(label.network).input
-        known = driver.tested_weights(asked)
+        known = driver.tested_weights(asked, SEGMENTATION)
         record = (described_record(known, asked.dataset, asked.dataset_file) if known else
                   dataset_record(asked.dataset, label.classes, asked.dataset_file))
     except ValueError as error:

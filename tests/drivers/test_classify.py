@@ -71,7 +71,7 @@ def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images(made):
     crops = []
     for left, top in ((0, 0), (image.width - 56, 0), (0, 8), (image.width - 56, 8), (-(-(image.width - 56) // 2), 4)):
         pixels = np.asarray(image.crop((left, top, left + 56, top + 56))) / 255
-        crop = ((pixels - network.settings.mean) / network.settings.std).transpose(2, 0, 1).astype(np.float32)
+        crop = ((pixels - network.description.mean) / network.description.std).transpose(2, 0, 1).astype(np.float32)
         crops += [crop, crop[..., ::-1]]
     wanted = np.mean([predict(crop[None])[0] for crop in crops], 0)
     found = all_probabilities(made, f"{LABEL}_ep-0001", scales=(64,), crops="five", flipping=True, batch=3)
@@ -188,7 +188,9 @@ def test_results_of_earlier_versions_are_not_of_other_arguments(world):
         del result[name]
     (out / "result.json").write_text(json.dumps(result))
     with pytest.raises(UsageError, match="another test_flipping: give this one a --tag"):
-        test_network(world, "--test-scales", "32", "--test-flipping")
+        ilsvrc.main(["--weights", str(world / f"{LABEL}_ep-0001.params"), "--data-root", str(world), "--cpus", "1",
+                     "--phase", "val", "--split", "val", "--list", str(world / "val.lst"), "--test-scales", "32",
+                     "--test-flipping"])
     assert test_network(world, "--test-scales", "32")[2] == out
 
 

@@ -407,8 +407,6 @@ FAILURES = [  # what is wrong, driver, arguments, words of the line
      [f"{SEG}_ep-0007.params is no whole .params file"]),
     (None, "voc", VAL["voc"] + f" --model {SEG.replace('w0.02', 'w0.04')}",
      ["does not fit the network", "has shape", "wanted", "--model"]),
-    (None, "voc", f"--phase val --weights output/{CLS}_ep-0002.params --model {SEG} --split val --test-scales 48",
-     ["does not fit the network"]),
     (None, "voc", TRAIN["voc"].replace("rna-b1-w0.02_cls6", "rna-a1-w0.02_cls6"), ["does not fit", "is missing"]),
     (None, "ilsvrc", TRAIN["ilsvrc"].replace("--batch-images 4", "--batch-images 9"), ["8 images", "batch of 9"]),
 ]
@@ -444,7 +442,8 @@ WRONG_USES = [
     ("ilsvrc", "--to-epoch 1", ["--model", "--weights"]),
     ("ilsvrc", f"--model {CLS}", ["--to-epoch"]),
     ("ilsvrc", "--phase val", ["--weights"]),
-    ("voc", VAL["voc"].replace("--test-scales 48", ""), ["--test-scales"]),
+    ("voc", f"--phase val --weights output/{CLS}_ep-0002.params --model {SEG} --split val --test-scales 48",
+     [f"{CLS}_ep-0002.params does not fit: it is of a network for classification, wanted one for segmentation"]),
     ("voc", f"{VAL['voc']} --test-steps 3", ["--test-steps 3", "stride 8"]),
     ("ilsvrc", f"{TRAIN['ilsvrc']} --gpus 0", ["--cpus"]),
     ("ilsvrc", TRAIN["ilsvrc"].replace("--cpus 1", "--gpus 0"), ["--gpus", "GPU 0", "--cpus"]),
