@@ -10,12 +10,13 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ademxapp.data.lists import Sample
+from ademxapp.data.samples import Sample, blocks_of
 from ademxapp.files import digest
 from ademxapp.flags import Decides, Settings
 
 _NAMES = {"weights_sha256": "weights", "samples_sha256": "samples", "dataset_sha256": "dataset",
           "calibration_sha256": "calibrate_list", "predictions_sha256": "predictions"}
+_BLOCK = 2 ** 14  # samples
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def identity_of(decides: Decides, settings: Settings, task: str, samples: Sequen
 def samples_digest(samples: Sequence[Sample]) -> str:
     """A digest of what a list names: images with their classes or labels, in order."""
     found = hashlib.sha256()
-    for sample in samples:
-        found.update(f"{sample.image}\t{sample.class_id}\t{sample.label_image}\n".encode("utf-8", "surrogateescape"))
+    for images, classes, labels in blocks_of(samples, _BLOCK):
+        found.update(images + classes.astype("<i4").tobytes() + labels)
     return found.hexdigest()
 
 

@@ -9,6 +9,9 @@ import pytest
 from recorded import CLS, SEG, make_world, run
 
 from ademxapp.cli import UsageError
+from ademxapp.data.lists import read_classification_list, read_segmentation_list
+from ademxapp.data.samples import Sample
+from ademxapp.driver import identity
 from ademxapp.files import replacing
 from ademxapp.training.run_files import remove_run, weights_of_run
 from tools import report, submit
@@ -329,3 +332,19 @@ def test_a_page_says_all_of_how_it_was_tested(world):
     page = Path(f"{TESTED}_msc_both/page/index.html").read_text()
     for fact in (f'["predictions", "{TESTED}"]', '["weights of", "2.0, 1.0"]', '["list", "data/demo/val.lst"]'):
         assert fact in page
+
+
+def test_the_digest_of_samples_goes_by_what_they_are_however_they_are_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "_BLOCK", 4)
+    lines = [f"{index}\t{index % 3}\tä/{index}.png\n" for index in range(11)]
+    (tmp_path / "cls.lst").write_text("".join(lines))
+    samples = read_classification_list(str(tmp_path / "cls.lst"), "x")
+    wanted = identity.samples_digest([Sample("y", f"ä/{index}.png", index % 3) for index in range(11)])
+    assert identity.samples_digest(samples) == identity.samples_digest(list(samples)) == wanted
+    assert identity.samples_digest(samples[1::2]) == identity.samples_digest(list(samples)[1::2]) != wanted
+    (tmp_path / "seg.lst").write_text("a.png\tb.png\nc.png\nd.png\te\n")
+    pairs = read_segmentation_list(str(tmp_path / "seg.lst"), "x")
+    assert identity.samples_digest(pairs) == identity.samples_digest(list(pairs))
+    (tmp_path / "seg.lst").write_text("a.png\tb.png\nc.png\tf\nd.png\te\n")
+    other = read_segmentation_list(str(tmp_path / "seg.lst"), "x")
+    assert identity.samples_digest(other) == identity.samples_digest(list(other)) != identity.samples_digest(pairs)
