@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 PART = ".part-"  # what files are called until they are whole
 _LONGEST = 200  # bytes of a name; most file systems have 255
@@ -58,12 +58,12 @@ def write_text(path: str, text: str) -> None:
         out.write(text)
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
 
 
-def digest(path, kind="sha256"):
+def digest(path: str, kind: str = "sha256") -> str:
     """The digest of a file in hexadecimal digits; `kind` is one of hashlib's, such as "md5"."""
     found = hashlib.new(kind)
     with open(path, "rb") as source:

@@ -1,11 +1,15 @@
 """Images for classification: random crops in training, centre crops in testing."""
+from typing import List, Optional, Sequence, Tuple
+
 import cv2
 import numpy as np
 from PIL import Image
 
 from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile
+from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize, resize_part, scaled_size
+from ademxapp.symbol.networks import InputSettings
 
 MOST_PIXELS = 64_000_000  # of an image as scaled for a test: narrow ones grow by much
 
@@ -25,19 +29,20 @@ class TrainImages:
         Smallest and largest share of an image's area that a crop takes.
     """
 
-    def __init__(self, samples, crop, settings, interpolation="adaptive", areas=(0.08, 1.0)):
+    def __init__(self, samples: Sequence[Sample], crop: int, settings: InputSettings, interpolation: str = "adaptive",
+                 areas: Tuple[float, float] = (0.08, 1.0)) -> None:
         self.samples, self.crop, self.interpolation, self.areas = samples, crop, interpolation, areas
         self.mean, self.std = settings.mean, settings.std
         self.data_shape, self.label_shape = (3, crop, crop), ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """The image's path."""
         return self.samples[index].image_path
 
-    def load(self, index, rng):
+    def load(self, index: int, rng: Optional[np.random.Generator]) -> Tuple[np.ndarray, np.float32]:
         """A crop (3, crop, crop) float32 and its class id, float32."""
         file = _open(self.samples[index])
         box = transforms.random_sized_crop(rng, file.size, self.areas)
@@ -63,20 +68,21 @@ class TestImages:
 
     __test__ = False  # no test case of pytest's
 
-    def __init__(self, samples, scale, settings, crops="centre", interpolation="adaptive", crop=None):
+    def __init__(self, samples: Sequence[Sample], scale: int, settings: InputSettings, crops: str = "centre",
+                 interpolation: str = "adaptive", crop: Optional[int] = None) -> None:
         self.samples, self.scale, self.interpolation = samples, scale, interpolation
         self.crop, (views, self._boxes) = crop or scale, CROPS[crops]
         self.colours = transforms.normalisation(settings.mean, settings.std)
         self.data_shape, self.label_shape = (views, 3, self.crop, self.crop), ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """The image's path."""
         return self.samples[index].image_path
 
-    def load(self, index, rng):
+    def load(self, index: int, rng: Optional[np.random.Generator]) -> Tuple[np.ndarray, np.float32]:
         """Crops (views, 3, crop, crop) float32 and the class id, float32; nothing is random."""
         sample = self.samples[index]
         return self.views(_open(sample).rgb(), sample.image_path), np.float32(sample.class_id)
@@ -92,7 +98,7 @@ class TestImages:
         return views
 
 
-def testing_size(size, scale, name):
+def testing_size(size: Tuple[int, int], scale: int, name: str) -> Tuple[int, int]:
     """(h, w) of an image of `size` with its shorter side at `scale`; ValueError that has `name` if that is too much."""
     height, width = scaled_size(size, scale, longer=False)
     if height * width > MOST_PIXELS:
@@ -101,7 +107,7 @@ def testing_size(size, scale, name):
     return height, width
 
 
-def _centre(size, crop):
+def _centre(size: Tuple[int, int], crop: int) -> List[Tuple[int, int, int, int]]:
     return [transforms.centre_box(size, crop)]
 
 
@@ -109,5 +115,5 @@ def _centre(size, crop):
 CROPS = {"centre": (1, _centre), "three": (3, transforms.three_boxes), "five": (5, transforms.five_boxes)}
 
 
-def _open(sample):
+def _open(sample: Sample) -> ImageFile:
     return ImageFile(sample.read()[0], sample.image_path)

@@ -1,11 +1,12 @@
 """The ILSVRC 2012 development kit: its own numbers of the classes, in which the test server wants entries."""
 import os
+from typing import Dict, List, Sequence
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 META = "data/meta.mat"
 
 
-def kit_synsets(devkit):
+def kit_synsets(devkit: str) -> Dict[int, str]:
     """{ILSVRC2012_ID: synset} of a development kit's meta.mat."""
     from scipy.io import loadmat
 
@@ -20,7 +21,7 @@ def kit_synsets(devkit):
                          "synsets, of ILSVRC2012_ID and WNID") from None
 
 
-def kit_numbers(devkit, synsets):
+def kit_numbers(devkit: str, synsets: Sequence[str]) -> List[int]:
     """The ILSVRC2012_ID of each of `synsets` (list of int); ValueError if the kit lacks one."""
     numbers = {synset: number for number, synset in kit_synsets(devkit).items()}
     missing = [synset for synset in synsets if synset not in numbers]

@@ -9,7 +9,9 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field
-from typing import Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional
+
+import numpy as np
 
 from ademxapp.files import PART, part_beside, write_json
 from ademxapp.locks import only_one
@@ -35,12 +37,12 @@ class Snapshot:
     """
 
     parameters: Parameters
-    optimizer_states: dict
-    state: dict
-    device_statistics: dict = field(default_factory=dict)
+    optimizer_states: Dict[str, np.ndarray]
+    state: Dict[str, Any]
+    device_statistics: Dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def save_snapshot(folder, snapshot, keep=1):
+def save_snapshot(folder: str, snapshot: Snapshot, keep: int = 1) -> None:
     """Write a snapshot below `folder`, then remove all but the newest `keep`, and those that this one goes behind."""
     os.makedirs(folder, exist_ok=True)
     name = f"{snapshot.state['epoch']:04d}-{snapshot.state['batch']:06d}"
@@ -98,7 +100,7 @@ def only_run(folder: str) -> Iterator[None]:
         yield
 
 
-def _sync(folder):
+def _sync(folder: str) -> None:
     """Have the system write the folder's names to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -107,7 +109,7 @@ def _sync(folder):
         os.close(handle)
 
 
-def _names(folder):
+def _names(folder: str) -> List[str]:
     """Names of the snapshots below `folder`, oldest first."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return sorted((name for name in names if _NAME.fullmatch(name)),

@@ -1,11 +1,17 @@
 """Validations inside a training: when, how they are reported, and the best checkpoint."""
 import json
 import time
+from logging import Logger
+from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from ademxapp.files import write_text
+from ademxapp.stopping import StopRequests
 from ademxapp.training.progress import clock, read_reports
 from ademxapp.weights.description import write_description
-from ademxapp.weights.parameters import save_parameters
+from ademxapp.weights.parameters import Parameters, save_parameters
+
+if TYPE_CHECKING:
+    from ademxapp.training.fit import Plan
 
 
 class Validations:
@@ -15,11 +21,12 @@ class Validations:
     best. A signal ends a validation at once: `stop` are the run's `StopRequests`.
     """
 
-    def __init__(self, plan, validate, stop, log):
+    def __init__(self, plan: "Plan", validate: Optional[Callable[[Parameters], Dict[str, float]]], stop: StopRequests,
+                 log: Logger) -> None:
         self._plan, self._validate, self._stop, self._log = plan, validate, stop, log
         self._path = f"{plan.path}_val"
 
-    def resume(self, epoch, parameters, inside):
+    def resume(self, epoch: int, parameters: Parameters, inside: bool) -> None:
         """Forget those of later epochs; make up for that after `epoch`, unless the run goes on `inside` the next."""
         before = read_reports(self._path)
         kept = [row for row in before if row["epoch"] <= epoch]
@@ -28,7 +35,7 @@ class Validations:
         if not inside and not any(row["epoch"] == epoch for row in kept):
             self.after_epoch(epoch, parameters)
 
-    def after_epoch(self, epoch, parameters):
+    def after_epoch(self, epoch: int, parameters: Parameters) -> None:
         """Validate if it is time: a line for `<label>_val.jsonl`, and perhaps the best checkpoint."""
         if self._validate is None or not self._plan.validates(epoch):
             return
