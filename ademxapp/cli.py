@@ -18,6 +18,7 @@ from ademxapp.stopping import Stopped, heeded, leave_terminal
 
 N = TypeVar("N", int, float)
 LOG = "ademxapp"  # the logger of the programs
+USERS_ERRORS = (ValueError, OSError, ImportError, MemoryError)  # told in one line
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,7 +72,7 @@ def run(module_name: str, needs_mxnet: bool = True) -> None:
         _tell_log_files(str(stop))
         status = stop.status
     except Exception as error:
-        if "--debug" in sys.argv or not isinstance(error, (ValueError, OSError, ImportError, *engine.errors())):
+        if "--debug" in sys.argv or not isinstance(error, (*USERS_ERRORS, *engine.errors())):
             traceback.print_exc()
         sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         _tell_log_files(f"error: {one_line(error)}")

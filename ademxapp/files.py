@@ -16,14 +16,14 @@ _LONGEST = 200  # bytes of a name; most file systems have 255
 def replacing(path: str) -> Iterator[str]:
     """Give a temporary path beside `path`; what is written there takes that name when the block ends well.
 
-    An OSError that names no file, as a full disk's, names `path`.
+    An OSError of it that names no file, as a full disk's, or the temporary one, names `path`.
     """
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     temporary = part_beside(path)
-    with open(temporary, "xb"):  # not by mkstemp, so that the file has the permissions that the umask leaves
-        pass
     try:
+        with open(temporary, "xb"):  # not by mkstemp, so that the file has the permissions that the umask leaves
+            pass
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())

@@ -3,7 +3,7 @@ import logging
 import os
 import platform
 import sys
-from typing import TextIO
+from typing import Dict, TextIO
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ import ademxapp
 from ademxapp.cli import LOG
 
 
-def start_log(path, versions, debug=False):
+def start_log(path: str, versions: Dict[str, str], debug: bool = False) -> logging.Logger:
     """A log to stderr and to the file `path`; its first lines are the command and `versions` ({name: version})."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     log = logging.getLogger(LOG)
@@ -31,7 +31,7 @@ def start_log(path, versions, debug=False):
     return log
 
 
-def library_versions(**runtime):
+def library_versions(**runtime: str) -> Dict[str, str]:
     """Versions of what a result depends on, {name: version}; `runtime`: of what runs the network."""
     return {"ademxapp": ademxapp.__version__, "python": platform.python_version(), **runtime,
             "numpy": np.__version__, "pillow": PIL.__version__, "opencv": cv2.__version__}
@@ -47,5 +47,5 @@ class _FileHandler(logging.FileHandler):
 class _BarHandler(logging.Handler):
     """Writes to stderr above a progress bar."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)

@@ -105,6 +105,8 @@ class Training(Settings):
                                     type=number(int, 1), metavar="N")
     val_list: Optional[str] = flag("with --val-every: the list to test on (default: data/<dataset>/val.lst)",
                                    metavar="FILE")
+    tensorboard: Optional[str] = flag("folder for TensorBoard, where the run has one of its label: every report and "
+                                      "validation, and pictures of the first validation images", metavar="DIR")
     snapshot_minutes: float = flag("time between snapshots inside an epoch; every epoch ends with one", 10,
                                    type=number(float, 0), metavar="M")
     keep: int = flag("snapshots that stay", 2, type=number(int, 1), metavar="N")
@@ -116,7 +118,8 @@ class Testing(Settings):
     """How images are tested, and the test's folder."""
 
     GROUP = "testing"
-    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side", None, Decides.TEST, input=True,
+    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side (default: as the weights "
+                                                  "were trained, where they tell)", None, Decides.TEST, input=True,
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
     test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)
@@ -131,7 +134,7 @@ class Precision(Settings):
     GROUP = "testing"
     dtype: Optional[str] = flag("what CPUs compute in; int8 measures the ranges of the maps on images of the train "
                                 "split first, and keeps them beside the weights (default: float32)", None,
-                                Decides.TEST, choices=DTYPES)
+                                Decides.BOTH, choices=DTYPES)
     calibrate_list: Optional[str] = flag("with --dtype int8: the list of those images, of which some are chosen evenly "
                                          "(default: data/<dataset>/train.lst or, in classification, the class folders "
                                          "in <data-root>/train)", None, Decides.TEST, contents=True, metavar="FILE")

@@ -22,3 +22,8 @@ def emit(text: str, path: Optional[str] = None) -> None:
         write_text(path, text)
     else:
         print(text, end="")
+
+
+def paragraphs(*parts: str) -> str:
+    """A text of those parts that there are."""
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,5 +1,6 @@
 """YAML files of users: plain values only, read so that a damaged or hostile file costs little."""
 import os
+from typing import Any
 
 import yaml
 
@@ -8,7 +9,7 @@ DEEPEST = 50  # brackets within brackets: PyYAML's time grows with their square
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
-def read_yaml(path):
+def read_yaml(path: str) -> Any:
     """What a YAML file holds: mappings, lists, texts, numbers, true, false and null; dates are texts.
 
     An alias may stand for a text or number only. Raises OSError, or ValueError with one line that names the file.
@@ -17,7 +18,7 @@ def read_yaml(path):
     if size > LONGEST:
         raise ValueError(f"{path} is no YAML file of this program: it has {size:,} bytes, wanted at most {LONGEST:,}")
     try:
-        with open(path, encoding="utf-8") as source:
+        with open(path, "rb") as source:  # UTF-8, or UTF-16 where a mark says so
             return yaml.load(source, _Loader)
     except (yaml.YAMLError, ValueError, LookupError) as error:  # PyYAML lets some of what int() and others raise pass
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None

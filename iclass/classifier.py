@@ -19,7 +19,7 @@ from ademxapp.data import transforms
 from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.data.photographs import ImageLike, rgb_of
-from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.deploy.onnx_model import OnnxModel, require_none
 from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
@@ -30,67 +30,10 @@ from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description
 from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
-from iclass.data import CROPS, TestImages
+from iclass.data import TestImages, Views
 from iclass.datasets import ClassificationDataset, described_record
 
-TEN_CROPS_OF = 256 / 224  # the shorter side over that of the crops (Krizhevsky et al. 2012)
 Images = Union[ImageLike, Sequence[ImageLike]]
-
-
-@dataclass(frozen=True)
-class Views:
-    """What is averaged for an image, as the driver's flags say.
-
-    Attributes
-    ----------
-    scales : tuple of int
-        Lengths of the shorter side, in pixels.
-    crops : str
-        One of `iclass.data.CROPS`.
-    crop : int, optional
-        Side of the crops; by default the scale, or for "five" 224/256 of it.
-    flipping : bool
-        The mirrored crops too.
-    interpolation : str, optional
-        How images are resized; by default as is known of the weights.
-    batch : int
-        Crops per forward pass.
-    readers, kind : int, str
-        Workers that read, and their kind.
-    """
-
-    scales: Tuple[int, ...]
-    crops: str = "centre"
-    crop: Optional[int] = None
-    flipping: bool = False
-    interpolation: Optional[str] = None
-    batch: int = 1
-    readers: int = 1
-    kind: str = "thread"
-
-    def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) < 1:
-            raise ValueError(f"scales {self.scales}: wanted lengths of the images' shorter side, in pixels")
-        if self.crops not in CROPS:
-            raise ValueError(f"crops {self.crops!r}: known are {', '.join(CROPS)}")
-
-    def side(self, scale: int) -> int:
-        """Side of the crops at a scale; ValueError if it is larger."""
-        side = self.crop or (round(scale / TEN_CROPS_OF) if self.crops == "five" else scale)
-        if side > scale:
-            raise ValueError(f"crops of {side} pixels are larger than the images' shorter side at size {scale}")
-        return side
-
-    @property
-    def sides(self) -> List[int]:
-        """Sides of the crops at all scales; ValueError where they are larger than the images."""
-        return [self.side(scale) for scale in self.scales]
-
-    def inputs(self) -> Dict[str, Any]:
-        """What the network is given of an image, by the flags' names."""
-        return {"test_scales": list(self.scales), "test_flipping": self.flipping and self.crops != "five",
-                "test_3crops": self.crops == "three", "test_10crops": self.crops == "five",
-                "test_crop_size": self.crop}
 
 
 @dataclass(frozen=True)
@@ -132,7 +75,6 @@ class Classifier:
 
         Parameters
         ----------
-        path : str
         engine : str, optional
             One of `ademxapp.engine.ENGINES`; by default the one that is installed.
         devices : list of Device, optional
@@ -150,23 +92,27 @@ class Classifier:
         Raises ValueError if the file cannot be used so.
         """
         if str(path).endswith(".onnx"):
+            require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **views)
         network = cls.read(str(path), dataset_file=dataset_file, **views)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[ClassificationDataset] = None,
-             pool_style: Optional[str] = None, dataset_file: Optional[str] = None, **views: Any) -> "Classifier":
+             pool_style: Optional[str] = None, dataset: Optional[str] = None, dataset_file: Optional[str] = None,
+             **views: Any) -> "Classifier":
         """The network of a `.params` file, which is on no device yet.
 
-        `label` and `record`, the network's and the dataset's, are found out if not given, and so is `pool_style`; other
-        arguments are as of `load`. ValueError unless the parameters are exactly the network's, and it takes such crops.
+        The network's `label` and `pool_style` and the dataset's `record` are found out if not given; the last by the
+        names of a `dataset` or its file, where given. Other arguments are as of `load`. ValueError unless the
+        parameters are exactly the network's, and it takes such crops.
         """
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
             logging.getLogger("ademxapp").warning("%s", known.note)
-        record = record or described_record(require_classifying(known, path), dataset_file=dataset_file)
+        require_classifying(known, path)
+        record = record or described_record(known, dataset, dataset_file)
         options = SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=pool_style or known.pool_style or None)
         symbol, views = classification_symbol(parse_label(known.label), options), default_views(known, **views)
         for side in views.sides:
@@ -174,20 +120,21 @@ class Classifier:
         known = replace(known, pool_style=options.pool_top_infer_style or "")
         return cls(known, record, views, None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
-           ) -> "Classifier":
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
+           engine: Optional[str] = None, compiled: bool = False) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
         interpolation = self.views.interpolation or self.description.interpolation
         inputs = {"dataset": self.record.name, **self.views.inputs(),
                   "no_choose_interp_method": interpolation == "bicubic",
                   "pool_top_infer_style": self.description.pool_style or None}
-        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images))
+        return replace(network, predictor=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
     @classmethod
     def of_onnx(cls, model: OnnxModel, **views: Any) -> "Classifier":
         """That of an `OnnxModel`."""
-        known = require_classifying(model.description, model.path)
+        known = model.description
+        require_classifying(known, model.path)
         if model.size and not views.get("scales"):
             views["scales"] = (max(model.size),)
         return cls(known, described_record(known), default_views(known, **views), model, model.path)
@@ -201,8 +148,8 @@ class Classifier:
         """Probabilities, (classes,) float32, averaged over the views.
 
         `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
-        list of them gives a list. `views`: fields of `Views`
-        that differ from the classifier's, such as scales=(256, 320), flipping=True, crops="five".
+        list of them gives a list. `views`: fields of `Views` that differ from the classifier's, such as scales=(256,
+        320), flipping=True, crops="five".
         """
         network, several = self.tested(**views), isinstance(image, (list, tuple))
         pixels, batch = [rgb_of(one) for one in image] if several else [rgb_of(image)], network.views.batch
@@ -233,8 +180,6 @@ class Classifier:
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""
-        if "scales" in views:
-            views["scales"] = tuple(views["scales"])
         return replace(self, views=replace(self.views, **views)) if views else self
 
     def prepare(self, pixels: np.ndarray, name: str = "the image") -> Dict[int, np.ndarray]:
@@ -287,17 +232,16 @@ class Classifier:
                           views.side(scale))
 
 
-def require_classifying(known: Description, path: str) -> Description:
-    """`known`; ValueError unless it is of a classification network."""
+def require_classifying(known: Description, path: str) -> None:
+    """ValueError unless weights are of a classification network."""
     if known.task != CLASSIFICATION:
-        raise ValueError(f"{path} is a network that segments: issegm.Segmenter loads it")
-    return known
+        raise ValueError(f"{path} is a network that segments: issegm.Segmenter and issegm/voc.py are for it")
 
 
 def default_views(known: Description, **views: Any) -> Views:
     """`Views` at the size that is known of the weights, where none is given."""
     scales = views.pop("scales", None) or (known.test_scale,)
-    return Views(tuple(scales), **views)
+    return Views(scales, **views)
 
 
 def averaged_maps(symbol: Symbol) -> str:

@@ -1,9 +1,11 @@
 """Datasets for classification, one record each."""
 import os
-from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
+from ademxapp.data.class_folders import folder_names
 from ademxapp.data.dataset_file import read_dataset_file
+from ademxapp.data.lists import Sample
 from ademxapp.paper import published
 from ademxapp.weights.description import Description
 
@@ -30,7 +32,7 @@ class ClassificationDataset:
     splits: Dict[str, int] = field(default_factory=dict)
     paper_table: Optional[str] = field(default=None, metadata={"in_file": False})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.folders:
             object.__setattr__(self, "folders", self.class_names)
 
@@ -45,7 +47,7 @@ class ClassificationDataset:
         return {(network, "val"): tuple(scores.values()) for (network, _), scores in rows.items()}
 
 
-def _lines(name):
+def _lines(name: str) -> List[str]:
     """The lines of a file of this package's `names`."""
     with open(os.path.join(os.path.dirname(__file__), "names", name), encoding="utf-8") as lines:
         return lines.read().splitlines()
@@ -71,7 +73,7 @@ DATASETS = {record.name: record for record in (
 )}
 
 
-def dataset_record(name, classes, dataset_file=None):
+def dataset_record(name: str, classes: int, dataset_file: Optional[str] = None) -> ClassificationDataset:
     """The record of a dataset, of `dataset_file` (YAML) if given; one without names for a folder tree that has none.
 
     Raises ValueError if the record's number of classes is another one.
@@ -96,4 +98,9 @@ def described_record(known: Description, dataset: Optional[str] = None, dataset_
     built_in = DATASETS.get(label)
     if built_in is not None and built_in.class_names == known.class_names:
         return built_in
-    return ClassificationDataset(label, known.class_names)
+    return ClassificationDataset(label, known.class_names, known.folders)
+
+
+def named_by_folders(record: ClassificationDataset, samples: Iterable[Sample], classes: int) -> ClassificationDataset:
+    """The record with the names of the classes' folders, where it has no names and each class has one folder."""
+    return record if record.class_names else replace(record, class_names=folder_names(samples, classes), folders=())

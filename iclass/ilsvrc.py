@@ -28,6 +28,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 
 import os
 from dataclasses import replace
+from itertools import islice
 from logging import Logger
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -35,21 +36,26 @@ import numpy as np
 
 from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, make_parser
+from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.engine import Device, load
 from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
+from ademxapp.evaluation.pictures import at_height, captioned_grid
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
-from iclass.classifier import Classifier, Views
-from iclass.data import TrainImages
-from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record
+from iclass.classifier import Classifier
+from iclass.data import TrainImages, Views
+from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record, named_by_folders
 from iclass.devkit import DEVKIT, kit_numbers
 from iclass.settings import ClassificationSettings
+
+SHOWN, PICTURE_HEIGHT = 8, 160  # of the first validation images: how many, pixels
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -99,6 +105,7 @@ def testing_settings(asked: ClassificationSettings, inputs: InputSettings) -> Cl
 def train(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset) -> None:
     """Train a network."""
     samples = find_samples(settings, label, record)
+    record = named_by_folders(record, samples, label.classes)
     workers = driver.join(settings)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug, workers.rank)
     dataset = TrainImages(samples, settings.crop_size, inputs, interpolation(settings, inputs),
@@ -107,7 +114,7 @@ def train(settings: ClassificationSettings, label: Label, inputs: InputSettings,
     run = driver.identity_of(Decides.TRAINING, settings, CLASSIFICATION, samples, record)
     driver.train(settings, run, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
                  description(settings, label, inputs, record),
-                 lambda contexts: validation(settings, label, inputs, record, contexts))
+                 lambda contexts, board: validation(settings, label, inputs, record, contexts, board))
 
 
 def description(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset
@@ -117,11 +124,12 @@ def description(settings: ClassificationSettings, label: Label, inputs: InputSet
     return Description(
         str(label), CLASSIFICATION, label.classes, output_stride(label), inputs.mean, inputs.std,
         interpolation(settings, inputs), only(settings.test_scales) or usual,
-        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names)
+        pool_style=settings.pool_top_infer_style or "", crop_size=settings.crop_size, class_names=record.class_names,
+        folders=() if record.folders == record.class_names else record.folders)
 
 
 def validation(settings: ClassificationSettings, label: Label, inputs: InputSettings, record: ClassificationDataset,
-               contexts: Sequence[Device]) -> Callable[[Parameters], Dict[str, float]]:
+               contexts: Sequence[Device], board: Optional[Board]) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to accuracies on the val split, as in phase val."""
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
@@ -136,11 +144,23 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
                              f"not go with a training with {settings.crop_size}")
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        probs = network.probabilities(samples, load().Predictor(symbol, parameters, contexts))
+        probs = network.probabilities(samples, load(settings.engine).Predictor(symbol, parameters, contexts))
+        if board:
+            board.picture("images", first_images(samples, probs, network.class_names))
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
         return {"top1_accuracy": 100 - top1, "top5_accuracy": 100 - top5}
 
     return validate
+
+
+def first_images(samples: Sequence[Sample], probs: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The first images with what the network takes them for, and whether they are: (H, W, 3) uint8."""
+    pictures, captions = [], []
+    for sample, row in zip(islice(samples, SHOWN), probs):
+        best = int(row.argmax())
+        pictures.append(at_height(decode_rgb(sample.read()[0], sample.image_path), PICTURE_HEIGHT))
+        captions.append(f"{'' if best == sample.class_id else 'not '}{names[best]}, {100 * row[best]:.0f} %")
+    return captioned_grid(pictures, captions, 4)
 
 
 def val(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> None:
@@ -159,7 +179,7 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     driver.warn_of_train_split(settings, log)
     contexts = driver.devices(settings, log)
-    networks = [one.on(contexts, settings.dtype, images) for one in networks]
+    networks = [one.on(contexts, settings.dtype, images, settings.engine, settings.compile) for one in networks]
     driver.claim_folder(folder, test, settings.overwrite, settings.files())
     watch = driver.Stopwatch()
     probs = mean_of_passes(([networks.pop(0).probabilities(samples)] for _ in range(len(networks))),

@@ -1,15 +1,18 @@
 """Images for segmentation: scaled crops with labels on the grid of the network's cells."""
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile, decode_label
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
-from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.datasets import SegmentationDataset
+
+if TYPE_CHECKING:  # reading workers import this module, and need no more
+    from ademxapp.symbol.networks import InputSettings
 
 
 class TrainCrops:
@@ -29,20 +32,21 @@ class TrainCrops:
     rates : (float, float)
     """
 
-    def __init__(self, samples, record, settings, stride, crop, origin_size, rates=(0.7, 1.3)):
+    def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: "InputSettings", stride: int,
+                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)) -> None:
         self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
         self.origin_size, self.rates = origin_size, rates
         self.mean, self.std, self.interpolation = settings.mean, settings.std, settings.interpolation
         self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         """The image's path."""
         return self.samples[index].image_path
 
-    def load(self, index, rng):
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
         """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
         file, label = open_pair(self.samples[index], self.record)
         longer = self.origin_size * rng.uniform(*self.rates)
@@ -55,7 +59,7 @@ class TrainCrops:
         data = transforms.apply_colour_map(pixels, *transforms.normalisation(self.mean, self.std))
         return data, cells.reshape(-1).astype(np.float32)
 
-    def _start(self, rng, side):
+    def _start(self, rng: np.random.Generator, side: float) -> int:
         """First pixel of the crop along a side: from half a cell before the image to half a cell behind its end.
 
         A side that the crop holds whole still moves by up to a cell, so that the cells see all of it.
@@ -64,7 +68,7 @@ class TrainCrops:
         spread = max(int(round(side)) + 2 * border - self.crop, self.stride)
         return int(rng.integers(spread + 1)) - border
 
-    def _crop_image(self, file, rate, top, left):
+    def _crop_image(self, file: ImageFile, rate: float, top: int, left: int) -> np.ndarray:
         """The crop's pixels, (crop, crop, 3) uint8; the mean colour where there is no image."""
         rows, y0, y1 = self._visible(top, file.size[0], rate)
         columns, x0, x1 = self._visible(left, file.size[1], rate)
@@ -77,13 +81,13 @@ class TrainCrops:
             canvas[rows, columns] = resize_part(file, (x0, y0, x1, y1), size, self.interpolation)
         return canvas
 
-    def _visible(self, start, side, rate):
+    def _visible(self, start: int, side: int, rate: float) -> Tuple[slice, float, float]:
         """Where along the crop an image is seen (slice), and from where to where in its own pixels (floats)."""
         first, last = max(0, -start), min(self.crop, int(round(side * rate)) - start)
         last = max(first, last)
         return slice(first, last), (first + start) / rate, min(side, (last + start) / rate)
 
-    def _crop_label(self, label, rate, top, left):
+    def _crop_label(self, label: np.ndarray, rate: float, top: int, left: int) -> np.ndarray:
         """Classes at the centres of the cells (nearest neighbour), (cells, cells) uint8."""
         centres = np.arange(self.stride // 2, self.crop, self.stride) + 0.5
         rows = np.floor((centres + top) / rate).astype(int)

@@ -1,15 +1,15 @@
 """Datasets for segmentation, one record each."""
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 import cv2
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.paper import published
-from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.weights.description import Description
 from issegm import tables
 
@@ -76,7 +76,7 @@ class SegmentationDataset:
     instances: Optional[Instances] = field(default=None, metadata={"in_file": False})
     paper_table: Optional[Tuple[str, str]] = field(default=None, metadata={"in_file": False})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.label_ids:
             object.__setattr__(self, "label_ids", tuple(range(len(self.class_names))))
         self._require(len(self.class_names) > 0, "class_names", "none")
@@ -98,12 +98,12 @@ class SegmentationDataset:
         self._require(all(0 <= value <= 255 for colour in self.colours or () for value in colour), "colours",
                       "wanted values in 0 … 255")
 
-    def _require(self, good, name, wrong):
+    def _require(self, good: bool, name: str, wrong: str) -> None:
         if not good:
             raise ValueError(f"{name}: {wrong}")
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """Number of classes (int)."""
         return len(self.class_names)
 
@@ -113,12 +113,12 @@ class SegmentationDataset:
         rows = published(*self.paper_table) if self.paper_table else {}
         return {(*key, "val"): scores for key, scores in rows.items()}
 
-    def indices(self, names):
+    def indices(self, names: Iterable[str]) -> Tuple[int, ...]:
         """Class indices (tuple of int) of class names."""
         return tuple(self.class_names.index(name) for name in names)
 
     @property
-    def palette(self):
+    def palette(self) -> np.ndarray:
         """Colours of a label file's values, (256, 3) uint8."""
         return voc_palette() if self.colours is None else full_palette(self.colours)
 
@@ -127,7 +127,7 @@ class SegmentationDataset:
         return {"class_names": self.class_names, "label_ids": self.label_ids, "ignored_ids": self.ignored_ids,
                 "palette": tuple(map(tuple, self.palette.tolist())), "same_size": self.same_size}
 
-    def to_classes(self, label, name):
+    def to_classes(self, label: np.ndarray, name: str) -> np.ndarray:
         """A label file's values as class indices, uint8, 255 where they do not count.
 
         Raises ValueError that has `name` for a value that is neither a class's nor ignored.
@@ -146,12 +146,12 @@ class SegmentationDataset:
                              f"{_ranges(self.label_ids)}; ignored: {_ranges(self.ignored_ids)})")
         return indices
 
-    def to_label_ids(self, indices):
+    def to_label_ids(self, indices: np.ndarray) -> np.ndarray:
         """Class indices as the values of the dataset's label files, uint8."""
         return np.asarray(self.label_ids, np.uint8)[indices]
 
 
-def _ranges(ids):
+def _ranges(ids: Iterable[int]) -> str:
     ids = sorted(ids)
     return f"{ids[0]} … {ids[-1]}" if len(ids) > 2 and ids[-1] - ids[0] == len(ids) - 1 else ", ".join(map(str, ids))
 
@@ -196,7 +196,7 @@ RECORDS = (
 DATASETS = {record.name: record for record in reversed(RECORDS)}
 
 
-def dataset_record(name, classes, dataset_file=None):
+def dataset_record(name: str, classes: int, dataset_file: Optional[str] = None) -> SegmentationDataset:
     """The record of a dataset, of `dataset_file` (YAML, the fields of SegmentationDataset) if given.
 
     Raises ValueError if there is none, or none with as many classes as the label says.

@@ -16,7 +16,7 @@ from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.data.resize import scaled_size
-from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.deploy.onnx_model import OnnxModel, of_any_size, require_none
 from ademxapp.engine import Device, Symbol
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.dense import (
@@ -32,7 +32,6 @@ from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
-from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import Label, SymbolOptions, parse_label, segmentation_symbol, whole_cells
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description
@@ -68,6 +67,7 @@ class DenseTest:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", (self.scales,) if isinstance(self.scales, int) else tuple(self.scales))
         if not self.scales or min(self.scales) < 1:
             raise ValueError(f"scales {self.scales}: wanted lengths of the images' longer side, in pixels")
 
@@ -120,7 +120,6 @@ class Segmenter:
 
         Parameters
         ----------
-        path : str
         engine : str, optional
             One of `ademxapp.engine.ENGINES`; by default the one that is installed.
         devices : list of Device, optional
@@ -138,39 +137,42 @@ class Segmenter:
         Raises ValueError if the file cannot be used so.
         """
         if str(path).endswith(".onnx"):
+            require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **test)
         network = cls.read(str(path), dataset_file=dataset_file, **test)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images))
+        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[SegmentationDataset] = None,
-             dataset_file: Optional[str] = None, **test: Any) -> "Segmenter":
+             dataset: Optional[str] = None, dataset_file: Optional[str] = None, **test: Any) -> "Segmenter":
         """The network of a `.params` file, which is on no device yet.
 
-        `label` and `record`, the network's and the dataset's, are found out if not given; other arguments are as of
-        `load`. ValueError unless the parameters are exactly the network's.
+        The network's `label` and the dataset's `record` are found out if not given; the latter by the names of a
+        `dataset` or its file, where given. Other arguments are as of `load`. ValueError unless the parameters are
+        exactly the network's.
         """
         parameters = load_parameters(path)
         known = describe(path, label, {name: value.shape for name, value in parameters.args.items()})
         if known.note:
             logging.getLogger("ademxapp").warning("%s", known.note)
-        record = record or described_record(require_segmenting(known, path), dataset_file=dataset_file)
+        require_segmenting(known, path)
+        record = record or described_record(known, dataset, dataset_file)
         symbol = test_symbol(parse_label(known.label), known.head)
         require_exact(parameters, parameter_shapes(symbol, data=(1, 3, 2 * known.stride, 2 * known.stride)), path)
         return cls(known, record, default_test(known, record, **test), None, path, symbol, parameters)
 
-    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None
-           ) -> "Segmenter":
+    def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
+           engine: Optional[str] = None, compiled: bool = False) -> "Segmenter":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
         network = replace(self, devices=devices)
         inputs = {"dataset": self.record.name, **self.test.inputs()}
-        return replace(network, forward=int8.make_predictor(network, dtype, inputs, images))
+        return replace(network, forward=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
     @classmethod
     def of_onnx(cls, model: OnnxModel, **test: Any) -> "Segmenter":
         """That of an `OnnxModel`."""
-        known = require_segmenting(model.description, model.path)
-        record = described_record(known)
+        known, record = model.description, described_record(model.description)
+        require_segmenting(known, model.path)
         return cls(known, record, default_test(known, record, **test), of_any_size(model), model.path)
 
     @property
@@ -182,8 +184,8 @@ class Segmenter:
         """The best class of every pixel, (H, W) uint8, indices of `class_names`.
 
         `image` is a path (of a photograph, which is turned as its camera noted), a PIL image, or (H, W, 3) uint8 RGB; a
-        list of them gives a list. `test`: fields of
-        `DenseTest` that differ from the segmenter's, such as scales=(480, 600), flipping=True.
+        list of them gives a list. `test`: fields of `DenseTest` that differ from the segmenter's, such as scales=(480,
+        600), flipping=True.
         """
         return self._of_each(image, label_map, test)
 
@@ -204,8 +206,6 @@ class Segmenter:
 
     def tested(self, **test: Any) -> "Segmenter":
         """The same with another `DenseTest`: its fields that differ."""
-        if "scales" in test:
-            test["scales"] = tuple(test["scales"])
         return replace(self, test=replace(self.test, **test)) if test else self
 
     def _of_each(self, image: Images, finish: Callable[[List[ScoreMap]], np.ndarray], test: Dict[str, Any]
@@ -277,32 +277,13 @@ def test_symbol(label: Label, head: str) -> Symbol:
     return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), head, "softmax")
 
 
-def require_segmenting(known: Description, path: str) -> Description:
-    """`known`; ValueError unless it is of a segmentation network."""
+def require_segmenting(known: Description, path: str) -> None:
+    """ValueError unless weights are of a segmentation network."""
     if known.task != SEGMENTATION:
-        raise ValueError(f"{path} is a network that classifies: iclass.Classifier loads it")
-    return known
+        raise ValueError(f"{path} is a network that classifies: iclass.Classifier and iclass/ilsvrc.py are for it")
 
 
 def default_test(known: Description, record: SegmentationDataset, **test: Any) -> DenseTest:
     """A `DenseTest` at the size that is known of the weights, or the dataset's, where none is given."""
     scales = test.pop("scales", None) or (known.test_scale or record.largest_side,)
-    return DenseTest(tuple(scales), **test)
-
-
-def of_any_size(model: OnnxModel) -> Callable[[np.ndarray], np.ndarray]:
-    """A segmenting `OnnxModel` that takes inputs of any number of whole cells.
-
-    If the file is for one size, larger inputs go through it in overlapping windows of that size, and smaller ones
-    with the mean colour beside them.
-    """
-    if model.size is None:
-        return model
-    cell = model.description.stride
-
-    def predict(data: np.ndarray) -> np.ndarray:
-        height, width = data.shape[2:]
-        beside = [(0, max(0, own - side)) for own, side in zip(model.size, (height, width))]
-        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), model.size, cell)
-        return scores[:, :, :height // cell, :width // cell]
-    return predict
+    return DenseTest(scales, **test)

@@ -1,7 +1,8 @@
 """Tables of datasets: classes, label ids, colours. Facts, as the datasets' authors publish them."""
+from typing import List, Tuple
 
 
-def rows(text):
+def rows(text: str) -> List[Tuple[Tuple[int, int, int], str]]:
     """`((r, g, b), name)` of every line `r g b name` of a table."""
     parts = [line.split(None, 3) for line in text.strip().splitlines()]
     return [((int(red), int(green), int(blue)), name.strip()) for red, green, blue, name in parts]

@@ -14,7 +14,9 @@ from ademxapp.data.lists import Sample
 from ademxapp.evaluation import crf
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.evaluation.dense import ScoreMap
 from ademxapp.evaluation.labelling import BestClasses, CrfLabels
+from ademxapp.evaluation.pictures import class_colours, contact_sheet, correct_picture
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
 from ademxapp.settings import Testing
@@ -73,6 +75,31 @@ def make_labeller(crfs: Sequence[CrfSettings], workers: Optional[int] = None, we
 
 
 # The samples
+
+
+class FirstImages:
+    """Keeps the predicted labels of a test's first images: its `outputs`."""
+
+    def __init__(self, record: SegmentationDataset, samples: Sequence[Sample], count: int = 4) -> None:
+        self._record, self._samples = record, list(itertools.islice(samples, count))
+        self._labels: Dict[str, np.ndarray] = {}
+
+    def labels(self, sample: Sample, size: Tuple[int, int]) -> None:
+        """None: no labels were there before."""
+
+    def save(self, sample: Sample, truth: np.ndarray, labels: np.ndarray, score_maps: Sequence[ScoreMap]) -> None:
+        """Keep the labels of one of them."""
+        if any(sample.image_path == one.image_path for one in self._samples):
+            self._labels[sample.image_path] = labels
+
+    def sheet(self) -> np.ndarray:
+        """Image, truth, prediction and difference of each: (H, W, 3) uint8."""
+        record, rows = self._record, []
+        colours = class_colours(record.palette, record.label_ids)
+        for sample in self._samples:
+            (image, truth), predicted = read_pair(sample, record), self._labels[sample.image_path]
+            rows.append([image, colours[truth], colours[predicted], correct_picture(truth, predicted, record.classes)])
+        return contact_sheet(rows, ("image", "truth", "prediction", "difference"))
 
 
 def counted_samples(scores: Sequence[Scores], samples: Sequence[Sample], record: SegmentationDataset, sources: Sources,

@@ -32,15 +32,16 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, List, Optional, Sequence
 
-from ademxapp import driver
+from ademxapp import IGNORE_LABEL, driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
@@ -48,7 +49,16 @@ from issegm.datasets import SegmentationDataset, dataset_record, described_recor
 from issegm.scoring import Scores
 from issegm.segmenter import Segmenter, test_symbol
 from issegm.settings import SegmentationSettings
-from issegm.testing import crf_settings, dense_test, labelled, of_shard, run_test, score_samples, shard_name
+from issegm.testing import (
+    FirstImages,
+    crf_settings,
+    dense_test,
+    labelled,
+    of_shard,
+    run_test,
+    score_samples,
+    shard_name,
+)
 
 CROP = 500  # pixels, of training
 
@@ -127,7 +137,7 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     run = driver.identity_of(Decides.TRAINING, settings, SEGMENTATION, samples, record)
     driver.train(settings, run, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
-                 lambda contexts: validation(settings, label, record, inputs, stride, contexts, log))
+                 lambda contexts, board: validation(settings, label, record, inputs, stride, contexts, board))
 
 
 def description(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
@@ -151,7 +161,8 @@ def warn_of_poor_starts(settings: SegmentationSettings, label: Label, stride: in
 
 
 def validation(settings: SegmentationSettings, label: Label, record: SegmentationDataset, inputs: InputSettings,
-               stride: int, contexts: Sequence[Device], log: Logger) -> Callable[[Parameters], Dict[str, float]]:
+               stride: int, contexts: Sequence[Device], board: Optional[Board]
+               ) -> Callable[[Parameters], Dict[str, float]]:
     """What training is scored with: a function from `Parameters` to scores on the val split, as in phase val."""
     if settings.crf:
         raise UsageError("--crf is for --phase val: a training's validations go without")
@@ -162,9 +173,12 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
                         dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores, forward = Scores(record), load().Predictor(network.symbol, parameters, contexts)
+        scores, forward = Scores(record), load(settings.engine).Predictor(network.symbol, parameters, contexts)
+        first = FirstImages(record, samples) if board else None
         score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
-                      settings.prefetch_threads)
+                      settings.prefetch_threads, first)
+        if board:
+            board.picture("images", first.sheet())
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
             raise ValueError("the validation has no scores: every pixel of its labels is one that does not count")
@@ -188,7 +202,8 @@ def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) 
 
     def open_sources(log: Logger) -> List[Segmenter]:
         driver.warn_of_train_split(settings, log)
-        return [network.on(driver.devices(settings, log), settings.dtype, images)]
+        return [network.on(driver.devices(settings, log), settings.dtype, images, settings.engine,
+                           settings.compile)]
 
     run_test(settings, test, folder, record, of_shard(samples, settings.shard), crfs, open_sources,
              settings.phase == "val", paper=record.paper.get((label.network, settings.head, settings.split)))

@@ -18,6 +18,7 @@ from tools.commands import PROGRAMS
 
 PACKAGES = ("ademxapp", "iclass", "issegm", "tools")
 NOT_INSTALLED = {"tools/setup.sh", "tools/pythons.sh"}  # which install
+PROGRAMS_AS = "ademxapp/programs"  # what tools/ is called in the wheel
 
 
 def sources():
@@ -31,7 +32,7 @@ def test_every_command_is_a_program():
     setup.read(ROOT / "setup.cfg")
     lines = setup["options.entry_points"]["console_scripts"].split("\n")
     commands = dict(map(str.strip, line.split("=")) for line in lines if line)
-    assert commands == {f"ademxapp-{name}": "tools.commands:main" for name in PROGRAMS}
+    assert commands == {f"ademxapp-{name}": "ademxapp.programs.commands:main" for name in PROGRAMS}
     for module in PROGRAMS.values():
         assert "\ndef main(" in Path(importlib.util.find_spec(module).origin).read_text(), module
 
@@ -44,7 +45,7 @@ def distributions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("build")
     for name in (*PACKAGES, "docs", "recipes"):
         shutil.copytree(ROOT / name, folder / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "MANIFEST.in", "Makefile", "pyproject.toml", "setup.cfg"):
+    for name in ("README.md", "MANIFEST.in", "Makefile", "pyproject.toml", "setup.cfg", "setup.py"):
         shutil.copy(ROOT / name, folder / "project")
     code = "from setuptools import build_meta as build; build.build_wheel('..'); build.build_sdist('..')"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder / "project", capture_output=True, text=True)
@@ -54,12 +55,13 @@ def distributions(tmp_path_factory):
 
 def test_wheel_and_sdist_hold_all_files(distributions, tmp_path):
     wheel, sdist = distributions
-    assert {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith(PACKAGES) and ".dist-info/" not in
-            name} == sources() - NOT_INSTALLED
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == {name.replace("tools", PROGRAMS_AS, 1) if name.startswith("tools/") else name
+                    for name in sources() - NOT_INSTALLED}
     shutil.unpack_archive(sdist, tmp_path)
     top, = tmp_path.iterdir()
     held = {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}
-    assert held >= sources() | {"README.md", "Makefile", "setup.cfg", "pyproject.toml", "docs/own-data.md"}
+    assert held >= sources() | {"README.md", "Makefile", "setup.cfg", "setup.py", "pyproject.toml", "docs/own-data.md"}
 
 
 def test_commands_of_an_installed_wheel(distributions, tmp_path):

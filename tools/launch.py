@@ -1,4 +1,4 @@
-"""Train with several workers, which add their gradients up on MXNet's parameter servers.
+"""Train with several workers, which add their gradients up: on MXNet's parameter servers, or among themselves.
 
 All on one machine: two workers and one server (and the scheduler, which every job has). The servers' work is small:
 
@@ -9,6 +9,12 @@ One role alone, on each machine that a cluster's scheduler chooses; HOST is wher
     python tools/launch.py --role scheduler --root HOST:9091 -n 2 -s 1
     python tools/launch.py --role server --root HOST:9091 -n 2 -s 1
     python tools/launch.py --role worker --root HOST:9091 -n 2 -s 1 iclass/ilsvrc.py --kvstore dist_sync …
+
+With PyTorch (--engine torch, or where MXNet is not installed) there are workers alone, and no --kvstore; HOST is where
+worker 0 runs:
+
+    python tools/launch.py -n 2 iclass/ilsvrc.py --engine torch --model pets_rna-a1_cls37 …
+    python tools/launch.py --role worker --index 1 --root HOST:9091 -n 2 iclass/ilsvrc.py --engine torch …
 
 Every worker gets the same command; on one machine, the cards of its --gpus are divided among the workers, --gpus
 0,1,2,3 into 0,1 and 2,3 for two. --batch-images is the batch of all workers together, each of which reads its part of
@@ -29,12 +35,15 @@ import os
 import signal
 import socket
 import sys
+from importlib import util
 from typing import List, Optional, Sequence
 
 from ademxapp import backend
 from ademxapp.cli import UsageError, make_parser, number
+from ademxapp.engine import ENGINES
 from ademxapp.stopping import SIGNALS
-from tools.launching.job import Job
+
+from .launching.job import Job
 
 ROLES = ("worker", "server", "scheduler")
 
@@ -50,13 +59,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("--role needs --root HOST:PORT, where the scheduler is")
     if not args.role and (args.root or args.index is not None):
         raise UsageError("--root and --index are for one --role alone")
+    engine = engine_of(args.command)
     if args.role:
-        return run_role(args)
+        return run_role(args, engine)
     host = "127.0.0.1"
     start = [sys.executable, os.path.abspath(__file__), "--root", f"{host}:{free_port(host)}", "-n", str(args.workers),
              "-s", str(args.servers), "--role"]
-    commands = {"scheduler": [*start, "scheduler"]}
-    commands.update({f"server {index}": [*start, "server"] for index in range(args.servers)})
+    commands = {}
+    if engine == "mxnet":
+        commands = {"scheduler": [*start, "scheduler"], **{
+            f"server {index}": [*start, "server"] for index in range(args.servers)}}
     commands.update({f"worker {index}": [*start, "worker", "--index", str(index), *command]
                      for index, command in enumerate(with_own_cards(args.command, args.workers))})
     return Job(commands, {"DMLC_NODE_HOST": host}).run()
@@ -73,6 +85,13 @@ def build_parser() -> argparse.ArgumentParser:
                         "first writes (default: in the order in which they come)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …", help="what each worker runs")
     return parser
+
+
+def engine_of(command: Sequence[str]) -> str:
+    """The engine that a worker's command asks for, or gets where it does not ask."""
+    asked = [word.partition("=")[2] or following for word, following in zip(command, [*command[1:], ""])
+             if word.partition("=")[0] == "--engine"]
+    return asked[-1] if asked else next(filter(util.find_spec, ENGINES), ENGINES[0])
 
 
 def address(text: str) -> str:
@@ -110,17 +129,28 @@ def with_own_cards(command: List[str], workers: int) -> List[List[str]]:
             for worker in range(workers)]
 
 
-def run_role(args: argparse.Namespace) -> int:
+def run_role(args: argparse.Namespace, engine: str) -> int:
     """Become a worker, a server or the scheduler. Returns only if that fails."""
     host, _, port = args.root.rpartition(":")
+    if engine == "torch" and args.role == "worker":
+        if args.index is None:
+            raise UsageError("PyTorch's workers do not number themselves: --role worker needs --index, 0 on HOST")
+        os.environ.update({"MASTER_ADDR": host, "MASTER_PORT": port, "WORLD_SIZE": str(args.workers),
+                           "RANK": str(args.index)})
+        return become(args.command)
     os.environ.update({"DMLC_ROLE": args.role, "DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": port,
                        "DMLC_NUM_WORKER": str(args.workers), "DMLC_NUM_SERVER": str(args.servers)})
     if args.role == "worker":
         if args.index is not None:
             os.environ["DMLC_WORKER_ID"] = str(args.index)
-        python = [sys.executable] if args.command[0].endswith(".py") else []
-        os.execvp((python + args.command)[0], python + args.command)
+        become(args.command)
     for stop in SIGNALS:  # no Python runs while MXNet serves
         signal.signal(stop, signal.SIG_DFL)
     backend.load()  # MXNet serves when it is imported, and then ends the process
     raise ValueError(f"MXNet did not become a {args.role}")
+
+
+def become(command: List[str]) -> int:
+    """Run the command in place of this program; a Python file with this Python."""
+    words = [sys.executable, *command] if command[0].endswith(".py") else command
+    return os.execvp(words[0], words)

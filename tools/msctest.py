@@ -33,6 +33,7 @@ from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
+from ademxapp.engine import load
 from ademxapp.evaluation.crf import CrfSettings
 from ademxapp.files import write_json
 from ademxapp.flags import Decides, Settings, changed, flag
@@ -107,6 +108,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     asked = parse(argv)
     if asked.score:
         return score(asked)
+    load(asked.engine)
     settings, labels = resolved(asked)
     settings, crfs = crf_settings(settings, settings.search)
     try:
@@ -125,7 +127,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
     def open_sources(log: Logger) -> List[Source]:
         devices = driver.devices(settings, log) if weights else []
-        return [one.on(devices) for one in weights] + stored
+        return [one.on(devices, engine=settings.engine, compiled=settings.compile) for one in weights] + stored
 
     if settings.search:
         return search(settings, record, labelled(samples), open_sources, crfs)

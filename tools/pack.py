@@ -15,8 +15,9 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.pack")
 
 import os
+from typing import Optional, Sequence
 
-from ademxapp.cli import UsageError, existing_file, make_parser, number
+from ademxapp.cli import Parser, UsageError, existing_file, make_parser, number
 from ademxapp.data import packing
 from ademxapp.data.lists import list_task, read_classification_list, read_segmentation_list
 from ademxapp.data.records import TASKS
@@ -27,7 +28,7 @@ from ademxapp.processes import Pool
 READERS = dict(zip(TASKS, (read_classification_list, read_segmentation_list)))
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
     """Pack the list that the arguments name."""
     args = build_parser().parse_args(argv)
     if args.out.endswith((".rec", ".idx")) or not os.path.basename(args.out):
@@ -47,7 +48,7 @@ def main(argv=None):
     tell(args.out, packed)
 
 
-def build_parser():
+def build_parser() -> Parser:
     """The arguments."""
     parser = make_parser(__doc__)
     parser.add_argument("list", type=existing_file, metavar="LIST", help="list of samples, of either task")
@@ -66,7 +67,7 @@ def build_parser():
     return parser
 
 
-def tell(prefix, packed):
+def tell(prefix: str, packed: packing.Packed) -> None:
     """Print what was packed; list what was left out."""
     if packed.went_on_at:
         print(f"went on behind the {packed.went_on_at} samples of an earlier run")

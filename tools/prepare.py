@@ -16,9 +16,13 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.prepare")
 
+from types import ModuleType
+from typing import Optional, Sequence, Type
+
 from ademxapp.cli import Formatter, make_parser
 from ademxapp.processes import Pool
-from tools.preparing import (
+
+from .preparing import (
     ade20k,
     camvid,
     cifar10,
@@ -33,31 +37,35 @@ from tools.preparing import (
     places365,
     voc,
 )
-from tools.preparing.tree import require_tree
+from .preparing.tree import require_tree
 
 PREPARERS = {"ade20k": ade20k, "camvid": camvid, "cifar10": cifar10, "cityscapes": cityscapes, "coco": coco,
              "demo": demo, "folders": folders, "ilsvrc-cls": ilsvrc_cls, "own": own, "pascal-context": pascal_context,
              "places365": places365, "voc": voc}
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
     """Prepare the dataset that the arguments name."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET", help="one of:")
     for name, module in sorted(PREPARERS.items()):
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__,
                                       formatter_class=Formatter, allow_abbrev=False)
-        common.add_arguments(command)
-        if hasattr(module, "add_arguments"):
-            module.add_arguments(command)
+        settings_of(module).add_to(command)
     args = parser.parse_args(argv)
     module = PREPARERS[args.dataset]
-    require_tree(module.__doc__, args)
-    with Pool(args.workers) as pool:
+    asked = settings_of(module).from_args(args)
+    require_tree(module.__doc__, asked)
+    with Pool(asked.workers) as pool:
         written = []
-        for split in module.splits(args):
-            common.prepare_split(split, args, pool)
+        for split in module.splits(asked):
+            common.prepare_split(split, asked, pool)
             written.append(split.name)
     absent = [name for name in split.kind.sizes if name not in written]
     if absent:
         print(f"no list of {', '.join(absent)}: see `prepare.py {args.dataset} --help` for what each needs")
+
+
+def settings_of(module: ModuleType) -> Type[common.Preparation]:
+    """What a dataset is asked for."""
+    return getattr(module, "Settings", common.Preparation)

@@ -28,7 +28,7 @@ find_python() {
 # The wheel, built of a copy: what earlier builds left in the project does not get in.
 build_wheel() {
     mkdir -p "$work/source"
-    for name in $packages README.md setup.cfg pyproject.toml MANIFEST.in; do
+    for name in $packages README.md setup.cfg setup.py pyproject.toml MANIFEST.in; do
         cp -r "$project/$name" "$work/source"
     done
     find "$work/source" -name __pycache__ -prune -exec rm -rf {} +

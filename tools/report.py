@@ -6,7 +6,8 @@
     python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --crop-size 240 --out seen/camvid
     python tools/report.py data data/cifar10/train.lst --root data/cifar10 --model cifar10_rn-cifar110_cls10 --out seen
 
-`run` makes a page, page/index.html in the test's folder, that opens in any browser without a server.
+`run` makes a page, page/index.html in the test's folder, that opens in any browser without a server; of a training,
+running or ended (its --output folder, or <label>.jsonl), its curves so far.
 `data` shows the first samples of an epoch as training with the same seed gets them: look at it before training.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
@@ -27,9 +28,10 @@ from ademxapp.data.images import stem, write_png
 from ademxapp.data.lists import Sample
 from ademxapp.evaluation.pictures import contact_sheet
 from ademxapp.flags import Settings, flag
-from tools.reporting import data, run_page
-from tools.reporting.gallery import labels_of, pictures, read_label, right_share
-from tools.reporting.runs import read_run
+
+from .reporting import data, run_page
+from .reporting.gallery import labels_of, pictures, read_label, right_share
+from .reporting.runs import read_run
 
 CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")

@@ -5,7 +5,7 @@
     python tools/reproduce.py keep recipes/first-run.yaml
     python tools/reproduce.py pages --check
     python tools/reproduce.py show miniature 1
-    python tools/reproduce.py table2 --data data --dry-run
+    python tools/reproduce.py table2 --data data
     python tools/reproduce.py figures5-11 --run output/camvid_rna-a1_cls11_s8_ep-0030
 
 A recipe (recipes/*.yaml) has title, output and steps, each with name, run (the program and its subcommand), with (its
@@ -19,7 +19,7 @@ their last bits. What is done is skipped, so that a run can be stopped and taken
 
 The paper's figures are in ademxapp/paper. Where commands have gone: mini is `run recipes/miniature.yaml --jobs 2` and
 `keep`, mini-again is `run … --output elsewhere` and `keep … --compare`, mini-table1, mini-table2, table1 --mini and
-full-scale are `show`, page and mini-page are `pages`.
+full-scale are `show`, page and mini-page are `pages`; what table1 … --train measured and trained, `run` does.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -60,7 +60,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
         if argv[:1] == [name]:
-            found = import_module(f"tools.reproducing.{module}")
+            found = import_module(f".reproducing.{module}", __package__)
             (found.add_show_arguments if name == "show" else found.add_arguments)(command)
     values = vars(parser.parse_args(argv))
     name = values["command"] if values["command"].startswith("table") else values.pop("command")

@@ -38,7 +38,8 @@ from ademxapp.files import replacing
 from ademxapp.flags import Settings, flag
 from issegm.datasets import SegmentationDataset
 from issegm.outputs import label_path
-from tools.reporting.runs import Run, read_run
+
+from .reporting.runs import Run, read_run
 
 
 @dataclass(frozen=True)

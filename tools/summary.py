@@ -19,21 +19,23 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import json
 import os
 from dataclasses import asdict
+from typing import Iterable, List, Optional, Sequence, Tuple
 
-from ademxapp.cli import UsageError, make_parser, number
+from ademxapp.cli import Parser, UsageError, make_parser, number
 from ademxapp.files import replacing
-from ademxapp.inspection.costs import TASKS, costs, default_setting, read_label
+from ademxapp.inspection.costs import TASKS, Costs, Group, costs, default_setting, read_label
+from ademxapp.inspection.graph import Layer
 from ademxapp.inspection.memory import MIB
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
-from ademxapp.text_tables import FORMATS, emit, table
+from ademxapp.text_tables import FORMATS, emit, paragraphs, table
 
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
                 "recomputed (MiB)", "testing (MiB)")
 
 
-def build_parser():
+def build_parser() -> Parser:
     """The command line."""
     parser = make_parser(__doc__)
     parser.add_argument("labels", nargs="*", metavar="LABEL", help="label, checkpoint or name of a network")
@@ -51,7 +53,7 @@ def build_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
     """Print, write or draw what the arguments ask for."""
     args = build_parser().parse_args(argv)
     if not args.labels:
@@ -66,15 +68,14 @@ def main(argv=None):
          args.output)
     if args.plot:
         draw(found, args.plot)
-    return None
 
 
-def as_json(found):
+def as_json(found: Sequence[Costs]) -> str:
     """All that is known of the networks, layer by layer."""
     return json.dumps([asdict(item) for item in found], indent=1) + "\n"
 
 
-def as_tables(found, markdown, brief):
+def as_tables(found: Sequence[Costs], markdown: bool, brief: bool) -> str:
     """The layers of each network, unless `brief`, and the costs of all."""
     parts = []
     if not brief:
@@ -85,10 +86,10 @@ def as_tables(found, markdown, brief):
     notes = [f"{item.label}: the longest path has {item.longest_path} layers" +
              (", with the top for segmentation" if item.setting.task == "segmentation" else "")
              for item in found if item.longest_path != item.depth]
-    return "\n\n".join(parts + notes) + "\n"
+    return paragraphs(*parts, *notes)
 
 
-def layer_row(group):
+def layer_row(group: Group) -> Tuple[object, ...]:
     """One line: equal units, or a layer of its own."""
     names = group.units[0] if len(group.units) == 1 else f"{group.units[0]} .. {group.units[-1]}"
     beside = [layer for layer in group.layers if layer.name.endswith("_branch1")]  # a projection
@@ -101,7 +102,7 @@ def layer_row(group):
             max(layer.dropout for layer in main) or "", f"{group.parameters:,}", f"{group.multiply_adds:,}")
 
 
-def describe(layer):
+def describe(layer: Layer) -> str:
     """A layer in few characters: `3x3 512`, `3x3 pool`, `fc 1000`."""
     size = "{}x{}".format(*layer.kernel)
     if layer.op == "FullyConnected":
@@ -109,12 +110,12 @@ def describe(layer):
     return f"{size} pool" if layer.op == "Pooling" else f"{size} {layer.shape[0]}"
 
 
-def distinct(values):
+def distinct(values: Iterable[int]) -> List[str]:
     """The values as texts, in order, each once."""
     return list(dict.fromkeys(str(value) for value in values))
 
 
-def cost_row(item):
+def cost_row(item: Costs) -> Tuple[object, ...]:
     """One line: a network's costs."""
     setting = item.setting
     top = f" ({setting.head}, {setting.loss})" if setting.task == "segmentation" else ""
@@ -125,7 +126,7 @@ def cost_row(item):
             f"{item.recomputed_bytes // MIB:,} ({less:.2f})", f"{item.testing_bytes // MIB:,}")
 
 
-def draw(found, path):
+def draw(found: Sequence[Costs], path: str) -> None:
     """Bars of parameters, multiply-adds and planned memory, one network below the other."""
     import matplotlib
     matplotlib.use("Agg")

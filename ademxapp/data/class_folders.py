@@ -5,7 +5,7 @@ import unicodedata
 from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from ademxapp.data.lists import IMAGE_EXTENSIONS
-from ademxapp.data.samples import Samples, samples_of_classes
+from ademxapp.data.samples import Sample, Samples, samples_of_classes
 
 # What systems and programs leave beside people's own folders: macOS's archives, Synology, QNAP, Windows, Linux, Python.
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information",
@@ -93,6 +93,17 @@ def match_folders(folder: str, numbered: Sequence[str]) -> Dict[str, str]:
         raise ValueError(f"{folder} has folders that are no class's: {some(strange)}; wanted such as "
                          f"{some(missing[:3] or numbered[:3])}")
     return found
+
+
+def folder_names(samples: Iterable[Sample], classes: int) -> Tuple[str, ...]:
+    """What the folders are called that the classes' images lie in; none unless each class has one of its own."""
+    found: Dict[int, str] = {}
+    for sample in samples:
+        name = os.path.basename(os.path.dirname(sample.image))
+        if found.setdefault(sample.class_id, name) != name:
+            return ()
+    names = tuple(found.get(class_id, "") for class_id in range(classes))
+    return names if all(names) and len(set(names)) == classes else ()
 
 
 def images_in(folder: str) -> List[str]:

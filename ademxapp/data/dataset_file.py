@@ -2,11 +2,14 @@
 import dataclasses
 import reprlib
 import typing
+from typing import Any, Dict, Type, TypeVar
 
 from ademxapp.yaml_files import read_yaml
 
+Record = TypeVar("Record")
 
-def read_dataset_file(path, kind, name):
+
+def read_dataset_file(path: str, kind: Type[Record], name: str) -> Record:
     """The record in a YAML file.
 
     Parameters
@@ -38,18 +41,18 @@ def read_dataset_file(path, kind, name):
         raise ValueError(f"{path}: {error}") from None
 
 
-def _read_mapping(path):
+def _read_mapping(path: str) -> Dict[Any, Any]:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} describes no dataset: wanted lines `field: value`")
     return values
 
 
-def _is_required(field):
+def _is_required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def as_annotated(hint, value, where):
+def as_annotated(hint: Any, value: Any, where: str) -> Any:
     """`value`, of JSON or YAML, as the annotation `hint` wants it: lists become tuples. Else ValueError: `where`."""
     if hint is typing.Any:
         return value
@@ -69,7 +72,7 @@ def as_annotated(hint, value, where):
     raise ValueError(f"{where}: wanted {_words(hint)}, got {reprlib.repr(value)}")
 
 
-def _words(hint, many=False):
+def _words(hint: Any, many: bool = False) -> str:
     """What an annotation wants, in words; `many`: in the plural."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union:

@@ -49,7 +49,7 @@ class ImageFile:
     Raises ValueError, with `name`, if the bytes are no image.
     """
 
-    def __init__(self, data: bytes, name: str):
+    def __init__(self, data: bytes, name: str) -> None:
         self._data, self._name, self._image = data, name, _open(data, name)
         self.size = self._image.height, self._image.width
         self._fast = self._image.mode == "RGB" and _suits_opencv(data, self._image)

@@ -5,13 +5,13 @@ they are threads or processes, changes nothing.
 """
 import collections
 import functools
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Optional
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, Deque, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from ademxapp.data.worker import BatchMemory, load_request, load_sample, with_samples
+from ademxapp.data.worker import BatchMemory, Dataset, load_request, load_sample, with_samples
 from ademxapp.processes import Processes
 
 KINDS = ("thread", "process")
@@ -37,16 +37,22 @@ class Batch:
     index: Optional[np.ndarray] = None
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A batch that is being read into a `room` of the memory; `pad` and `index` are as of `Batch`."""
+
+    room: int
+    pad: int
+    index: np.ndarray
+    futures: List[Future] = field(default_factory=list)
+
+
 class Loader:
     """Batches over a random-access dataset, as an engine's Module takes them.
 
     Parameters
     ----------
-    dataset : object
-        `len(dataset)`; `dataset.load(index, rng)` gives the two arrays of one sample, data and label, float32;
-        `dataset.describe(index)` names its files; `dataset.data_shape` and `dataset.label_shape` are those of one
-        sample. With process workers it must be picklable, and of a class that is not the main script's; the workers
-        have it without `dataset.samples`, if there are such, and a request brings the one that it is of.
+    dataset : Dataset
     batch_size : int
     shuffle : bool
         A new order each epoch.
@@ -63,8 +69,8 @@ class Loader:
     raised by `next`; both name the sample's files.
     """
 
-    def __init__(self, dataset, batch_size, shuffle=False, drop_last=False, seed=0, workers=1, kind="thread",
-                 part=0, parts=1):
+    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool = False, drop_last: bool = False, seed: int = 0,
+                 workers: int = 1, kind: str = "thread", part: int = 0, parts: int = 1) -> None:
         if kind not in KINDS:
             raise ValueError(f"the prefetcher is {kind!r}; known are {', '.join(KINDS)}")
         if drop_last and len(dataset) // parts < batch_size:
@@ -73,20 +79,24 @@ class Loader:
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
         self.batch_size, self._given = batch_size, None
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
-        self.epoch, self.late, self._pending, self._pool = 0, 0, collections.deque(), None
-        self._processes, self._memory = None, None
+        self.epoch, self.late = 0, 0
+        self._pending: Deque[_Begun] = collections.deque()
+        self._running: List[Future] = []
+        self._pool: Optional[ThreadPoolExecutor] = None
+        self._processes: Optional[Processes] = None
+        self._memory: Optional[BatchMemory] = None
         self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
         self.data_shape = (batch_size,) + tuple(dataset.data_shape)
         self.label_shape = (batch_size,) + tuple(dataset.label_shape)
         self.start(0)
 
     @property
-    def batches(self):
+    def batches(self) -> int:
         """Batches in an epoch."""
         samples = len(self.dataset) // self.parts
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
-    def start(self, epoch, batch=0):
+    def start(self, epoch: int, batch: int = 0) -> None:
         """Go to a batch of an epoch."""
         self._cancel()
         wait(self._running)  # they still write into the batches' memory
@@ -97,28 +107,27 @@ class Loader:
             self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
         self._order = self._order[self.part::self.parts][:len(self.dataset) // self.parts]
 
-    def reset(self):
+    def reset(self) -> None:
         """Go to the next epoch; to the start of this one where no batch of it was read."""
         untouched = self._next == 0 and not self._pending
         self.start(self.epoch if untouched else self.epoch + 1)
 
-    def __iter__(self):
+    def __iter__(self) -> "Loader":
         return self
 
-    def __next__(self):
+    def __next__(self) -> Batch:
         """The next `Batch`, whose arrays stay as they are until another is asked for; StopIteration in the end."""
-        room, futures = self._take()
-        return Batch(self._memory.data[room], self._memory.labels[room], sum(future.padding for future in futures),
-                     np.array([future.index for future in futures]))
+        begun = self._take()
+        return Batch(self._memory.data[begun.room], self._memory.labels[begun.room], begun.pad, begun.index)
 
-    def arrays(self):
+    def arrays(self) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
         """The rest of the epoch without padding: (data, label), each until the next is asked for."""
         for batch in self:
             count = self.batch_size - batch.pad
             yield batch.data[:count], batch.label[:count]
 
-    def _take(self):
-        """The place of the next batch in the memory, which has it now, and its futures; StopIteration in the end."""
+    def _take(self) -> _Begun:
+        """The next batch, which is in the memory now; StopIteration in the end."""
         if self._given is not None:
             self._free.append(self._given)
             self._given = None
@@ -127,15 +136,14 @@ class Loader:
             self._next += 1
         if not self._pending:
             raise StopIteration
-        room, futures = self._pending[0]
-        self.late += not all(future.done() for future in futures)
-        for future in futures:
+        begun = self._pending[0]
+        self.late += not all(future.done() for future in begun.futures)
+        for future in begun.futures:
             future.result()
-        self._pending.popleft()
-        self._given = room
-        return room, futures
+        self._given = begun.room
+        return self._pending.popleft()
 
-    def close(self):
+    def close(self) -> None:
         """End the workers."""
         if self._pool is not None:
             self._cancel()
@@ -145,29 +153,28 @@ class Loader:
             self._processes, self._pool, self._memory = None, None, None
             self.start(self.epoch)
 
-    def __enter__(self):
+    def __enter__(self) -> "Loader":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _submit(self, batch):
+    def _submit(self, batch: int) -> None:
         if self._pool is None:
             self._open_pool()
-        room, futures = self._free.pop(), []
-        for place in range(self.batch_size):
-            number = batch * self.batch_size + place
-            index = int(self._order[number % len(self._order)])
-            futures.append(self._pool.submit(self._load, room, place, self.seed, self.epoch, index))
-            futures[-1].index, futures[-1].padding = index, int(number >= len(self._order))
-        self._pending.append((room, futures))
+        numbers = batch * self.batch_size + np.arange(self.batch_size)
+        begun = _Begun(self._free.pop(), int((numbers >= len(self._order)).sum()),
+                       self._order[numbers % len(self._order)])
+        for place, index in enumerate(begun.index.tolist()):
+            begun.futures.append(self._pool.submit(self._load, begun.room, place, self.seed, self.epoch, index))
+        self._pending.append(begun)
 
-    def _cancel(self):
+    def _cancel(self) -> None:
         """Take back what no worker has begun to read."""
-        self._running = [future for _, futures in self._pending for future in futures if not future.cancel()]
+        self._running = [future for begun in self._pending for future in begun.futures if not future.cancel()]
         self._pending.clear()
 
-    def _open_pool(self):
+    def _open_pool(self) -> None:
         """Start the threads, each of which reads itself or waits for a process."""
         self._memory = BatchMemory(self._ahead, self.batch_size, self.dataset.data_shape, self.dataset.label_shape)
         if self.kind == "process":
@@ -176,7 +183,7 @@ class Loader:
                                         "--prefetch-threads", niceness=0)
         self._pool = ThreadPoolExecutor(self.workers)
 
-    def _load(self, *request):
+    def _load(self, *request: int) -> None:
         if self._processes is None:
             return load_sample(self.dataset, self._memory, *request)
         index = request[-1]

@@ -6,6 +6,7 @@ Lanczos kernel of three lobes at the scale, by least squares.
 """
 import functools
 import math
+from typing import Tuple
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ _SAMPLES = 16  # of a kernel in a pixel
 _SUM = 100.0  # weight of the condition that the taps' sum is 1, beside one sample
 
 
-def shrink(pixels, inner, size):
+def shrink(pixels: np.ndarray, inner: Tuple[int, int, int, int], size: Tuple[int, int]) -> np.ndarray:
     """The part `inner` (left, top, right, bottom) of `pixels` (h, w, 3) uint8, shrunk to `size` (h, w), as by Lanczos.
 
     Both sides must shrink. `pixels` should go on beyond the part, where the image does, by `LOBES` times the scale.
@@ -29,7 +30,7 @@ def shrink(pixels, inner, size):
     return cv2.resize(smooth, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
 
 
-def grow(pixels, inner, size):
+def grow(pixels: np.ndarray, inner: Tuple[int, int, int, int], size: Tuple[int, int]) -> np.ndarray:
     """The part `inner` of `pixels`, as of `shrink`, enlarged to `size` (h, w) near to Pillow's bicubic filter.
 
     That is Keys' kernel with a = -1/2: two thirds of OpenCV's, with a = -3/4, and a third of the kernel with a = 0, to
@@ -42,7 +43,7 @@ def grow(pixels, inner, size):
 
 
 @functools.lru_cache(maxsize=1024)
-def _taps(steps):
+def _taps(steps: int) -> np.ndarray:
     """The filter for a scale of `steps` / _STEPS, (taps,) float32."""
     scale = steps / _STEPS
     count = math.ceil(LOBES * scale) - 1  # of taps to either side
@@ -56,7 +57,7 @@ def _taps(steps):
     return (taps / taps.sum()).astype(np.float32)
 
 
-def _cubic(x):
+def _cubic(x: np.ndarray) -> np.ndarray:
     x = abs(x)
     inner, outer = ((_CUBIC + 2) * x - _CUBIC - 3) * x * x + 1, (((x - 5) * x + 8) * x - 4) * _CUBIC
     return np.where(x < 1, inner, np.where(x < 2, outer, 0))

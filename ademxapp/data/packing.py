@@ -128,12 +128,13 @@ def complete(prefix: str, plan: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     path = f"{prefix}.rec"
     if not os.path.exists(path):
         return None
-    contents = read_contents(RecordFile(path))
+    file = RecordFile(path)
+    contents = read_contents(file)
     if contents is None or any(contents[0].get(key) != value for key, value in plan.items()):
         raise UsageError(f"{path} exists, and is not what this list and these options give: name another --out, or "
                          "replace it with --overwrite")
     about, table = contents
-    write_text(f"{prefix}.idx", index_text(places_of(table).tolist()))
+    write_text(f"{prefix}.idx", index_text(places_of(file, table).tolist()))
     if os.path.exists(f"{prefix}.journal.part"):
         os.unlink(f"{prefix}.journal.part")
     return about

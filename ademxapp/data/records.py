@@ -140,7 +140,8 @@ def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Table]]:
     try:
         payload, end = file.read(int(tail, 16))
         first, last = payload.index(b"\n") + 1, payload.rindex(b"\n") + 1
-        about, table = json.loads(payload[:first]), Table(payload[first:last])
+        about, payload = json.loads(payload[:first]), payload[first:last]
+        table = Table(payload)
         if about["format"] != FORMAT or end != file.size:
             return None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -149,15 +150,17 @@ def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Table]]:
         raise ValueError(f"{file.path} has version {about.get('version')!r} of its format, this program reads "
                          f"{VERSION}")
     widths = {"classification": (3,), "segmentation": (2, 3)}.get(str(about.get("task")), ())
-    if len(table) and (table.width not in widths or (widths == (3,) and not table.is_even())) or not widths or (
-            places_of(table) < 0).any():
+    if len(table) and (table.width not in widths or (widths == (3,) and not table.is_even())) or not widths:
         raise ValueError(f"{file.path}: its contents are damaged; pack the list again")
     return about, table
 
 
-def places_of(table: Table) -> np.ndarray:
+def places_of(file: RecordFile, table: Table) -> np.ndarray:
     """Where the records of the contents' rows lie (int64)."""
-    return table.integers(0, _DIGITS)
+    places = table.integers(0, _DIGITS)
+    if (places < 0).any():
+        raise ValueError(f"{file.path}: its contents are damaged: a place is no number; pack the list again")
+    return places
 
 
 def index_text(places: Iterable[int]) -> str:
@@ -175,9 +178,11 @@ def read_records(prefix: str, classes: Optional[int] = None, unknown: bool = Fal
     file, (keys, places) = RecordFile(path), _read_index(index)
     contents = read_contents(file)
     task = "classification" if contents is None else contents[0]["task"]
-    samples, class_ids = _im2rec_samples(file, keys, places) if contents is None else _samples(file, contents[1], task)
-    if contents is not None:
-        _require_fit(index, keys, places, places_of(contents[1]))
+    if contents is None:
+        samples, class_ids = _im2rec_samples(file, keys, places)
+    else:
+        _require_fit(index, keys, places, places_of(file, contents[1]))
+        samples, class_ids = _samples(file, contents[1], task, places)
     wanted = "segmentation" if classes is None else "classification"
     if task != wanted:
         raise UsageError(f"{path} is packed from a {task} list, wanted one for {wanted}")
@@ -191,9 +196,9 @@ def read_records(prefix: str, classes: Optional[int] = None, unknown: bool = Fal
     return samples
 
 
-def _samples(file: RecordFile, table: Table, task: str) -> Tuple[Samples, Optional[np.ndarray]]:
+def _samples(file: RecordFile, table: Table, task: str, places: np.ndarray) -> Tuple[Samples, Optional[np.ndarray]]:
     """Samples of the rows of the contents, and their classes."""
-    places, numbers = places_of(table), np.arange(len(table))
+    numbers = np.arange(len(table))
     if task == "segmentation":
         return RecordSamples(file, table, 1, None, places, numbers), None
     class_ids = table.integers(1, DIGITS)

@@ -1,9 +1,11 @@
 """Resizing of images with the original's choice of filter."""
 import math
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 from PIL import Image
 
+from ademxapp.data.images import ImageFile
 from ademxapp.data.near import MOST_SCALE, grow, shrink
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
@@ -13,7 +15,7 @@ RESERVE = 1.5
 _SUPPORT = 3  # pixels to either side that the widest filter sees, times the factor by which the image shrinks
 
 
-def choose_filter(source, target):
+def choose_filter(source: Tuple[int, int], target: Tuple[int, int]) -> int:
     """The original's adaptive filter for sizes (h, w): Lanczos where both sides shrink, bicubic where both grow.
 
     Returns bilinear where one shrinks and the other grows, or one stays.
@@ -24,7 +26,7 @@ def choose_filter(source, target):
     return Image.BICUBIC if changes == [1, 1] else Image.BILINEAR
 
 
-def resize(image, size, interpolation="adaptive"):
+def resize(image: Image.Image, size: Tuple[int, int], interpolation: str = "adaptive") -> Image.Image:
     """Resize a PIL image to `size` (h, w). An image that has the size already is returned as it is.
 
     `interpolation` is "adaptive" (`choose_filter`) or one of `FILTERS`.
@@ -35,7 +37,8 @@ def resize(image, size, interpolation="adaptive"):
     return image.resize((size[1], size[0]), _method(source, size, interpolation))
 
 
-def resize_part(file, box, size, interpolation="adaptive", near=False):
+def resize_part(file: ImageFile, box: Tuple[float, float, float, float], size: Tuple[int, int],
+                interpolation: str = "adaptive", near: bool = False) -> np.ndarray:
     """A part of an image, resized; the image is decoded at the smallest size that has pixels enough (`RESERVE`).
 
     Parameters
@@ -73,18 +76,19 @@ def resize_part(file, box, size, interpolation="adaptive", near=False):
     return np.asarray(Image.fromarray(part).resize((size[1], size[0]), method, inner))
 
 
-def _near(method, source, target):
+def _near(method: int, source: Tuple[int, int], target: Tuple[int, int]
+         ) -> Optional[Callable[[np.ndarray, Tuple[int, int, int, int], Tuple[int, int]], np.ndarray]]:
     """What does about the same as a filter of Pillow's, or None."""
     if method == Image.LANCZOS and all(t < s <= MOST_SCALE * t for s, t in zip(source, target)):
         return shrink
     return grow if method == Image.BICUBIC and all(s < t for s, t in zip(source, target)) else None
 
 
-def _method(source, target, interpolation):
+def _method(source: Tuple[int, int], target: Tuple[int, int], interpolation: str) -> int:
     return choose_filter(source, target) if interpolation == "adaptive" else FILTERS[interpolation]
 
 
-def scaled_size(size, target, longer):
+def scaled_size(size: Tuple[int, int], target: int, longer: bool) -> Tuple[int, int]:
     """(h, w) in the proportions of `size`, with its longer (or shorter) side equal to `target`, at least 1 pixel."""
     side = max(size) if longer else min(size)
     return tuple(target if s == side else max(1, round(s * target / side)) for s in size)

@@ -22,9 +22,9 @@ class Table:
     def __init__(self, text: bytes) -> None:
         self.text, self._data = text, np.frombuffer(text, np.uint8)
         kind = np.uint32 if len(text) < 2 ** 32 else np.int64
-        blocks = [np.flatnonzero(_is_mark(self._data[first:first + _BLOCK])) + first
-                  for first in range(0, len(text), _BLOCK)]
-        marks = np.concatenate([block.astype(kind) for block in blocks] or [np.zeros(0, kind)])
+        marks = np.concatenate([np.zeros(0, kind), *(
+            (np.flatnonzero(_is_mark(self._data[first:first + _BLOCK])) + first).astype(kind)
+            for first in range(0, len(text), _BLOCK))])
         last = np.flatnonzero(self._data[marks] == LINE)
         counts = np.diff(last, prepend=-1)
         self._ends = _aligned(marks, last, counts)  # (rows, most fields): that of the line where a field is missing

@@ -4,9 +4,13 @@ Brightness, contrast, saturation, lighting and normalisation are affine maps of 
 into one matrix and one offset first, and applied to the pixels once.
 """
 import math
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+
+Box = Tuple[int, int, int, int]  # left, top, right, bottom, in pixels
+ColourMap = Tuple[np.ndarray, np.ndarray]  # a matrix (3, 3) and an offset (3,)
 
 GREY = np.array([0.299, 0.587, 0.114])
 _GREY_OF_ALL = np.tile(GREY, (3, 1))
@@ -16,7 +20,8 @@ LIGHTING_VECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.81
 CROP_ATTEMPTS = 10
 
 
-def random_sized_crop(rng, size, areas=(0.08, 1.0), aspects=(3 / 4, 4 / 3)):
+def random_sized_crop(rng: np.random.Generator, size: Tuple[int, int], areas: Tuple[float, float] = (0.08, 1.0),
+                      aspects: Tuple[float, float] = (3 / 4, 4 / 3)) -> Box:
     """A random part of an image of `size` (h, w): a share of its area within `areas`, of an aspect within `aspects`.
 
     Returns
@@ -36,7 +41,7 @@ def random_sized_crop(rng, size, areas=(0.08, 1.0), aspects=(3 / 4, 4 / 3)):
     return centre_box(size, min(size))
 
 
-def centre_box(size, crop):
+def centre_box(size: Tuple[int, int], crop: int) -> Box:
     """The centred square of side `crop`; where the sides' parities differ, one pixel further to the right and below.
 
     Raises ValueError if the image is smaller than the crop.
@@ -48,7 +53,7 @@ def centre_box(size, crop):
     return left, top, left + crop, top + crop
 
 
-def three_boxes(size, crop):
+def three_boxes(size: Tuple[int, int], crop: int) -> List[Box]:
     """Three squares of side `crop` along the longer side: at its start, in the centre, at its end."""
     left, top, _, _ = centre_box(size, crop)
     height, width = size
@@ -57,20 +62,21 @@ def three_boxes(size, crop):
     return [(x, y, x + crop, y + crop) for x, y in places]
 
 
-def five_boxes(size, crop):
+def five_boxes(size: Tuple[int, int], crop: int) -> List[Box]:
     """Five squares of side `crop`: in the corners, from the top left on, and in the centre."""
     height, width = size
     corners = [(x, y) for y in (0, height - crop) for x in (0, width - crop)]
     return [(x, y, x + crop, y + crop) for x, y in corners] + [centre_box(size, crop)]
 
 
-def normalisation(mean, std):
+def normalisation(mean: Sequence[float], std: Sequence[float]) -> ColourMap:
     """The map from pixels in 0 … 255 to a network's input: (matrix (3, 3), offset (3,))."""
     std = np.asarray(std, float)
     return np.diag(1 / (255 * std)), -np.asarray(mean, float) / std
 
 
-def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
+def jittered_normalisation(rng: np.random.Generator, pixels: np.ndarray, mean: Sequence[float], std: Sequence[float],
+                           jitter: float = 0.4, lighting: float = 0.1) -> ColourMap:
     """`normalisation` after random changes of colour, those of the ResNets of Gross and Wilber.
 
     Brightness, contrast and saturation each change by a factor in 1 ± `jitter`; then light is added along the principal
@@ -88,7 +94,8 @@ def jittered_normalisation(rng, pixels, mean, std, jitter=0.4, lighting=0.1):
     return matrix / (scale * std)[:, None], (offset / scale - np.asarray(mean, float)) / std
 
 
-def apply_colour_map(pixels, matrix, offset, planes=None):
+def apply_colour_map(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray, planes: Optional[np.ndarray] = None
+                    ) -> np.ndarray:
     """(H, W, 3) pixels through an affine map of colours, as (3, H, W) float32; in `planes`, if given."""
     colours = cv2.transform(pixels.astype(np.float32), np.column_stack([matrix, offset]))
     if planes is None:
@@ -98,6 +105,6 @@ def apply_colour_map(pixels, matrix, offset, planes=None):
     return planes
 
 
-def flip(array):
+def flip(array: np.ndarray) -> np.ndarray:
     """Mirror an array left-right (its last axis)."""
     return np.ascontiguousarray(array[..., ::-1])

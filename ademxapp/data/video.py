@@ -23,7 +23,7 @@ class Video:
     Raises ValueError, which names the file, if it is no video that can be read.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.path = path
         with open(path, "rb"):  # OpenCV would not say what is wrong
             pass
@@ -69,7 +69,7 @@ class VideoWriter:
     Raises OSError if none can be written.
     """
 
-    def __init__(self, stem: str, rate: float):
+    def __init__(self, stem: str, rate: float) -> None:
         self._stem, self._rate = stem, rate
         self._writer: Any = None
         self._extension, self._written = "", 0

@@ -4,9 +4,33 @@ import math
 import mmap
 import os
 from multiprocessing.reduction import DupFd
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
+
+
+class Dataset(Protocol):
+    """What a `Loader` reads. For workers that are processes it must be picklable, and not of the main script.
+
+    Where it has `samples`, such workers hold it without them, and every request brings the one that it is of.
+
+    Attributes
+    ----------
+    data_shape, label_shape : tuple of int
+        Of one sample's arrays.
+    """
+
+    data_shape: Tuple[int, ...]
+    label_shape: Tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Samples."""
+
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+        """Data and label of a sample, float32."""
+
+    def describe(self, index: int) -> str:
+        """The names of a sample's files."""
 
 
 class BatchMemory:
@@ -40,20 +64,20 @@ def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, epoch, index])
 
 
-def with_samples(dataset: Any, samples: Mapping[int, Any]) -> Any:
+def with_samples(dataset: Dataset, samples: Mapping[int, Any]) -> Dataset:
     """A dataset that reads as another does, with samples of its own."""
     other = copy.copy(dataset)
     other.samples = samples
     return other
 
 
-def load_request(dataset: Any, memory: BatchMemory, batch: int, place: int, seed: int, epoch: int, index: int,
+def load_request(dataset: Dataset, memory: BatchMemory, batch: int, place: int, seed: int, epoch: int, index: int,
                  sample: Any) -> None:
     """`load_sample` for a dataset that has no samples: the request brings its own."""
     load_sample(with_samples(dataset, {index: sample}), memory, batch, place, seed, epoch, index)
 
 
-def load_sample(dataset: Any, memory: BatchMemory, batch: int, place: int, seed: int, epoch: int,
+def load_sample(dataset: Dataset, memory: BatchMemory, batch: int, place: int, seed: int, epoch: int,
                 index: int) -> None:
     """Read one sample into its place of a batch. What a dataset does not foresee is a RuntimeError with its name."""
     try:

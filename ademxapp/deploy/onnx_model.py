@@ -3,9 +3,11 @@
 The file holds what one must know to use it, as texts in JSON: the fields of `Description` in its metadata.
 """
 import os
+from typing import Any, Callable, Optional
 
 import numpy as np
 
+from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.machine import processors
 from ademxapp.weights.description import read_properties
 
@@ -28,7 +30,7 @@ class OnnxModel:
     Raises ValueError for a file that cannot be used, ImportError where onnxruntime is missing.
     """
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: str, threads: Optional[int] = None) -> None:
         runtime = _runtime()
         with open(path, "rb"):  # an OSError that names the file
             pass
@@ -43,7 +45,7 @@ class OnnxModel:
         sides = self._input.shape[2:]
         self.size = tuple(sides) if all(isinstance(side, int) for side in sides) else None
 
-    def __call__(self, data):
+    def __call__(self, data: np.ndarray) -> np.ndarray:
         """Probabilities (N, …) float32 for normalised inputs (N, 3, H, W) float32; ValueError for another size."""
         if self.size and data.shape[2:] != self.size:
             raise ValueError("{} takes inputs of {}x{} pixels only, not {}x{}: export it with --dynamic for others"
@@ -53,18 +55,18 @@ class OnnxModel:
         at_once = self._input.shape[0] if isinstance(self._input.shape[0], int) else len(data)
         return np.concatenate([self._run(data[start:start + at_once]) for start in range(0, len(data), at_once)])
 
-    def begin(self, data):
+    def begin(self, data: np.ndarray) -> Callable[[], np.ndarray]:
         """As of `Predictor`; it has run when this returns."""
         outputs = self(data)
         return lambda: outputs
 
-    def _run(self, data):
+    def _run(self, data: np.ndarray) -> np.ndarray:
         try:
             return self._session.run([OUTPUT], {DATA: np.ascontiguousarray(data)})[0]
         except Exception as error:
             raise ValueError(f"{self.path} cannot be run: {_reason(error)}") from None
 
-    def _to_pixels(self, data):
+    def _to_pixels(self, data: np.ndarray) -> np.ndarray:
         """Normalised inputs as RGB in 0 … 255: the file normalises them itself."""
         mean, std = (255 * np.asarray(values).reshape(3, 1, 1) for values in
                      (self.description.mean, self.description.std))
@@ -74,7 +76,33 @@ class OnnxModel:
         return pixels.astype(self.description.pixels)
 
 
-def _runtime():
+def of_any_size(model: OnnxModel) -> Callable[[np.ndarray], np.ndarray]:
+    """A segmenting `OnnxModel` that takes inputs of any number of whole cells.
+
+    If the file is for one size, larger inputs go through it in overlapping windows of that size, and smaller ones
+    with the mean colour beside them.
+    """
+    if model.size is None:
+        return model
+    cell = model.description.stride
+
+    def predict(data: np.ndarray) -> np.ndarray:
+        height, width = data.shape[2:]
+        beside = [(0, max(0, own - side)) for own, side in zip(model.size, (height, width))]
+        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), model.size, cell)
+        return scores[:, :, :height // cell, :width // cell]
+    return predict
+
+
+def require_none(path: str, **given: Any) -> None:
+    """ValueError for an argument that cannot change anything of an ONNX file."""
+    idle = [name for name, value in given.items() if value is not None]
+    if idle:
+        raise ValueError(f"{', '.join(idle)} with {path}: an ONNX file says itself what its classes are, and runs on "
+                         "the CPU")
+
+
+def _runtime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -82,7 +110,7 @@ def _runtime():
     return onnxruntime
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     """The first line of what onnxruntime says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 

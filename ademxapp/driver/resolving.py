@@ -3,9 +3,8 @@ import os
 from dataclasses import replace
 from typing import Optional, Tuple, TypeVar
 
+from ademxapp.engine import load
 from ademxapp.errors import UsageError
-from ademxapp.evaluation.int8 import no_cards
-from ademxapp.machine import can_compute
 from ademxapp.settings import DTYPES, DriverSettings, Precision
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.weights.describe import run_label
@@ -44,12 +43,9 @@ def checked_dtype(asked: P) -> P:
     dtype = None if asked.dtype == DTYPES[0] else asked.dtype
     if asked.calibrate_list and dtype != "int8":
         raise UsageError("--calibrate-list without --dtype int8: there is nothing to calibrate")
-    if dtype and getattr(asked, "phase", "test") == "train":
-        raise UsageError(f"--dtype {dtype} is for testing, --phase val or test: training computes in float32")
-    if dtype and asked.gpus is not None:
-        raise UsageError(no_cards(dtype))
-    if not can_compute(dtype):
-        raise UsageError(f"--dtype {dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and int8")
+    if dtype:
+        training = getattr(asked, "phase", "test") == "train"
+        load(asked.engine).require_dtype(dtype, training, cards=asked.gpus is not None)
     return replace(asked, dtype=dtype)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from logging import Logger
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, ContextManager, Dict, Optional, Sequence, Tuple
 
 from ademxapp.data.loader import Loader
 from ademxapp.driver.environment import Stopwatch, devices, stall_minutes, versions
@@ -21,6 +21,7 @@ from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import clock
 from ademxapp.training.run_files import remove_run, remove_unfinished, weights_of_run
 from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import (
     Parameters,
@@ -51,11 +52,11 @@ SEGMENTATION = Recipe(SGD, True, True, lambda base_lr: min(base_lr / 100, 1e-6))
 
 def train(settings: DriverSettings, run: Identity, workers: Alone, symbol: Symbol, dataset: Any,
           metric: TrainingMetric, recipe: Recipe, log: Logger, description: Description,
-          validation: Callable[[Sequence[Device]], Validate]) -> Parameters:
+          validation: Callable[[Sequence[Device], Optional[Board]], Validate]) -> Parameters:
     """Train a task's network from afresh, from weights or from a snapshot, as the settings say; `workers`: as `join`.
 
     `description`, what is known of the weights, is written beside them, with the arguments and versions.
-    `validation(contexts)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
+    `validation(contexts, board)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
     """
     contexts = devices(settings, log)
     shards, path = len(contexts) * workers.count, os.path.join(settings.output, settings.model)
@@ -77,13 +78,23 @@ def train(settings: DriverSettings, run: Identity, workers: Alone, symbol: Symbo
             log.info("worker %d of %d, counted from 0: %d images of every batch", workers.rank, workers.count,
                      loader.batch_size)
         watch = Stopwatch()
-        validate = validation(contexts) if settings.val_every and workers.rank == 0 else None
-        if workers.rank == 0:
-            (remove_unfinished if snapshot else remove_run)(path)
-        parameters = fit(plan, load(settings.engine), symbol, loader, parameters, metric, contexts, log, snapshot,
-                         validate, workers)
+        with open_board(settings, workers, loader, snapshot) as board:
+            validate = validation(contexts, board) if settings.val_every and workers.rank == 0 else None
+            if workers.rank == 0:
+                (remove_unfinished if snapshot else remove_run)(path)
+            parameters = fit(plan, load(settings.engine), symbol, loader, parameters, metric, contexts, log, snapshot,
+                             validate, workers, board)
     log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
     return parameters
+
+
+def open_board(settings: DriverSettings, workers: Alone, loader: Loader, snapshot: Optional[Snapshot]
+               ) -> ContextManager[Optional[Board]]:
+    """What --tensorboard shows, in the worker that writes; nothing without it."""
+    if not settings.tensorboard or workers.rank:
+        return contextlib.nullcontext()
+    done = settings.from_epoch * loader.batches + (snapshot.state["batch"] if snapshot else 0)
+    return Board(os.path.join(settings.tensorboard, settings.model), loader.batches, done)
 
 
 def require_same_start(workers: Alone, run: Identity, devices: int, parameters: Parameters,
@@ -112,7 +123,8 @@ def training_plan(settings: DriverSettings, run: Identity, workers: Alone, shard
                           "wd": settings.weight_decay,
                           "rescale_grad": 1 / (shards if recipe.rescale_by_device else settings.batch_images)},
         seed=settings.seed, check_start=settings.check_start, check_step=settings.check_step, kvstore=settings.kvstore,
-        fixed_statistics=recipe.fixed_statistics, compiled=settings.compile, val_every=settings.val_every or 0,
+        fixed_statistics=recipe.fixed_statistics, dtype=settings.dtype or "float32", compiled=settings.compile,
+        val_every=settings.val_every or 0,
         snapshot_seconds=60 * settings.snapshot_minutes, keep=settings.keep,
         stall_minutes=stall_minutes(settings),
         state={"images": len(dataset), **run.record(), "versions": versions()},

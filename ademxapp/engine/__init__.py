@@ -203,6 +203,9 @@ class Engine(Protocol):
     def seed(self, number: int) -> None:
         """Make what it draws from now on (dropout) a function of `number`."""
 
+    def require_dtype(self, dtype: str, training: bool, cards: bool) -> None:
+        """UsageError unless it can train or test in this type, which is not float32, on cards or CPUs."""
+
     def launched(self, kvstore: str) -> bool:
         """Whether this process is one of several that tools/launch.py has started to train together.
 

@@ -1,10 +1,12 @@
 """Probabilities of classes: their averages over views, the errors, and files of predictions."""
-from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ademxapp.data.samples import Sample
 from ademxapp.files import write_text
 
+Prediction = Tuple[str, int, Optional[float], List[Tuple[int, float]]]
 BEST = 5  # classes that are kept of each image
 SORTED_VALUES = 2 ** 20  # probabilities at a time: their order takes more memory than they
 _HEADER = "image\tclass\tprobability\t" + "\t".join(f"class {place}\tprobability {place}" for place in
@@ -73,7 +75,7 @@ def best_classes(probs: np.ndarray, count: int = BEST) -> np.ndarray:
                            for first in range(0, len(probs), rows)])
 
 
-def write_predictions(path, samples, probs):
+def write_predictions(path: str, samples: Iterable[Sample], probs: np.ndarray) -> None:
     """Write what was predicted: a line per image, with its class and that one's probability, and the best classes.
 
     Of samples whose class is not known (-1), the probability is empty.
@@ -86,7 +88,7 @@ def write_predictions(path, samples, probs):
     write_text(path, "\n".join(lines) + "\n")
 
 
-def read_predictions(path):
+def read_predictions(path: str) -> List[Prediction]:
     """What `write_predictions` wrote: a list of (image, class, probability or None, [(class, probability), …])."""
     with open(path, encoding="utf-8", errors="surrogateescape") as source:
         header, *lines = source.read().split("\n")
@@ -98,13 +100,13 @@ def read_predictions(path):
         raise ValueError(f"{path} is no whole file of predictions: test again") from None
 
 
-def _prediction(fields):
+def _prediction(fields: Sequence[str]) -> Prediction:
     image, class_id, known, *best = fields
     return image, int(class_id), float(known) if known else None, [
         (int(index), float(value)) for index, value in zip(best[::2], best[1::2])]
 
 
-def write_entry(path, probs, numbers):
+def write_entry(path: str, probs: np.ndarray, numbers: Sequence[int]) -> None:
     """Write an entry for ILSVRC's server: a line per image with the five best classes' numbers, the best first.
 
     `numbers` are the server's of our classes. (The development kit's readme, "Submission format", task 1.)

@@ -1,6 +1,6 @@
 """Whether an input fits into the free memory, by MXNet's own plan, and the windows for those that do not."""
 import math
-from typing import Optional, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
@@ -38,7 +38,8 @@ class WindowChoice:
         {(H, W) of inputs: side of their windows}, of those that do not fit.
     """
 
-    def __init__(self, symbol, contexts, batch, stride, asked=None, say=print, free=None):
+    def __init__(self, symbol: "engine.Symbol", contexts: Sequence["engine.Device"], batch: int, stride: int,
+                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None) -> None:
         self._symbol, self._stride, self._say = symbol, stride, say
         self._asked = whole_cells(asked or 0, stride)
         self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
@@ -46,7 +47,7 @@ class WindowChoice:
         self._given, self._held = free, 0
         self._known, self.chosen = {}, {}
 
-    def __call__(self, size):
+    def __call__(self, size: Tuple[int, int]) -> int:
         """The side of the windows for inputs of (H, W) pixels; 0 where they go through as they are.
 
         ValueError if not even the smallest window fits.
@@ -83,7 +84,7 @@ class WindowChoice:
                   f"predicted in overlapping windows of {side} pixels (--window chooses others)")
         return side
 
-    def _needed(self, size):
+    def _needed(self, size: Tuple[int, int]) -> int:
         """Bytes of the maps and the parameters; more than there can be where there are too many numbers."""
         shape = (self._batch, 3, *size)
         _, shapes, _ = self._symbol.get_internals().infer_shape(data=shape)

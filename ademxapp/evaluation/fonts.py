@@ -13,7 +13,7 @@ SIZE = 11  # about that of Pillow's own font
 def drawable(text: str) -> Tuple[str, Optional[ImageFont.FreeTypeFont]]:
     """A text as pictures can have it, and the font to draw it with; None: Pillow's own.
 
-    Letters that no font here has are written as their numbers, which is told as a warning, once.
+    Letters that no font here has are written as their numbers, which is told as a warning, once for a script.
     """
     text = unicodedata.normalize("NFC", text)
     foreign = [letter for letter in text if ord(letter) > 255]
@@ -24,7 +24,7 @@ def drawable(text: str) -> Tuple[str, Optional[ImageFont.FreeTypeFont]]:
     path = own if beyond is None else _font_with(beyond) or own
     lost = [letter for letter in foreign if ord(letter) not in _letters(path)]
     if lost:
-        _tell(lost[0])
+        _tell(unicodedata.name(lost[0], "some").split()[0])
         text = "".join(_number(letter) if letter in lost else letter for letter in text)
     return text, ImageFont.truetype(path, SIZE)
 
@@ -56,11 +56,11 @@ def _system_fonts() -> Tuple[str, ...]:
     return tuple(sorted(findSystemFonts()))
 
 
-@functools.lru_cache(maxsize=1)
-def _tell(letter: str) -> None:
+@functools.lru_cache(maxsize=64)
+def _tell(script: str) -> None:
     logging.getLogger("ademxapp").warning(
-        "pictures: no font here has %r, and maybe other letters: they are written as numbers such as %s; install a "
-        "font such as Noto Sans CJK", letter, _number(letter))
+        "pictures: no font here has %s letters: they are written as their numbers, as \\u6811; install one that has, "
+        "such as Noto Sans CJK", script)
 
 
 def _number(letter: str) -> str:

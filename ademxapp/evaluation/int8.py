@@ -6,7 +6,6 @@ highest]}}.
 import hashlib
 import json
 import logging
-import math
 import os
 from dataclasses import dataclass
 from typing import Any, Callable, Collection, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
@@ -65,8 +64,8 @@ def evenly(samples: Sequence[Sample], count: int) -> List[Sample]:
     return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))]
 
 
-def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any], images: Optional[Images] = None
-                   ) -> Predictor:
+def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any], images: Optional[Images] = None,
+                   engine: Optional[str] = None, compiled: bool = False) -> Predictor:
     """The `Predictor` of a network in a dtype; None is float32.
 
     Parameters
@@ -75,22 +74,22 @@ def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any
         What the network is given of an image, of JSON's types: ranges of other inputs do not fit.
     images : Images, optional
         What INT8's ranges are measured on; without it those that are kept beside the weights are taken.
+    engine, compiled : str, bool
+        What runs the network, as `ademxapp.engine.load` and the engine's `Predictor` take them.
     """
-    engine = load()
-    if dtype in (None, "float32"):
-        return engine.Predictor(network.symbol, network.parameters, network.devices)
-    if network.devices[0].device_type == "gpu":
-        raise UsageError(no_cards(dtype))
-    slow = slow_because(dtype)
-    if slow:
-        LOG.warning("%s: %s: it will not be faster than float32", dtype, slow)
-    if dtype == "bfloat16":
-        return engine.Predictor(network.symbol, network.parameters, network.devices, dtype)
-    quantised = engine.Int8Network(network.symbol, network.parameters)
+    runs, dtype, on_cards = load(engine), dtype or "float32", network.devices[0].device_type == "gpu"
+    if dtype != "float32":
+        runs.require_dtype(dtype, training=False, cards=on_cards)
+        slow = not on_cards and slow_because(dtype)
+        if slow:
+            LOG.warning("%s: %s: it will not be faster than float32", dtype, slow)
+    if dtype != "int8":
+        return runs.Predictor(network.symbol, network.parameters, network.devices, dtype, compiled)
+    quantised = runs.Int8Network(network.symbol, network.parameters)
     LOG.info("int8: %s remain in float32", ", ".join(quantised.left) or "no layers")
     images = images or Images(missing=f"there are no ranges of the maps that fit, beside {network.weights}, and no "
                                       "images to measure them on")
-    return engine.Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
+    return runs.Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
 
 
 def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images: Images) -> Ranges:
@@ -120,7 +119,7 @@ def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images
 def calibrate(quantised: Any, forward: Callable[[Predictor, Sample], None], images: Sequence[Sample],
               devices: Sequence[Device]) -> Ranges:
     """The ranges of an `Int8Network` on images; `forward(predictor, image)` gives it what a test gives of an image."""
-    recorder = load().RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
+    recorder = load("mxnet").RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
     for image in tqdm(images, unit="image", desc="calibrating", disable=None):
         forward(recorder, image)
     return recorder.ranges
@@ -128,7 +127,8 @@ def calibrate(quantised: Any, forward: Callable[[Predictor, Sample], None], imag
 
 def origin_of(weights: str, inputs: Dict[str, Any], samples: Sequence[Sample]) -> Dict[str, Any]:
     """What ranges stem from; where there is None, anything will do."""
-    return {"ademxapp": ademxapp.__version__, **load().versions(), "weights_sha256": _digest([read_bytes(weights)]),
+    return {"ademxapp": ademxapp.__version__, **load("mxnet").versions(),
+            "weights_sha256": _digest([read_bytes(weights)]),
             "arguments": inputs, "images_sha256": _digest(one.read()[0] for one in samples) if samples else None}
 
 
@@ -145,13 +145,14 @@ def kept_ranges(path: str, origin: Dict[str, Any], watched: Collection[str]) -> 
         return None, "it cannot be used"
     if ranges and not any(lowest < highest for lowest, highest in ranges.values()):
         return None, "it cannot be used"  # of no image
-    other = [name for name, value in origin.items() if value is not None and _said(before.get(name)) != _said(value)]
+    other = [name + _differing(before.get(name), value) for name, value in origin.items()
+             if value is not None and _said(before.get(name)) != _said(value)]
     return (None, f"it is of another {', '.join(other)}") if other else (ranges, "")
 
 
 def _range(lowest: float, highest: float) -> Tuple[float, float]:
     """Both as they can have been measured; 0 is in all ranges."""
-    if not (isinstance(lowest, (int, float)) and isinstance(highest, (int, float)) and math.isfinite(highest - lowest)
+    if not (isinstance(lowest, (int, float)) and isinstance(highest, (int, float))
             and -LARGEST < lowest <= 0 <= highest < LARGEST):
         raise ValueError
     return float(lowest), float(highest)
@@ -164,6 +165,14 @@ def _said(value: Any) -> Any:
     return {name: one for name, one in value.items() if one not in (None, False) and one != USUAL.get(name)}
 
 
+def _differing(before: Any, now: Any) -> str:
+    """Which of the arguments differ, in brackets."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return ""
+    before, now = _said(before), _said(now)
+    return f" ({', '.join(sorted(name for name in {*before, *now} if before.get(name) != now.get(name)))})"
+
+
 def keep_ranges(path: str, origin: Dict[str, Any], ranges: Ranges) -> None:
     """Write the file, whole or not at all."""
     write_json(path, {"origin": origin, "ranges": {name: ranges[name] for name in sorted(ranges)}})
@@ -172,11 +181,6 @@ def keep_ranges(path: str, origin: Dict[str, Any], ranges: Ranges) -> None:
 def ranges_path(weights: str) -> str:
     """Where the ranges of a file of weights are kept: beside it."""
     return os.path.splitext(weights)[0] + "_int8.json"
-
-
-def no_cards(dtype: str) -> str:
-    """That cards compute in float32."""
-    return f"--dtype {dtype} is for CPUs: give --cpus 1 and no --gpus"
 
 
 def _digest(parts: Iterable[bytes]) -> str:

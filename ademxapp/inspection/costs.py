@@ -1,7 +1,8 @@
 """The costs of one labelled network, for a batch of given size."""
 from dataclasses import dataclass, field, replace
-from typing import List, Tuple
+from typing import List, Optional, Sequence, Tuple
 
+from ademxapp.engine import Symbol
 from ademxapp.inspection import graph
 from ademxapp.inspection.memory import planned_bytes, training_bytes
 from ademxapp.symbol import (
@@ -30,7 +31,7 @@ class Setting:
     loss: str = "softmax"
 
     @property
-    def data_shape(self):
+    def data_shape(self) -> Tuple[int, int, int, int]:
         """Shape of the network's `data`."""
         return self.images, 3, self.crop, self.crop
 
@@ -77,7 +78,7 @@ class Costs:
     layers: List[graph.Layer] = field(default_factory=list)
 
 
-def read_label(text):
+def read_label(text: str) -> Label:
     """The `Label` of a text; a network alone stands for its ILSVRC classifier."""
     try:
         return parse_label(text)
@@ -88,7 +89,8 @@ def read_label(text):
         return Label("ilsvrc-cls", text, 1000)
 
 
-def default_setting(label, task=None, images=None, crop=None, head="2conv", loss="softmax"):
+def default_setting(label: Label, task: Optional[str] = None, images: Optional[int] = None, crop: Optional[int] = None,
+                    head: str = "2conv", loss: str = "softmax") -> Setting:
     """The setting of a label in the paper, with what is given instead.
 
     Without a task, a label with a stride is for segmentation.
@@ -101,7 +103,7 @@ def default_setting(label, task=None, images=None, crop=None, head="2conv", loss
     return Setting(task, images or SEGMENTATION_IMAGES, crop, head, loss)
 
 
-def build(label, setting, training, recompute=False):
+def build(label: Label, setting: Setting, training: bool, recompute: bool = False) -> Symbol:
     """The network as it is trained or tested: BN's statistics are those of the batch in training a classifier only."""
     fixed = setting.task == "segmentation" or not training
     options = SymbolOptions(bn_use_global_stats=fixed, recompute=recompute)
@@ -110,7 +112,7 @@ def build(label, setting, training, recompute=False):
     return segmentation_symbol(label, options, setting.head, setting.loss if training else "softmax")
 
 
-def costs(label, setting):
+def costs(label: Label, setting: Setting) -> Costs:
     """The `Costs` of a label."""
     symbol = build(label, setting, training=True)
     shape = setting.data_shape
@@ -123,7 +125,7 @@ def costs(label, setting):
         planned_bytes(build(label, setting, training=False), shape, training=False), group_units(layers), layers)
 
 
-def group_units(layers):
+def group_units(layers: Sequence[graph.Layer]) -> List[Group]:
     """Consecutive layers as units, and equal consecutive units of a level as one `Group`."""
     units = []
     for layer in layers:

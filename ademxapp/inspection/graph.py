@@ -3,10 +3,11 @@ import ast
 import json
 import re
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
+from ademxapp.engine import Symbol
 from ademxapp.weights.parameters import parameter_shapes
 
 WEIGHTED = ("Convolution", "FullyConnected")
@@ -43,13 +44,13 @@ class Layer:
     multiply_adds: int = 0
 
     @property
-    def level(self):
+    def level(self) -> str:
         """The unit without its place on the level: `2` of `2b1`, `stem` of `stem3`."""
         unit = self.unit[5:] if self.unit.startswith("half_") else self.unit
         return re.match(r"\d+|conv\d+|[a-z_]*[a-z]|.+", unit).group()
 
 
-def layers(symbol, data_shape):
+def layers(symbol: Symbol, data_shape: Tuple[int, ...]) -> List[Layer]:
     """The layers of a network in the order of the graph.
 
     Parameters
@@ -74,7 +75,7 @@ def layers(symbol, data_shape):
     return found
 
 
-def depth(symbol):
+def depth(symbol: Symbol) -> int:
     """Convolutions and fully connected layers on the longest path from the image to the scores (int)."""
     longest = []
     for node in json.loads(symbol.tojson())["nodes"]:
@@ -83,13 +84,13 @@ def depth(symbol):
     return max(longest)
 
 
-def parameter_counts(symbol, data_shape):
+def parameter_counts(symbol: Symbol, data_shape: Tuple[int, ...]) -> Tuple[int, int]:
     """Numbers in the parameters, and in BN's moving statistics: (int, int)."""
     return tuple(sum(int(np.prod(shape)) for shape in shapes.values())
                  for shapes in parameter_shapes(symbol, data=tuple(data_shape)))
 
 
-def _output_shapes(symbol, data_shape):
+def _output_shapes(symbol: Symbol, data_shape: Tuple[int, ...]) -> Dict[str, Tuple[int, ...]]:
     """First output's shape by node name, of variables too."""
     internals = symbol.get_internals()
     _, shapes, _ = internals.infer_shape(data=tuple(data_shape))
@@ -100,7 +101,7 @@ def _output_shapes(symbol, data_shape):
     return found
 
 
-def _layer(node, nodes, shapes):
+def _layer(node: Dict[str, Any], nodes: List[Dict[str, Any]], shapes: Dict[str, Tuple[int, ...]]) -> Layer:
     attributes = node.get("attrs", {})
     inputs = [nodes[entry[0]] for entry in node["inputs"]]
     shape = tuple(shapes[node["name"]][1:])
@@ -118,7 +119,7 @@ def _layer(node, nodes, shapes):
                  multiply_adds)
 
 
-def _composed_pooling(pad, kernel, shape):
+def _composed_pooling(pad: Dict[str, Any], kernel: int, shape: Tuple[int, ...]) -> Layer:
     """The pooling of stride 1 that starts with a padding, whose output `kernel` shifted copies read (`layers.py`)."""
     reach = sum(ast.literal_eval(pad["attrs"]["pad_width"])[4:6])
     name = pad["name"][:-len("_pad")]
@@ -126,7 +127,7 @@ def _composed_pooling(pad, kernel, shape):
     return Layer(name, "Pooling", unit_of(name), tuple(shape[1:]), (kernel, kernel), dilation=(dilation, dilation))
 
 
-def unit_of(name):
+def unit_of(name: str) -> str:
     """The unit that a layer's name tells: `2a` of `res2a_branch2b1`, `conv3` of `conv3_2`; else the name itself."""
     found = _BRANCH.fullmatch(name) or _NUMBERED.fullmatch(name)
     return (found["scale"] or "") + found["unit"] if found else name

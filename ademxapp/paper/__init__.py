@@ -6,7 +6,7 @@ second on a GTX 980, memory in GB per device.
 import functools
 import os
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple, Union
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 from ademxapp.yaml_files import read_yaml
 
@@ -16,6 +16,30 @@ LOST = "lost"
 SCORES = ("top1_error", "top5_error", "pixel_acc", "mean_acc", "mean_iou", "mean_iou_of_categories",
           "mean_of_pixel_acc_and_mean_iou")
 Figure = Union[float, str]
+
+
+class Column(NamedTuple):
+    """What a column is called, and the digits and the unit that its numbers are shown in.
+
+    The paper's figures of an `even` column all have as many digits as the longest, the others as many as they have.
+    """
+
+    title: str
+    digits: int = 2
+    unit: float = 1.0
+    even: bool = True
+
+
+COLUMNS = {
+    "depth": Column("depth", 0), "input": Column("tr. input", 0), "parameters": Column("parameters (M)", 1, 1e6),
+    "multiply_adds": Column("multiply-adds (G)", 1, 1e9), "top1_error": Column("top-1 error (%)"),
+    "top5_error": Column("top-5 error (%)"), "speed": Column("images/s", even=False),
+    "speed_ratio": Column("speed / ResNet-101's"), "pixel_acc": Column("pixel acc. (%)"),
+    "mean_acc": Column("mean acc. (%)"), "mean_iou": Column("mean IoU (%)"),
+    "mean_iou_of_categories": Column("mean IoU of categories (%)"),
+    "mean_of_pixel_acc_and_mean_iou": Column("mean of pixel acc. and mean IoU (%)"),
+    "memory": Column("memory (GB)", even=False), "memory_ratio": Column("plan / paper's", 3),
+    "models": Column("networks", 0)}
 
 
 @dataclass(frozen=True)
@@ -88,6 +112,15 @@ def _row(data: dict, classes: Tuple[str, ...]) -> Row:
     ious = figures.pop("class_iou", ())
     figures.update(zip(classes, [LOST] * len(classes) if ious == LOST else ious))
     return Row(**{**data, "tests": tuple(data.get("tests", ())), "paper": figures})
+
+
+def scores_of_test(recipe: str, item: str, step: str) -> Dict[str, float]:
+    """What the paper has of the test of a recipe's step, of an item of its `for`; {} where it has nothing."""
+    for row in (row for table in TABLES for row in read_table(table).rows if row.scores):
+        for test in row.tests:
+            if (test.get("recipe"), test.get("only", item), test.get("step", step)) == (recipe, item, step):
+                return row.scores
+    return {}
 
 
 def published(table: str, group: str = "") -> Dict[Tuple[str, Optional[str]], Dict[str, float]]:

@@ -165,7 +165,8 @@ def load_json(text: str) -> Symbol:
         If the text is no graph.
     """
     try:
-        graph, nodes = json.loads(text), []
+        graph = json.loads(text)
+        nodes: List[Node] = []
         for entry in graph["nodes"]:
             attrs = {**entry.get("param", {}), **entry.get("attr", {}), **entry.get("attrs", {})}
             inputs = [(nodes[index], output, *(rest or [0])[:1]) for index, output, *rest in entry["inputs"]]
@@ -199,7 +200,7 @@ def __getattr__(name: str) -> Callable[..., Symbol]:
 def _record(operator: str, *symbols: Symbol, name: Optional[str] = None, attr: Optional[Dict[str, str]] = None,
             **values: Any) -> Symbol:
     """A node of an operator; inputs that are parameters and not given become variables named after it."""
-    given = dict(zip(INPUTS[operator], symbols)) if operator in INPUTS else dict(enumerate(symbols))
+    given: Dict[Any, Symbol] = dict(zip(INPUTS.get(operator, range(len(symbols))), symbols))
     given.update({key: values.pop(key) for key in list(values) if isinstance(values[key], Symbol)})
     attrs = {key: str(value) for key, value in values.items()}
     if operator in ANY_NUMBER:
@@ -241,10 +242,8 @@ def _names(nodes: Sequence[Node]) -> Dict[Node, str]:
     numbers: Counter = Counter()
     names = {}
     for node in nodes:
-        names[node] = node.name
-        if node.name is None:
-            names[node] = f"{node.op.lower()}{numbers[node.op]}"
-            numbers[node.op] += 1
+        names[node] = node.name or f"{node.op.lower()}{numbers[node.op]}"
+        numbers[node.op] += node.name is None
     return names
 
 

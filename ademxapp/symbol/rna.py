@@ -61,8 +61,8 @@ def build(name: str) -> Optional[Network]:
     """The network `rna-<letter>` or `rna-<notation>`; None of another name."""
     family, _, rest = name.partition("-")
     spec = parse_rna(rest) if family == "rna" else None
-    return spec and dilatable(name, partial(rna_features, spec=spec), InputSettings(spec.crop, TEST_CROPS[spec.crop]),
-                              spec.native_stride, spec.depth)
+    return dilatable(name, partial(rna_features, spec=spec), InputSettings(spec.crop, TEST_CROPS[spec.crop]),
+                     spec.native_stride, spec.depth) if spec else None
 
 
 def parse_rna(name: str) -> Optional[RnaSpec]:

@@ -4,7 +4,7 @@ from math import prod
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 Shape = Tuple[int, ...]
-Known = List[Optional[Shape]]
+Known = List[Any]  # Shape, or None where it is not known
 Found = Tuple[Known, Optional[Shape]]  # of the inputs, which may follow from the others; of the output
 
 
@@ -45,7 +45,7 @@ def infer(nodes: Sequence[Tuple[str, str, Dict[str, str], List[int]]], inputs: D
     unknown = [nodes[place][1] for place, shape in enumerate(shapes) if shape is None]
     if unknown:
         raise ValueError(f"the shape of {unknown[0]} does not follow from those of {', '.join(inputs)}")
-    return shapes  # type: ignore[return-value]
+    return shapes
 
 
 def _value(text: str) -> Any:

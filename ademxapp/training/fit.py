@@ -3,7 +3,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import NoProgress, Progress, reports_after
 from ademxapp.training.snapshots import Snapshot, save_snapshot
+from ademxapp.training.tensorboard import Board
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 from ademxapp.weights.parameters import Parameters, save_checkpoint
@@ -94,7 +95,7 @@ class Plan:
 def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parameters: Parameters,
         metric: TrainingMetric, devices: "Sequence[Device]", log: "logging.Logger", snapshot: Optional[Snapshot] = None,
         validate: Optional[Callable[[Parameters], Dict[str, float]]] = None,
-        workers: Optional[Alone] = None) -> Parameters:
+        workers: Optional[Alone] = None, board: Optional[Board] = None) -> Parameters:
     """Train `symbol` from `parameters` on an engine's devices.
 
     Parameters
@@ -108,6 +109,8 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
         better.
     workers : Workers, optional
         All that train together, each with a loader of its own part. Worker 0 writes.
+    board : Board, optional
+        Shows the reports and the scores.
 
     Returns
     -------
@@ -126,9 +129,10 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
                            plan.compiled)
     with StopRequests() as stop, Watchdog(plan.stall_minutes, "the next batch") as watchdog, \
             Background(log) as background:
-        validations = Validations(plan, validate, stop, log)
+        validations = Validations(plan, validate, stop, log, board)
         run = _Run(plan, engine, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
                    background)
+        run.watches += [board] if board else []
         if workers.rank == 0:
             validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
@@ -161,7 +165,8 @@ class _Run:
             self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader, workers.count)
             if snapshot and snapshot.state.get("metric"):
                 metric.state = snapshot.state["metric"]
-        self._watch, self._snapshot_time = Watch(log), time.monotonic()
+        self.watches: List[Union[Watch, Board]] = [Watch(log)]
+        self._snapshot_time = time.monotonic()
         self._seed_batch(plan.from_epoch, self.first_batch)
 
     def after_batch(self, epoch: int, number: int, index: Optional[np.ndarray]) -> None:
@@ -177,8 +182,8 @@ class _Run:
             if batch < self._loader.batches:  # oneDNN's ReLU makes 0 of what is no number: the loss stays finite
                 require_finite_parameters(self._module.get_params(), where)
         report = self.progress.step(self._module.learning_rate)
-        if report:
-            self._watch.report(report)
+        for watch in self.watches if report else ():
+            watch.report(report)
         if batch == self._loader.batches:  # after_epoch has the rest
             return
         due, stopped = self._wishes()

@@ -2,12 +2,18 @@
 import json
 import os
 import time
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from tqdm import tqdm
 
 from ademxapp.files import write_text
 from ademxapp.training.curves import plot_curves
+
+if TYPE_CHECKING:
+    import logging
+
+    from ademxapp.data.loader import Loader
+    from ademxapp.training.metrics import TrainingMetric
 
 REPORTS_PER_EPOCH = 8
 SECONDS_BETWEEN_CURVES = 60  # drawing takes a quarter of a second
@@ -32,7 +38,8 @@ class Progress:
         Each with a loader of this batch size.
     """
 
-    def __init__(self, path, log, metric, position, epochs, loader, workers=1):
+    def __init__(self, path: str, log: "logging.Logger", metric: "TrainingMetric", position: int, epochs: int,
+                 loader: "Loader", workers: int = 1) -> None:
         self._path, self._log, self._metric, self._loader = path, log, metric, loader
         self._position, self._batches, self._total = position, loader.batches, epochs * loader.batches
         self._batch_images = workers * loader.batch_size

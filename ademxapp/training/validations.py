@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Optional
 from ademxapp.files import write_text
 from ademxapp.stopping import StopRequests
 from ademxapp.training.progress import clock, read_reports
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import write_description
 from ademxapp.weights.parameters import Parameters, save_parameters
 
@@ -18,12 +19,12 @@ class Validations:
     """Tests a run's parameters after its epochs, as its plan says.
 
     `validate` gives the scores, {name: number}, of `Parameters`, or is None; the first decides which checkpoint is the
-    best. A signal ends a validation at once: `stop` are the run's `StopRequests`.
+    best. A signal ends a validation at once: `stop` are the run's `StopRequests`. `board` shows the scores.
     """
 
     def __init__(self, plan: "Plan", validate: Optional[Callable[[Parameters], Dict[str, float]]], stop: StopRequests,
-                 log: Logger) -> None:
-        self._plan, self._validate, self._stop, self._log = plan, validate, stop, log
+                 log: Logger, board: Optional[Board] = None) -> None:
+        self._plan, self._validate, self._stop, self._log, self._board = plan, validate, stop, log, board
         self._path = f"{plan.path}_val"
 
     def resume(self, epoch: int, parameters: Parameters, inside: bool) -> None:
@@ -51,6 +52,8 @@ class Validations:
             write_description(f"{self._plan.path}_best.params", {**row, **self._plan.about})
         with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
+        if self._board:
+            self._board.validation(row)
         self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(
             f"{key} {value:.2f}" for key, value in scores.items()), clock(row["seconds"]),
             f"the best, kept as {self._plan.label}_best.params" if best else f"the best was {max(before):.2f}")

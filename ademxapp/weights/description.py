@@ -3,6 +3,7 @@
 Training leaves `<weights>.json` beside every checkpoint; an ONNX file has the same in its metadata, value by value.
 """
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -16,7 +17,6 @@ from ademxapp.errors import one_line
 from ademxapp.files import digest, without_copy_number, write_text
 
 TASKS = CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
-_DIGEST = "weights_sha256"
 _NUMBER, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protocol buffers' wire types; bytes of those of a fixed size
 _PROPERTIES = 14  # the field of onnx.proto's ModelProto that has the metadata
 
@@ -47,6 +47,8 @@ class Description:
         Pixels: of the training's crops, and of the longer side before the random scale; 0 where they are not known.
     class_names : tuple of str
         None where they are not known.
+    folders : tuple of str
+        Classification: the classes' folders, where they are not called as the classes.
     label_ids, ignored_ids : tuple of int
         Segmentation: what each class is in label images, and what does not count there.
     palette : tuple of (r, g, b)
@@ -76,6 +78,7 @@ class Description:
     crop_size: int = 0
     origin_size: int = 0
     class_names: Tuple[str, ...] = ()
+    folders: Tuple[str, ...] = ()
     label_ids: Tuple[int, ...] = ()
     ignored_ids: Tuple[int, ...] = ()
     palette: Tuple[Tuple[int, int, int], ...] = ()
@@ -108,7 +111,7 @@ def description_path(weights: str) -> str:
 
 def write_description(weights: str, about: Mapping[str, Any]) -> None:
     """Write `about`, values by a `Description`'s names and perhaps more, beside weights that have been written."""
-    values = {**about, _DIGEST: digest(weights)}
+    values = {**about, "weights_sha256": digest(weights)}
     lines = (f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
     write_text(description_path(weights), "{\n" + ",\n".join(lines) + "\n}\n")
 
@@ -137,6 +140,7 @@ def _checked(values: Mapping[str, Any]) -> Description:
                        ("mean", all(map(math.isfinite, found.mean))), ("test_scale", found.test_scale >= 0),
                        ("std", all(0 < value < math.inf for value in found.std)),
                        ("class_names", len(found.class_names) in (0, found.classes)),
+                       ("folders", len(found.folders) in (0, len(found.class_names))),
                        ("label_ids", len(found.label_ids) in (0, found.classes))):
         if not good:
             raise ValueError(f"{name}: {getattr(found, name)!r}")
@@ -158,10 +162,17 @@ def kept_description(weights: str) -> Tuple[Optional[Description], str]:
         found = _checked({name: value for name, value in values.items() if name in _HINTS})
     except (ValueError, RecursionError, OSError) as error:
         return None, f"{place} cannot be used ({one_line(error)}): the weights are taken as their name says"
-    if found.weights_sha256 != digest(weights):
+    about = os.stat(weights)
+    if found.weights_sha256 != _digest(weights, about.st_size, about.st_mtime_ns):
         return None, (f"{place} is of other weights than {weights} (its digest differs): they are taken as their name "
                       "says")
     return found, ""
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(path: str, size: int, modified: int) -> str:
+    """The digest of a file that is asked for several times; its size and time say whether it is still the same."""
+    return digest(path)
 
 
 def onnx_properties(path: str) -> Iterator[Tuple[str, str]]:

@@ -42,7 +42,7 @@ class Released:
         return " ".join(["python", self.program, *flags])
 
 
-def _classifier(network, md5, top1_error, top5_error, **more):
+def _classifier(network: str, md5: str, top1_error: float, top5_error: float, **more: str) -> Released:
     label = f"ilsvrc-cls_{network}_cls1000"
     return Released(label, md5, (("top-1 error", top1_error), ("top-5 error", top5_error)), "iclass/ilsvrc.py", {
         "data-root": "data/ilsvrc12", "output": "output", "batch-images": 10, "phase": "val",
@@ -50,7 +50,8 @@ def _classifier(network, md5, top1_error, top5_error, **more):
         "no-choose-interp-method": True, **more})
 
 
-def _segmenter(label, md5, scores, root, scale, **more):
+def _segmenter(label: str, md5: str, scores: Tuple[Tuple[str, float], ...], root: str, scale: int, **more: int
+               ) -> Released:
     return Released(label, md5, scores, "issegm/voc.py", {
         "data-root": f"data/{root}", "output": "output", "phase": "val", "weights": f"models/{label}_ep-0001.params",
         "split": "val", "test-scales": scale, "test-flipping": True, **more, "gpus": 0}, "2conv")

@@ -1,13 +1,18 @@
 """Trees with a folder for each class: which folders count, how they are numbered, what is wrong with one is named."""
+import shutil
 import unicodedata
 
 import pytest
+from PIL import Image
 
 from ademxapp import driver
-from ademxapp.data.class_folders import scan_tree
+from ademxapp.data.class_folders import folder_names, scan_tree
+from ademxapp.data.lists import Sample
+from ademxapp.symbol import network, parse_label
 from iclass import ilsvrc
-from iclass.datasets import DATASETS
-from tools import prepare
+from iclass.datasets import DATASETS, ClassificationDataset, described_record
+from iclass.ilsvrc import description, parse
+from tools import predict, prepare
 
 
 @pytest.fixture
@@ -112,3 +117,36 @@ def test_prepare_refuses_the_name_of_another_dataset(tree, tmp_path):
 def test_church_indoor_is_a_folder_of_places365():
     record = DATASETS["places365"]
     assert record.folders[record.class_names.index("church/indoor")] == "church-indoor"
+
+
+def test_weights_know_the_names_of_the_folders_that_they_were_trained_on(tmp_path, monkeypatch, capsys):
+    for name in ("train/owl/1.png", "train/ant/1.png", "val/owl/1.png", "val/ant/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (len(name), 9, 9)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    label = "zoo_rna-b1-w0.02_cls2"
+    ilsvrc.main(["--model", label, "--to-epoch", "1", "--data-root", ".", "--crop-size", "32", "--batch-images", "2",
+                 "--cpus", "1"])
+    shutil.rmtree(tmp_path / "train")
+    weights = ["--weights", f"output/{label}_ep-0001.params", "--cpus", "1"]
+    predict.main(["val/owl", *weights])
+    assert {line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:3]} == {"owl", "ant"}
+    (tmp_path / "val" / "owl").rename(tmp_path / "val" / "Owl")
+    with pytest.raises(ValueError, match="val has folders that are no class's: Owl; wanted such as owl"):
+        ilsvrc.main(["--phase", "val", "--split", "val", "--data-root", ".", *weights])
+
+
+def test_folders_of_another_order_stay_known_with_the_weights(tmp_path, monkeypatch):
+    known = description(parse(["--model", "own_rna-b1-w0.02_cls2", "--crop-size", "32"]), parse_label(
+        "own_rna-b1-w0.02_cls2"), network("rna-b1-w0.02").input, ClassificationDataset("own", ("a", "b"), ("2", "1")))
+    assert described_record(known) == ClassificationDataset("own", ("a", "b"), ("2", "1"))
+
+
+def test_only_folders_that_tell_classes_apart_name_them():
+    def samples(*pairs):
+        return [Sample("", image, class_id) for image, class_id in pairs]
+
+    assert folder_names(samples(("x/a/1", 0), ("x/b/1", 1), ("y/a/2", 0)), 2) == ("a", "b")
+    assert folder_names(samples(("x/1", 0), ("x/2", 1)), 2) == ()
+    assert folder_names(samples(("x/a/1", 0), ("x/b/1", 0), ("x/c/1", 1)), 2) == ()
+    assert folder_names(samples(("x/a/1", 0)), 2) == ()

@@ -15,7 +15,13 @@ from ademxapp.data.lists import (
     write_classification_list,
     write_segmentation_list,
 )
+from ademxapp.data.records import read_records
 from ademxapp.evaluation.classification import read_predictions, write_predictions
+from ademxapp.symbol import network
+from ademxapp.yaml_files import read_yaml
+from iclass.data import TrainImages
+from tools.benchmarks import lists
+from tools.preparing.common import lines_of
 
 
 def test_lists_come_back_as_they_were_written(tmp_path):
@@ -148,3 +154,25 @@ def test_wrong_lines_of_segmentation_lists_are_named(tmp_path, text, words):
     (tmp_path / "x.lst").write_text(text)
     with pytest.raises(ValueError, match=words):
         read_segmentation_list(str(tmp_path / "x.lst"), "root")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_windows_editors_are_read(tmp_path, encoding):
+    (tmp_path / "x.yaml").write_bytes("classes: [Straße,\r\n  Baum]\r\n".encode(encoding))
+    assert read_yaml(str(tmp_path / "x.yaml")) == {"classes": ["Straße", "Baum"]}
+    (tmp_path / "x.txt").write_bytes("Züge/1 \r\n\r\n2\r\n".encode(encoding))
+    assert lines_of(str(tmp_path), "x.txt") == [("Züge/1", f"{tmp_path}/x.txt:1"), ("2", f"{tmp_path}/x.txt:3")]
+
+
+def test_the_list_and_the_records_of_bench_lists_are_what_training_reads(tmp_path):
+    lists.write_list(str(tmp_path), 2000)
+    lists.write_records(str(tmp_path), 2000)
+    listed = read_classification_list(str(tmp_path / "train.lst"), str(tmp_path), lists.CLASSES)
+    packed = read_records(str(tmp_path / "train"), lists.CLASSES)
+    assert [sample.class_id for sample in listed] == [sample.class_id for sample in packed] == [
+        i // 2 for i in range(2000)]
+    for samples in (listed, packed):
+        data, label = TrainImages(samples, 32, network("rna-a1").input).load(1999, np.random.default_rng(0))
+        assert data.shape == (3, 32, 32) and label == 999
+    remark = lists.promised("a list", 3, [1.5, 2.0, 1.0], "takes 1 MiB")
+    assert remark.record()["met"] and remark.record()["ratio"] == 2 and remark.remark == "1.00 … 2.00 s; takes 1 MiB"

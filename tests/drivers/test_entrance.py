@@ -86,6 +86,7 @@ def test_images_may_be_paths_pictures_or_pixels(made, segmenter, classifier):
     for one, other in zip(labels[1:], probabilities[1:]):
         np.testing.assert_array_equal(one, labels[0])
         np.testing.assert_array_equal(other, probabilities[0])
+    np.testing.assert_array_equal(segmenter.predict(path, scales=32), labels[0])  # one scale may stand alone
     for wrong, words in ((np.zeros((4, 4)), r"an array of float64, \(4, 4\) is no image"), (3, "int is no image")):
         for network in (segmenter, classifier):
             with pytest.raises(ValueError, match=words):
@@ -148,10 +149,13 @@ def test_weights_are_tested_at_the_size_that_they_were_trained_for(made, tmp_pat
 
 
 def test_what_cannot_be_loaded_is_told(made, tmp_path, segmenter, classifier):
-    with pytest.raises(ValueError, match="is a network that classifies: iclass.Classifier loads it"):
+    with pytest.raises(ValueError, match="is a network that classifies: iclass.Classifier and iclass/ilsvrc.py are"):
         Segmenter.load(classifier.weights)
-    with pytest.raises(ValueError, match="is a network that segments: issegm.Segmenter loads it"):
+    with pytest.raises(ValueError, match="is a network that segments: issegm.Segmenter and issegm/voc.py are for it"):
         Classifier.load(segmenter.weights)
+    for network in (segmenter, classifier):
+        with pytest.raises(ValueError, match="dtype with x.onnx: an ONNX file says itself"):
+            type(network).load("x.onnx", dtype="int8")
     other = shutil.copy(segmenter.weights, tmp_path / "demo_rna-b1-w0.04_cls6_s8_ep-0001.params")
     with pytest.raises(ValueError, match="does not fit the network"):
         Segmenter.load(str(other))

@@ -193,9 +193,9 @@ def test_ranges_are_kept_and_measured_again_where_they_do_not_fit(world):
 
     _, again, log = classify(world, *int8)
     assert again == first and "ranges as kept" in log and "measuring" not in log
-    assert "of another arguments" in classify(world, *int8, "--test-flipping")[2]
+    assert "of another arguments (test_flipping)" in classify(world, *int8, "--test-flipping")[2]
     shutil.copy(world / "1.png", world / "0.png")
-    assert "of another arguments, images_sha256" in classify(world, *int8)[2]
+    assert "of another arguments (test_flipping), images_sha256" in classify(world, *int8)[2]
     save_parameters(str(world / f"{CLS}_ep-0001.params"), Parameters(*(
         {name: value + 0.01 for name, value in kind.items()} for kind in vars(random_parameters(make_symbol(CLS))
                                                                               ).values())))
@@ -217,6 +217,29 @@ def test_kept_ranges_do_where_their_images_are_not_there(world, capfd):
     assert "were not looked at" in capfd.readouterr().err
     written = world / f"{SEG}_ep-0001" / "0.png"
     assert written.read_bytes() == (world / "out" / "0.png").read_bytes()
+
+
+def test_predictions_take_the_ranges_of_the_drivers_test_and_leave_them(world, capfd):
+    """Flags that one program lacks say nothing; nor do those of older files."""
+    classify(world, "--dtype", "int8", "--calibrate-list", str(world / "all.lst"))
+    path = world / f"{CLS}_ep-0001_int8.json"
+    before = path.read_bytes()
+    older = json.loads(before)
+    older["origin"]["arguments"] = {**older["origin"]["arguments"], "test_steps": None, "window": None,
+                                    "test_flipping": False, "test_3crops": False, "test_10crops": None}
+    arguments = [str(world / "0.png"), "--weights", str(world / f"{CLS}_ep-0001.params"), "--dtype", "int8", "--cpus",
+                 "1", "--out", str(world / "out")]
+    for content in (before, json.dumps(older).encode()):
+        path.write_bytes(content)
+        capfd.readouterr()
+        predict.main([*arguments, "--test-scales", "48"])
+        assert "were not looked at" in capfd.readouterr().err
+        predict.main([*arguments, "--test-scales", "48", "--calibrate-list", str(world / "all.lst"), "--data-root",
+                      str(world)])
+        assert "ranges as kept" in capfd.readouterr().err and path.read_bytes() == content
+    with pytest.raises(UsageError, match=r"data/tiny/train.lst .*: --calibrate-list FILE names some; what is kept in "
+                                         r".*_int8.json does not do: it is of another arguments \(test_scales\)"):
+        predict.main([*arguments, "--test-scales", "56"])
 
 
 def test_ranges_that_cannot_be_kept_are_used_all_the_same(world, monkeypatch):

@@ -167,7 +167,8 @@ def use_msctest(folder, path, source):
 
 
 def predict(folder, path, source):
-    from iclass.classifier import Classifier, Views
+    from iclass.classifier import Classifier
+    from iclass.data import Views
     from iclass.datasets import ClassificationDataset
     from tools import predict
     known = Description("x_y_cls3", "classification", 3, 8, (0, 0, 0), (1, 1, 1), "bilinear", 32)
@@ -182,7 +183,7 @@ def predict(folder, path, source):
         except ValueError:
             logging.getLogger("ademxapp").handlers[-1].flush()
             _, left_out = log.read_text().split("left out: ")
-            raise ValueError(left_out.rstrip("\n")) from None
+            raise ValueError(left_out.partition("\n")[0]) from None
 
 
 def prepare(folder, path, source):

@@ -5,6 +5,7 @@ import pytest
 from worlds import write_data
 
 from ademxapp.cli import UsageError
+from ademxapp.inspection.paths import read_off
 from ademxapp.symbol import classification_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from tools import reproduce
@@ -81,19 +82,12 @@ def test_wrong_use_is_told(folder):
                         "--paths", "2", "--batch-images", "2"])
 
 
-def record(network, factor, units=8):
-    """What would be measured if every mapping multiplied the norm by a factor."""
-    return {"label": f"tiny_{network}_cls2", "network": network, "weights": "x.params", "top1_error": None,
-            "epochs": [None, None], "units": units, "lengths": list(range(units + 1)),
-            "norms": [[factor ** k] * 2 for k in range(units + 1)]}
-
-
 def test_what_is_read_off_the_norms():
-    found = figure4_block.derived(record("rn-101", 0.5))
+    found = read_off([[0.5 ** k] * 2 for k in range(9)], range(9), 8)  # every mapping halves the norm
     assert found["factor_per_mapping"] == pytest.approx(0.5)
     assert found["longest_over_shortest"] == pytest.approx(0.5 ** 8)
     assert found["long_over_short"] == pytest.approx(0.5 ** 6)  # lengths 6, 7, 8 against 0, 1, 2
     assert sum(found["expected_contributions"]) == pytest.approx(1)
     assert found["covered_lengths"] == [0, 5]  # of the binomial distribution with 8 trials of chance 1/3
-    nothing = figure4_block.derived({**record("rn-101", 0.5, 4), "norms": [[1.0, 1.0]] * 4 + [[0.0, 0.0]]})
+    nothing = read_off([[1.0, 1.0]] * 4 + [[0.0, 0.0]], range(5), 4)
     assert nothing["longest_over_shortest"] == 0 and nothing["expected_contributions"][4] < 1e-200

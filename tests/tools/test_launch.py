@@ -236,6 +236,7 @@ def test_a_worker_that_waits_in_vain_ends_itself(tmp_path):
     ("-n 2 --root host:9 x.py", "--root and --index are for one --role alone"),
     ("-n 2 --role worker --root host x.py", "'host' is no HOST:PORT"),
     ("-n 0 x.py", "0 is out of range"),
+    ("-n 2 --role worker --root host:9 x.py --engine torch", "PyTorch's workers .* --role worker needs --index"),
     ("-n 2 x.py --gpus 0,1,2", r"--gpus 0,1,2: 3 card\(s\) cannot be divided among 2 workers.* another -n"),
     ("-n 2 x.py --gpus=0", r"--gpus 0: 1 card\(s\) cannot be divided among 2 workers")])
 def test_wrong_use_of_launch(arguments, message):
@@ -248,6 +249,17 @@ def test_wrong_use_of_launch(arguments, message):
     ("x.py --gpus=5,3", ["x.py --gpus 5", "x.py --gpus 3"]), ("x.py --cpus 2", ["x.py --cpus 2"] * 2)])
 def test_workers_on_one_machine_have_cards_of_their_own(command, wanted):
     assert [" ".join(words) for words in launch.with_own_cards(command.split(), 2)] == wanted
+
+
+@pytest.mark.parametrize("command, engine", [
+    ("x.py --engine torch", "torch"), ("x.py --engine=torch --cpus 1", "torch"), ("x.py --engine mxnet", "mxnet")])
+def test_a_job_has_the_roles_of_the_engine_that_its_workers_ask_for(monkeypatch, command, engine):
+    started = {}
+    monkeypatch.setattr(launch, "Job", lambda commands, _: started.update(commands) or launch.argparse.Namespace(
+        run=lambda: 0))
+    assert launch.main(["-n", "2", *command.split()]) == 0
+    workers = ["worker 0", "worker 1"]
+    assert list(started) == (workers if engine == "torch" else ["scheduler", "server 0", *workers])
 
 
 def test_dist_sync_and_launch_go_together(monkeypatch):

@@ -97,7 +97,7 @@ def test_labels_in_colours_are_converted_exactly_and_always_anew(garden, capsys)
 
 
 @pytest.mark.parametrize("colour, words", [
-    ((90, 90, 91), r"a.png has the colour \(90, 90, 91\) at column 4, row 7, and 1 pixels in all of colours that no"),
+    ((90, 90, 91), r"a.png has the colour \(90, 90, 91\) at column 4, row 7, which no class has .1 such"),
     ((0, 200, 0, 127), "a.png is transparent at column 4, row 7")])
 def test_a_pixel_of_no_class_is_named(garden, colour, words):
     label = coloured(np.zeros((20, 30), int))

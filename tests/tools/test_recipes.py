@@ -9,12 +9,12 @@ from conftest import ROOT
 
 from ademxapp import cli
 from ademxapp.cli import UsageError
+from ademxapp.paper import scores_of_test
 from ademxapp.symbol import label_epoch, network, output_stride, parse_label
 from iclass.datasets import dataset_record as classification_record
 from issegm.datasets import dataset_record as segmentation_record
 from tools import reproduce
 from tools.reproducing.recipes import in_output, read_recipe
-from tools.reproducing.steps import published_scores
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
@@ -91,11 +91,12 @@ def test_tests_are_shown_beside_the_papers_scores():
     found = {}
     for path in RECIPES:
         for step in read_recipe(str(path)).steps:
-            if published_scores(path.stem, step):
-                found.setdefault(path.stem, []).append(tuple(published_scores(path.stem, step).values()))
+            scores = scores_of_test(path.stem, step.item, step.name) if step.is_test else {}
+            if scores:
+                found.setdefault(path.stem, []).append(tuple(scores.values()))
     assert {stem: len(scores) for stem, scores in found.items()} == {
         "ade20k": 7, "ade20k-pooling": 2, "ade20k-test": 1, "cityscapes": 5, "cityscapes-coarse": 1, "ilsvrc": 7,
-        "ilsvrc-others": 8, "pascal-context": 2, "voc": 11, "voc-coco": 1, "voc-test": 1}
+        "ilsvrc-others": 8, "pascal-context": 2, "released": 3, "voc": 11, "voc-coco": 1, "voc-test": 1}
     assert found["voc-test"] == [(82.5,)] and found["voc-coco"] == [(84.9,)]
     assert found["voc"][0] == (95.70, 86.26, 80.84) and found["ilsvrc"][0] == (19.2, 4.7)
     assert found["ade20k-pooling"] == [(41.24,), (43.09,)] and found["cityscapes-coarse"] == [(81.3, 91.5)]

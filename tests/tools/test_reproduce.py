@@ -1,4 +1,4 @@
-"""Recipes: stages, repetition, what is expected of them."""
+"""Recipes: steps, repetition, what is expected of them."""
 import json
 
 import pytest
@@ -40,7 +40,7 @@ def test_a_recipe_run_twice_gives_the_same_scores_and_parameters(tmp_path, capfd
         assert reproduce.main(["run", str(path), "--data", str(tmp_path / "data"), "--output",
                                str(tmp_path / output)]) == 0
         said = capfd.readouterr().out
-        assert "[1/2] training: to do: about 1 minutes expected" in said and "top5_error 0.00, expected 0.00" in said
+        assert "[1/2] training: to do, about 1 minutes expected" in said and "top5_error 0.00, expected 0.00" in said
     first, second = (tmp_path / name / LABEL for name in ("first", "second"))
     for name, value in load_parameters(f"{first}_ep-0002.params").all.items():
         assert (load_parameters(f"{second}_ep-0002.params").all[name] == value).all()

@@ -16,6 +16,7 @@ from issegm.data import read_pair
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores
 from tools import report
+from tools.reporting import run_page
 
 CAMVID, NAME = DATASETS["camvid"], "camvid_rna-a1_cls11_s8"
 RNG = np.random.default_rng(0)
@@ -182,6 +183,65 @@ def test_label_images_that_were_scored_without_a_network_and_averages_of_network
         report.main(["run", str(folder)])
         data = Page(folder / "page" / "index.html").data
         assert data["title"] == (label or "camvid val") and dict(data["facts"]).get("weights") == told
+
+
+def test_a_name_that_starts_a_comment_and_a_script_does_not_end_the_data(tmp_path):
+    """HTML reads a script element on to the end where `<!--` and `<script` stand in it."""
+    name = "<!--<script>"
+    data = {"title": name, "names": [name, "</script>"]}
+    path = run_page.write_page(str(tmp_path), data)
+    text = (tmp_path / "index.html").read_text()
+    assert path == str(tmp_path / "index.html") and Page(tmp_path / "index.html").data == data
+    assert text.count("<!--") == 0 and text.count("<script") == text.count("</script>") == 2
+
+
+def test_a_test_that_ran_in_another_folder_is_told(tmp_path, monkeypatch):
+    folder, *_ = segmentation_test(tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    result["arguments"]["list"] = "val.lst"
+    (folder / "result.json").write_text(json.dumps(result))
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match="there is no list val.lst. A test's paths start where it was run: run this "
+                       "there") as caught:
+        report.main(["run", str(folder)])
+    assert "--list" not in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    report.main(["run", str(folder)])
+
+
+REPORT = {"lr": 0.01, "loss": 1.5, "accuracy": 0.5, "kept": 0.3, "images_per_s": 12.5, "seconds_left": 65}
+
+
+def test_the_page_of_a_training_that_runs(tmp_path, capsys):
+    # The next report is being written.
+    reports = [{**REPORT, "epoch": 1, "batch": 3, "loss": 2.0}, {**REPORT, "epoch": 1, "batch": 6}]
+    path = tmp_path / f"{NAME}.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in reports) + '{"epoch": 1, "ba')
+    for place in (str(tmp_path), str(path)):
+        report.main(["run", place])
+        assert "the training so far" in capsys.readouterr().out
+    page = Page(tmp_path / f"{NAME}_page" / "index.html").data
+    assert page["title"] == NAME and page["scores"] == [] and page["classes"]["rows"] == []
+    assert page["facts"] == [["last report", "epoch 1, batch 6"], ["time left", "0:01:05"], ["loss", "1.5"],
+                             ["accuracy", "0.5"], ["learning rate", "0.01"], ["images per second", "12.5"]]
+    before = Image.open(tmp_path / f"{NAME}_page" / page["curves"]).size
+    (tmp_path / f"{NAME}_val.jsonl").write_text('{"epoch": 1, "mean_iou": 41.5, "pixel_acc": 80.0, "seconds": 2}\n')
+    path.write_text(json.dumps({**REPORT, "epoch": 1, "batch": 24, "seconds_left": 0}) + "\n")
+    report.main(["run", str(tmp_path)])
+    page = Page(tmp_path / f"{NAME}_page" / "index.html").data
+    assert page["scores"] == [["mean iou", 41.5], ["pixel acc", 80.0]] and page["heading"] == "Validations"
+    assert page["classes"]["rows"] == [{"cells": ["after epoch 1", 41.5, 80.0]}]
+    assert dict(page["facts"])["time left"] == "none: it has ended"
+    assert Image.open(tmp_path / f"{NAME}_page" / page["curves"]).size > before  # one panel more
+
+
+def test_trainings_without_a_report_and_folders_with_several(tmp_path):
+    (tmp_path / "a.jsonl").write_text("")
+    with pytest.raises(UsageError, match="there is no report in .*a.jsonl yet"):
+        report.main(["run", str(tmp_path)])
+    (tmp_path / "b.jsonl").write_text("")
+    with pytest.raises(UsageError, match="has 2 trainings: name one, a.jsonl, b.jsonl"):
+        report.main(["run", str(tmp_path)])
 
 
 def test_a_folder_without_a_result_is_wrong_use(tmp_path):

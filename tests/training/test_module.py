@@ -6,6 +6,7 @@ import pytest
 
 from ademxapp import engine
 from ademxapp.backend import mx
+from ademxapp.engine.mxnet.module import with_seeded_dropout
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 
 DATA, LABEL = (np.arange(24).reshape(4, 6) / 24).astype(np.float32), np.float32([0, 1, 2, 0])
@@ -71,3 +72,20 @@ def test_statistics_are_those_after_the_whole_backward_pass():
         module.update()
         mean = module.get_params().auxs["bn_moving_mean"]
         np.testing.assert_allclose(mean, {1: 0.5, 2: 1.25, 3: 2.125}[value], rtol=1e-6)
+
+
+def test_dropout_on_cards_is_mxnets_own_which_seeds_reach():
+    """Here for what it changes; no card is needed. (cuDNN's is not seeded by `mx.random.seed`.)"""
+    data = mx.sym.Dropout(mx.sym.Variable("data"), p=0.3, name="drop")
+    symbol = mx.sym.Activation(mx.sym.Dropout(data, p=0.5, name="again"), act_type="relu", name="top")
+    before, seeded = symbol.tojson(), with_seeded_dropout(symbol)
+    assert {name: attrs.get("cudnn_off") for name, attrs in seeded.attr_dict().items()} == {
+        "drop": "True", "again": "True", "top": None}
+    assert symbol.tojson() == before
+    found = []
+    for one in (symbol, seeded):
+        executor = one.simple_bind(mx.cpu(), data=(500,))
+        executor.arg_dict["data"][:] = 1
+        engine.load().seed(7)
+        found.append(executor.forward(is_train=True)[0].asnumpy())
+    np.testing.assert_array_equal(*found)

@@ -47,8 +47,6 @@ def run(names: List[str], only: Optional[str], output: str) -> int:
         else:
             write_json(path, {"machine": machine(), "seconds": round(time.monotonic() - start),
                               "found": json.loads(done.stdout)})
-    print(f"done after {clock(time.monotonic() - begin)}: python tools/reproduce.py pages fills the pages",
-          file=sys.stderr)
     return int(bool(failed))
 
 

@@ -9,7 +9,8 @@ from ademxapp.inspection.speed import Runner, fitting_images, race
 from ademxapp.machine import free_bytes
 from ademxapp.paper import read_table
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network
-from tools.benchmarks.comparison import Comparison
+
+from .comparison import Comparison
 
 TESTING = SymbolOptions(bn_use_global_stats=True)
 

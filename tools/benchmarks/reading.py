@@ -13,8 +13,9 @@ from ademxapp.symbol import network
 from iclass.data import TrainImages
 from issegm.data import TrainCrops
 from issegm.datasets import DATASETS, SegmentationDataset
-from tools.benchmarks.comparison import Comparison, Way, in_turns
-from tools.benchmarks.plain_reading import PlainCrops, PlainImages
+
+from .comparison import Comparison, Way, in_turns
+from .plain_reading import PlainCrops, PlainImages
 
 ASKED = {"classification": 3.5, "segmentation": 3.0}
 AGAINST = "Pillow and NumPy in float64"

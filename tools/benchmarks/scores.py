@@ -12,7 +12,8 @@ from ademxapp.data.resize import choose_filter, scaled_size
 from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.dense import ScoreMap, label_map, scores_at_image_size
 from ademxapp.processes import Processes
-from tools.benchmarks.comparison import Comparison, Way, in_turns
+
+from .comparison import Comparison, Way, in_turns
 
 PROCESSES = 2
 STRIDE = 8

@@ -5,16 +5,17 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.cli import Parser, number
 from ademxapp.engine.mxnet.backend import mx
 from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
-from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.training.fit import NESTEROV
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 from ademxapp.weights.torch_layout import to_torch
-from tools.benchmarks.comparison import Comparison, in_turns
-from tools.benchmarks.torch_twin import NETWORK, import_torch, torch_network
+
+from .comparison import Comparison, in_turns
+from .torch_twin import NETWORK, import_torch, torch_network
 
 TORCH_ASKED, OHEM_ASKED = 0.9, 0.91  # OHEM: at most 1.1 times as long
 STRIDE, HEAD = 8, "2conv"
@@ -25,29 +26,15 @@ IGNORED = 0.1  # share of the cells
 
 @dataclass(frozen=True)
 class Task:
-    """A training as the drivers do it: its symbol by loss, and what PyTorch needs for the same.
-
-    Attributes
-    ----------
-    symbols : dict
-        {"softmax": Symbol, …}
-    shape, cells : tuple of int
-        Of the images (N, 3, H, W), and of one image's labels.
-    optimizer : str
-        MXNet's name of it.
-    rescale_grad, bias_lr : float
-        What gradients and the learning rate of biases and betas are multiplied with.
-    fixed_statistics : bool
-        BN normalises with its moving statistics.
-    """
+    """A training as the drivers do it: its symbol by loss, and what PyTorch needs for the same."""
 
     symbols: Dict[str, mx.sym.Symbol]
-    shape: Tuple[int, ...]
-    cells: Tuple[int, ...]
-    optimizer: str
-    rescale_grad: float
-    bias_lr: float
-    fixed_statistics: bool
+    shape: Tuple[int, ...]  # of the images, (N, 3, H, W)
+    cells: Tuple[int, ...]  # of one image's labels
+    optimizer: str  # MXNet's name of it
+    rescale_grad: float  # what gradients are multiplied with
+    bias_lr: float  # and the learning rate of biases and betas
+    fixed_statistics: bool  # BN normalises with its moving statistics
 
     @property
     def parameters(self) -> Parameters:

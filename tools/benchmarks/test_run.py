@@ -15,10 +15,11 @@ from ademxapp.data.class_folders import scan_tree
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
-from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.reading import data_folder
 
-PARTS = "tools.benchmarks.test_run_parts"
+from .comparison import Comparison
+from .reading import data_folder
+
+PARTS = f"{__package__}.test_run_parts"
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = 1 / 1.25
 SECONDS_TO_START = 4.0

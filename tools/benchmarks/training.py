@@ -3,7 +3,7 @@ import logging
 import statistics
 import tempfile
 import time
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from ademxapp.symbol import classification_symbol
 from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
-from tools.benchmarks.comparison import Comparison
+
+from .comparison import Comparison
 
 ASKED = 0.97
 CLASSES = 10
@@ -82,7 +83,7 @@ class Turns:
         self.data_shape, self.label_shape = shape, shape[:1]
         self._batch = random_batch(shape)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         self.end()
         parts = []
         for _ in range(self.batches // TURN):

@@ -14,31 +14,33 @@
 In the label images, class k (0 … 149) is k + 1, and 0 does not count.
 """
 import os
+from typing import Iterator
 
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from tools.preparing.common import Split, lines_of
-from tools.preparing.images import image_names
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split, lines_of
+from .images import image_names
+from .pairs import Pairs
 
 FOLDERS = {"train": "training", "val": "validation"}
 KIND = Pairs(DATASETS["ade20k"])
 OBJECTS = "ADEChallengeData2016/objectInfo150.txt"
 
 
-def splits(args):
+def splits(asked: Preparation) -> Iterator[Split]:
     """Train and val, and test where it is there."""
-    require_names(args.root)
+    require_names(asked.root)
     for name, folder in FOLDERS.items():
         base = "ADEChallengeData2016/{}/" + folder
         yield Split("ade20k", name, [
-            Sample(args.root, f"{base.format('images')}/{image}",
+            Sample(asked.root, f"{base.format('images')}/{image}",
                    label_image=f"{base.format('annotations')}/{stem(image)}.png")
-            for image in image_names(os.path.join(args.root, base.format("images")))[0]], KIND)
-    if os.path.isdir(os.path.join(args.root, "release_test/testing")):
-        images, _ = image_names(os.path.join(args.root, "release_test/testing"))
-        yield Split("ade20k", "test", [Sample(args.root, f"release_test/testing/{image}") for image in images], KIND)
+            for image in image_names(os.path.join(asked.root, base.format("images")))[0]], KIND)
+    if os.path.isdir(os.path.join(asked.root, "release_test/testing")):
+        images, _ = image_names(os.path.join(asked.root, "release_test/testing"))
+        yield Split("ade20k", "test", [Sample(asked.root, f"release_test/testing/{image}") for image in images], KIND)
 
 
 def require_names(root: str) -> None:

@@ -18,32 +18,38 @@ is train and train_extra: 22,973 images. (One image of train_extra, troisdorf_00
 """
 import glob
 import os
+from dataclasses import dataclass
+from typing import Iterator, List, Optional
 
 from ademxapp.data.lists import Sample
+from ademxapp.flags import flag
 from issegm.datasets import DATASETS
-from tools.preparing.common import Split
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split
+from .pairs import Pairs
 
 KIND = Pairs(DATASETS["cityscapes"])
 
 
-def add_arguments(parser):
+@dataclass(frozen=True)
+class Settings(Preparation):
     """Whether to take the coarse labels."""
-    parser.add_argument("--coarse", action="store_true", help="also write train+, with the coarsely labelled images")
+
+    coarse: bool = flag("also write train+, with the coarsely labelled images", False)
 
 
-def splits(args):
+def splits(asked: Settings) -> Iterator[Split]:
     """Train, then what there is of val and test, and train+ if asked for."""
-    train = samples(args.root, "train", "gtFine")
+    train = samples(asked.root, "train", "gtFine")
     yield Split("cityscapes", "train", train, KIND)
     for name, labels in (("val", "gtFine"), ("test", None)):
-        if os.path.isdir(os.path.join(args.root, "leftImg8bit", name)):
-            yield Split("cityscapes", name, samples(args.root, name, labels), KIND)
-    if args.coarse:
-        yield Split("cityscapes", "train+", train + samples(args.root, "train_extra", "gtCoarse"), KIND)
+        if os.path.isdir(os.path.join(asked.root, "leftImg8bit", name)):
+            yield Split("cityscapes", name, samples(asked.root, name, labels), KIND)
+    if asked.coarse:
+        yield Split("cityscapes", "train+", train + samples(asked.root, "train_extra", "gtCoarse"), KIND)
 
 
-def samples(root, split, labels):
+def samples(root: str, split: str, labels: Optional[str]) -> List[Sample]:
     """The images of all cities of a split, in the order of their names, with the labels of `labels`, if any."""
     pattern = os.path.join(f"leftImg8bit/{split}", "*", "*_leftImg8bit.png")
     images = sorted(os.path.relpath(path, root) for path in glob.iglob(os.path.join(glob.escape(root), pattern)))

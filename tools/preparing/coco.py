@@ -19,30 +19,32 @@ import json
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
-from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.datasets import DATASETS
 from issegm.tables import COCO
-from tools.preparing.common import Split
-from tools.preparing.images import image_names
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split
+from .images import image_names
+from .pairs import Pairs
 
 
-def splits(args):
+def splits(asked: Preparation) -> Iterator[Split]:
     """The years' splits."""
-    yield from instance_splits(args.root, "", {value: value for value in COCO.values()})
-    if os.path.isdir(os.path.join(args.root, "test2017")):
-        images, _ = image_names(os.path.join(args.root, "test2017"))
-        yield Split("coco", "test", [Sample(args.root, f"test2017/{name}") for name in images],
+    yield from instance_splits(asked.root, "", {value: value for value in COCO.values()})
+    if os.path.isdir(os.path.join(asked.root, "test2017")):
+        images, _ = image_names(os.path.join(asked.root, "test2017"))
+        yield Split("coco", "test", [Sample(asked.root, f"test2017/{name}") for name in images],
                     Pairs(DATASETS["coco"]))
 
 
-def instance_splits(root, folder, values, labels=None, some=False):
+def instance_splits(root: str, folder: str, values: Dict[int, int], labels: Optional[str] = None, some: bool = False
+                    ) -> Iterator[Split]:
     """The splits of COCO in <root>/<folder>, train and, where it is there, val, with what makes their labels.
 
     `values` is {category id: value in the label}, 0 for categories that cover others and are background themselves;
@@ -65,7 +67,7 @@ def instance_splits(root, folder, values, labels=None, some=False):
         yield Split("coco", name, samples, Pairs(DATASETS["coco"]), [path] * len(samples), makers)
 
 
-def require_pycocotools():
+def require_pycocotools() -> None:
     """ImportError that says what to install."""
     try:
         import pycocotools.mask  # noqa: F401
@@ -91,7 +93,7 @@ def read_instances(path: str, values: Dict[int, int]
     the file is none, or numbers other categories than COCO's.
     """
     try:
-        with open(path, encoding="utf-8") as source:
+        with open(path, "rb") as source:  # json tells UTF-8, with a mark or without, and UTF-16
             content = json.load(source)
         shown: Dict[int, List[Instance]] = {}
         for found in content["annotations"]:

@@ -3,14 +3,23 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from ademxapp.cli import UsageError, number, one_line
 from ademxapp.data.images import read_bytes, write_png
 from ademxapp.data.lists import Sample
 from ademxapp.data.tables import each_line, plain_text
 from ademxapp.files import write_text
+from ademxapp.flags import Settings, flag
 from ademxapp.machine import processors
+from ademxapp.processes import Pool
+
+from .images import Images
+from .pairs import Pairs
+
+Maker = Callable[[], np.ndarray]  # of a label map, (H, W) uint8
 
 
 @dataclass(frozen=True)
@@ -30,16 +39,39 @@ class Split:
         picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again, unless `afresh`.
     notes : sequence of str
         What is odd about the dataset's files and folders.
+    drawn : bool
+        The files were just made here, and are not looked into.
     """
 
     dataset: str
     name: str
     samples: Sequence[Sample]
-    kind: object
+    kind: Union[Pairs, Images]
     origins: Optional[Sequence[str]] = None
-    makers: Dict[str, Callable] = field(default_factory=dict)
+    makers: Dict[str, Maker] = field(default_factory=dict)
     notes: Sequence[str] = ()
     afresh: bool = False
+    drawn: bool = False
+
+
+@dataclass(frozen=True)
+class Preparation(Settings):
+    """What every dataset is asked for."""
+
+    root: str = flag("folder of the downloaded dataset", required=True, metavar="DIR")
+    out: str = flag("folder of the lists' folders", "data", metavar="DIR")
+    no_decode: bool = flag("names and counts only: open no image, make no label", False)
+    skip_broken: bool = flag("leave out what is missing or broken, and name it in <split>.left-out.txt beside the list "
+                             "(default: end with the first)", False)
+    workers: int = flag("processes", processors(), type=number(int, 1, 256), metavar="N")
+
+
+@dataclass(frozen=True)
+class OwnPreparation(Preparation):
+    """What a dataset of one's own is asked for."""
+
+    name: Optional[str] = flag("of the dataset, as labels and lists will have it (default: the root's name, in small "
+                               "letters, with '-' for what no label can have)")
 
 
 @dataclass(frozen=True)
@@ -49,44 +81,29 @@ class Broken:
     reason: str
 
 
-def add_name_argument(parser):
-    """Add the argument that names a dataset of one's own."""
-    parser.add_argument("--name", help="of the dataset, as labels and lists will have it (default: the root's name, in "
-                        "small letters, with '-' for what no label can have)")
-
-
-def dataset_name(args, given: Optional[str] = None) -> str:
+def dataset_name(asked: OwnPreparation, given: Optional[str] = None) -> str:
     """The name of the dataset, by --name, as `given`, or by the root; UsageError if no label can have it."""
-    folder = os.path.basename(os.path.abspath(args.root)).lower()
-    name = args.name or given or re.sub(r"[^a-z0-9]+", "-", folder).strip("-")
+    folder = os.path.basename(os.path.abspath(asked.root)).lower()
+    name = asked.name or given or re.sub(r"[^a-z0-9]+", "-", folder).strip("-")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
         raise UsageError(f"--name {name!r}: wanted small letters, digits and '-', as in pets_rna-a1_cls37")
     return name
 
 
-def add_arguments(parser):
-    """The arguments of every dataset."""
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the downloaded dataset")
-    parser.add_argument("--out", default="data", metavar="DIR", help="folder of the lists' folders")
-    parser.add_argument("--no-decode", action="store_true", help="names and counts only: open no image, make no label")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out what is missing or broken, and name it "
-                        "in <split>.left-out.txt beside the list (default: end with the first)")
-    parser.add_argument("--workers", type=number(int, 1, 256), default=processors(), metavar="N", help="processes")
-
-
-def prepare_split(split, args, pool):
+def prepare_split(split: Split, asked: Preparation, pool: Pool) -> None:
     """Make a split's labels, check its samples, write its list, and print what is in it."""
-    path = os.path.join(args.out, split.dataset, f"{split.name}.lst")
+    path = os.path.join(asked.out, split.dataset, f"{split.name}.lst")
     if not split.samples:
-        raise ValueError(f"{split.dataset} {split.name} has no images below {args.root}")
+        raise ValueError(f"{split.dataset} {split.name} has no images below {asked.root}")
     found = [_look_at_names(sample, split.makers) for sample in split.samples]
-    _require_whole(split, found, args)
-    if not args.no_decode:
-        require_writable(split, args.root)
+    _require_whole(split, found, asked)
+    opened = not (asked.no_decode or split.drawn)
+    if opened:
+        require_writable(split, asked.root)
         there = [index for index, finding in enumerate(found) if finding is None]
         for index, finding in zip(there, _examine(split, there, pool)):
             found[index] = finding
-            _require_whole(split, found[index:index + 1], args, index)
+            _require_whole(split, found[index:index + 1], asked, index)
     broken = [(sample, _reason(split, index, finding.reason))
               for index, (sample, finding) in enumerate(zip(split.samples, found)) if isinstance(finding, Broken)]
     if len(broken) == len(found):
@@ -99,18 +116,18 @@ def prepare_split(split, args, pool):
     print(f"{path}: {len(samples)} images")
     for line in _oddities(split, samples, broken):
         print(f"  odd: {line}")
-    lines = split.kind.summary(samples, None if args.no_decode else findings)
+    lines = split.kind.summary(samples, findings if opened else None)
     print("".join(f"  {line}\n" for line in lines), end="", flush=True)
 
 
-def lines_of(root, name):
+def lines_of(root: str, name: str) -> List[Tuple[str, str]]:
     """`(text, "file:line")` of every line of a text file below `root` that is not blank, whichever editor wrote it."""
     path = os.path.join(root, name)
     lines = each_line(plain_text(read_bytes(path), path))
     return [(line.strip(), f"{path}:{count}") for count, line in enumerate(lines, 1) if line.strip()]
 
 
-def path_below(root, folder, option, link):
+def path_below(root: str, folder: str, option: str, link: str) -> str:
     """The path of `folder` below `root`, by a symbolic link <root>/<link> if it lies elsewhere.
 
     Lists name only what is below the root. UsageError if the link cannot be made.
@@ -133,7 +150,7 @@ def path_below(root, folder, option, link):
     return link
 
 
-def require_writable(split, root):
+def require_writable(split: Split, root: str) -> None:
     """UsageError unless the labels that a split lacks can be written."""
     label = next((label for label in split.makers if not os.path.exists(os.path.join(root, label))), None)
     if label is None:
@@ -147,7 +164,7 @@ def require_writable(split, root):
                          "paths in lists start; make it writable, or let it be a link to a place that is")
 
 
-def _look_at_names(sample, makers):
+def _look_at_names(sample: Sample, makers: Dict[str, Maker]) -> Optional[Broken]:
     """Broken where a sample's files are not there and cannot be made, or cannot stand in a list; else None."""
     for path in (sample.image, sample.label_image):
         if path is None:
@@ -161,27 +178,27 @@ def _look_at_names(sample, makers):
     return None
 
 
-def _require_whole(split, found, args, first=0):
+def _require_whole(split: Split, found: Sequence[Any], asked: Preparation, first: int = 0) -> None:
     """ValueError if one of the findings, from the split's `first` sample on, is Broken; none with --skip-broken."""
     wrong = [index for index, finding in enumerate(found) if isinstance(finding, Broken)]
-    if wrong and not args.skip_broken:
+    if wrong and not asked.skip_broken:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise ValueError(f"{_reason(split, first + wrong[0], found[wrong[0]].reason)}{more}; --skip-broken leaves out "
                          "what is missing or broken")
 
 
-def _reason(split, index, reason):
+def _reason(split: Split, index: int, reason: str) -> str:
     """Why a sample is left out, with the line that names it."""
     return f"{split.origins[index]}: {reason}" if split.origins else reason
 
 
-def _examine(split, indices, pool):
+def _examine(split: Split, indices: Sequence[int], pool: Pool) -> Iterator[Any]:
     """What these samples hold, or Broken, in order."""
     items = [(split.samples[index], split.makers.get(split.samples[index].label_image)) for index in indices]
     return pool.map(partial(_examine_one, split.kind, split.afresh), items, f"{split.dataset} {split.name}")
 
 
-def _examine_one(kind, afresh, item):
+def _examine_one(kind: Union[Pairs, Images], afresh: bool, item: Tuple[Sample, Optional[Maker]]) -> Any:
     """Make a sample's label if need be, and look into its files."""
     sample, make = item
     if make is not None and (afresh or not os.path.isfile(sample.label_path)):
@@ -196,7 +213,7 @@ def _examine_one(kind, afresh, item):
         return Broken(one_line(error))
 
 
-def _write_left_out(path, broken):
+def _write_left_out(path: str, broken: Sequence[Tuple[Sample, str]]) -> None:
     if broken:
         write_text(path, "".join(f"{sample.image}\t{reason}\n" for sample, reason in broken))
         print(f"{path}: {len(broken)} images left out, the first: {broken[0][1]}")
@@ -204,7 +221,7 @@ def _write_left_out(path, broken):
         os.unlink(path)
 
 
-def _oddities(split, samples, broken):
+def _oddities(split: Split, samples: Sequence[Sample], broken: Sequence[Tuple[Sample, str]]) -> Iterator[str]:
     """What may surprise in a list's names and numbers."""
     yield from split.notes
     wanted = split.kind.sizes.get(split.name)

@@ -10,7 +10,8 @@ and those of systems (__MACOSX, @eaDir, …) are no classes.
 """
 import itertools
 import os
-from typing import List, Optional
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import yaml
@@ -20,36 +21,40 @@ from ademxapp.data.class_folders import class_folders, some
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.lists import Sample
 from ademxapp.files import write_text
+from ademxapp.flags import flag
 from iclass.datasets import DATASETS, ClassificationDataset
-from tools.preparing.common import Split, add_name_argument, dataset_name
-from tools.preparing.images import UNKNOWN, Images, image_names, in_class_folders, no_images
+
+from .common import OwnPreparation, Split, dataset_name
+from .images import UNKNOWN, Images, image_names, in_class_folders, no_images
 
 SPLITS = ("train", "val", "test")
+Found = Tuple[str, List[Sample], Sequence[str]]  # a split, its samples, notes
 
 
-def add_arguments(parser):
-    """The dataset's name, and how one set of images is divided."""
-    add_name_argument(parser)
-    parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="class_names and folders in the "
-                        "order of the classes (default: written here, in the order of the names)")
-    parser.add_argument("--val-share", type=number(float, 0, 1), metavar="SHARE", help="where there is no train: this "
-                        "part of each class becomes val")
-    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the choice for val")
+@dataclass(frozen=True)
+class Settings(OwnPreparation):
+    """The dataset's name and classes, and how one set of images is divided."""
+
+    dataset_file: Optional[str] = flag("class_names and folders in the order of the classes (default: written here, in "
+                                       "the order of the names)", type=existing_file, metavar="YAML")
+    val_share: Optional[float] = flag("where there is no train: this part of each class becomes val",
+                                      type=number(float, 0, 1), metavar="SHARE")
+    seed: int = flag("of the choice for val", 0, type=number(int, 0))
 
 
-def splits(args):
+def splits(asked: Settings) -> List[Split]:
     """The splits that have folders; or train and val out of one set."""
-    name = dataset_name(args)
-    one_set = not os.path.isdir(os.path.join(args.root, "train"))
-    if one_set and not args.val_share:
-        raise UsageError(f"--root {args.root} has no folder train: --val-share 0.1 takes a tenth of every class for "
+    name = dataset_name(asked)
+    one_set = not os.path.isdir(os.path.join(asked.root, "train"))
+    if one_set and not asked.val_share:
+        raise UsageError(f"--root {asked.root} has no folder train: --val-share 0.1 takes a tenth of every class for "
                          "val, and the rest for train")
-    record = find_record(name, class_folders(args.root if one_set else os.path.join(args.root, "train")),
-                         args.dataset_file)
+    record = find_record(name, class_folders(asked.root if one_set else os.path.join(asked.root, "train")),
+                         asked.dataset_file)
     kind, ids = Images(record.class_names), {folder: class_id for class_id, folder in enumerate(record.folders)}
-    found = list(divided(args, ids) if one_set else in_folders(args.root, ids))  # all are found before one is decoded
-    if args.dataset_file is None:
-        path = os.path.join(args.out, name, f"{name}.yaml")
+    found = list(divided(asked, ids) if one_set else in_folders(asked.root, ids))  # all are found before one is decoded
+    if asked.dataset_file is None:
+        path = os.path.join(asked.out, name, f"{name}.yaml")
         folders = {} if record.folders == record.class_names else {"folders": list(record.folders)}
         description = {"name": name, "class_names": list(record.class_names), **folders}
         write_text(path, yaml.safe_dump(description, allow_unicode=True, sort_keys=False))
@@ -73,7 +78,7 @@ def find_record(name: str, folders: List[str], dataset_file: Optional[str]) -> C
     return known
 
 
-def in_folders(root, ids):
+def in_folders(root: str, ids: Dict[str, int]) -> Iterator[Found]:
     """(split, samples, notes) of every split that has a folder."""
     for split in SPLITS:
         folder = os.path.join(root, split)
@@ -85,12 +90,12 @@ def in_folders(root, ids):
                    no_images([os.path.join(split, name) for name in others]))
 
 
-def divided(args, ids):
+def divided(asked: Settings, ids: Dict[str, int]) -> Iterator[Found]:
     """(split, samples, notes) of train and val, chosen from each class's images."""
-    samples, notes = in_class_folders(args.root, "", ids)
-    chosen, rng = set(), np.random.default_rng(args.seed)
+    samples, notes = in_class_folders(asked.root, "", ids)
+    chosen, rng = set(), np.random.default_rng(asked.seed)
     for _, group in itertools.groupby(samples, lambda sample: sample.class_id):
         own = list(group)
-        chosen.update(own[i] for i in rng.permutation(len(own))[:round(args.val_share * len(own))])
+        chosen.update(own[i] for i in rng.permutation(len(own))[:round(asked.val_share * len(own))])
     yield "train", [sample for sample in samples if sample not in chosen], notes
     yield "val", [sample for sample in samples if sample in chosen], ()

@@ -2,13 +2,15 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from ademxapp.data.class_folders import class_folders, is_system, match_folders, some
 from ademxapp.data.images import ImageFile, read_bytes
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, write_classification_list
-from tools.preparing.pairs import size_lines, turned_lines
 
+from .pairs import size_lines, turned_lines
+
+Finding = Tuple[Tuple[int, int], int]  # an image's (width, height), and its EXIF orientation
 UNKNOWN = -1  # the class of images whose truth is not published
 SHOWN = 10  # more classes than twice this have no line each
 
@@ -20,17 +22,17 @@ class Images:
     class_names: Tuple[str, ...]
     sizes: Dict[str, int] = field(default_factory=dict)
 
-    def inspect(self, sample: Sample) -> Tuple[Tuple[int, int], int]:
+    def inspect(self, sample: Sample) -> Finding:
         """(width, height), and the EXIF orientation; ValueError or OSError if the image is broken."""
         file = ImageFile(read_bytes(sample.image_path), sample.image_path)
         height, width, _ = file.rgb().shape
         return (width, height), file.orientation
 
-    def write_list(self, path, samples):
+    def write_list(self, path: str, samples: Sequence[Sample]) -> None:
         """Write the list of `samples`."""
         write_classification_list(path, samples)
 
-    def summary(self, samples, findings):
+    def summary(self, samples: Sequence[Sample], findings: Optional[Sequence[Finding]]) -> Iterator[str]:
         """Lines about sizes, classes and oddities; none about sizes where no file was opened: `findings` is None."""
         if findings is not None:
             yield from size_lines([size for size, _ in findings])
@@ -44,7 +46,7 @@ class Images:
         if never:
             yield f"odd: classes that never occur: {len(never):,} of {len(self.class_names):,}: {some(never)}"
 
-    def _class_lines(self, counts):
+    def _class_lines(self, counts: Dict[int, int]) -> Iterator[str]:
         """The classes with their images where they are few; else the fewest and the most."""
         if len(self.class_names) <= 2 * SHOWN:
             width = max(map(len, self.class_names))

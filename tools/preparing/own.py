@@ -22,9 +22,9 @@ The dataset is called as the root's folder is, in small letters and with '-' for
 my-garden), or as --name says; so are its lists' folder and the runs' labels.
 """
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -33,36 +33,39 @@ from ademxapp.data.class_folders import class_folders, composed
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
+from ademxapp.flags import flag
 from ademxapp.yaml_files import read_yaml
 from issegm.datasets import SegmentationDataset
-from tools.preparing.common import Split, add_name_argument, dataset_name
-from tools.preparing.images import image_names, no_images, note
-from tools.preparing.label_colours import colour_values, is_coloured, values_of_colours
-from tools.preparing.pairs import Pairs
+
+from .common import OwnPreparation, Split, dataset_name
+from .images import image_names, no_images, note
+from .label_files import colour_values, is_coloured, values_of_colours
+from .pairs import Pairs
 
 CONVERTED = "labels-by-colours"
 
 
-def add_arguments(parser):
+@dataclass(frozen=True)
+class Settings(OwnPreparation):
     """The description of the dataset, and its name."""
-    add_name_argument(parser)
-    parser.add_argument("--dataset-file", required=True, type=existing_file, metavar="YAML", help="the dataset's "
-                        "classes, label ids, colours")
+
+    dataset_file: str = flag("the dataset's classes, label ids, colours", required=True, type=existing_file,
+                             metavar="YAML")
 
 
-def splits(args):
+def splits(asked: Settings) -> Iterator[Split]:
     """A split for each folder of images."""
-    dataset = dataset_name(args, name_in(args.dataset_file))
-    record = read_dataset_file(args.dataset_file, SegmentationDataset, dataset)
-    for name in class_folders(os.path.join(args.root, "images")):
-        images, others = image_names(os.path.join(args.root, "images", name))
-        labels = find_labels(args.root, name)
-        samples = [Sample(args.root, f"images/{name}/{image}", label_image=label_of(image, name, labels))
+    dataset = dataset_name(asked, name_in(asked.dataset_file))
+    record = read_dataset_file(asked.dataset_file, SegmentationDataset, dataset)
+    for name in class_folders(os.path.join(asked.root, "images")):
+        images, others = image_names(os.path.join(asked.root, "images", name))
+        labels = find_labels(asked.root, name)
+        samples = [Sample(asked.root, f"images/{name}/{image}", label_image=label_of(image, name, labels))
                    for image in images]
-        makers = {} if args.no_decode else convert_colours(args.root, name, samples, record)
+        makers = {} if asked.no_decode else convert_colours(asked.root, name, samples, record)
         notes = colour_notes(record) + no_images(others)
         if labels is not None:
-            require_own_labels(args.root, samples)
+            require_own_labels(asked.root, samples)
             used = {sample.label_image for sample in samples}
             notes += note("labels that have no image", [label for label in labels.values() if label not in used])
         if makers:

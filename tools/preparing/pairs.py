@@ -1,15 +1,16 @@
 """Images with label maps: how they are checked, listed and summed up."""
 from collections import Counter
 from dataclasses import dataclass
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.lists import Sample, write_segmentation_list
-from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.data import open_pair
 from issegm.datasets import SegmentationDataset
-from tools.preparing.label_colours import Colour, other_colour, read_palette
+
+from .label_files import Colour, other_colour, read_palette
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,16 @@ class Pairs:
     record: SegmentationDataset
 
     @property
-    def palette(self):
+    def palette(self) -> np.ndarray:
         """Of label files, (256, 3) uint8."""
         return self.record.palette
 
     @property
-    def sizes(self):
+    def sizes(self) -> Dict[str, int]:
         """{split: images} of the whole dataset."""
         return self.record.splits
 
-    def inspect(self, sample):
+    def inspect(self, sample: Sample) -> Finding:
         """A `Finding`; ValueError or OSError if image or label are broken or do not fit."""
         image, label = open_pair(sample, self.record)
         height, width, _ = image.rgb().shape
@@ -66,11 +67,11 @@ class Pairs:
             return None
         return other_colour(palette, np.flatnonzero(pixels[:-1]), self.record, sample.label_path)
 
-    def write_list(self, path, samples):
+    def write_list(self, path: str, samples: Sequence[Sample]) -> None:
         """Write the list of `samples`."""
         write_segmentation_list(path, samples)
 
-    def summary(self, samples, findings):
+    def summary(self, samples: Sequence[Sample], findings: Optional[Sequence[Finding]]) -> Iterator[str]:
         """Lines about sizes, classes and oddities; none where no file was opened: `findings` is None."""
         if findings is None:
             return
@@ -91,7 +92,7 @@ class Pairs:
         if void:
             yield f"odd: {len(void)} labels have nothing that counts, the first {void[0]}"
 
-    def _class_lines(self, pixels):
+    def _class_lines(self, pixels: np.ndarray) -> Iterator[str]:
         """A table of classes from their pixels in each image, (images, classes + 1)."""
         names = (*self.record.class_names, "(not counted)")
         width = max(map(len, names))
@@ -116,7 +117,7 @@ def turned_lines(samples: Sequence[Sample], orientations: Sequence[int]) -> Iter
                f"pixels as they are stored{labelled}; the first {sample.image}, {value}")
 
 
-def size_lines(sizes):
+def size_lines(sizes: Sequence[Tuple[int, int]]) -> Iterator[str]:
     """Lines about images' (width, height)."""
     counted = Counter(sizes)
     (width, height), most = counted.most_common(1)[0]
@@ -128,5 +129,5 @@ def size_lines(sizes):
            f"{width}x{height} ({most} images)")
 
 
-def _area(size):
+def _area(size: Tuple[int, int]) -> int:
     return size[0] * size[1]

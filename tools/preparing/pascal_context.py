@@ -15,32 +15,34 @@ does not count.
 """
 import os
 from functools import partial
+from typing import Iterator
 
 import numpy as np
 
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 from issegm.tables import PASCAL_CONTEXT
-from tools.preparing.common import Split, lines_of
-from tools.preparing.mat import read_matrix
-from tools.preparing.pairs import Pairs
+
+from .common import Preparation, Split, lines_of
+from .label_files import read_matrix
+from .pairs import Pairs
 
 LABELS = 459
 
 
-def splits(args):
+def splits(asked: Preparation) -> Iterator[Split]:
     """Train and val of VOC 2010's main image sets."""
     for name in ("train", "val"):
-        rows = lines_of(args.root, f"VOC2010/ImageSets/Main/{name}.txt")
-        samples = [Sample(args.root, f"VOC2010/JPEGImages/{image}.jpg",
+        rows = lines_of(asked.root, f"VOC2010/ImageSets/Main/{name}.txt")
+        samples = [Sample(asked.root, f"VOC2010/JPEGImages/{image}.jpg",
                           label_image=f"VOC2010/SegmentationClassContext/{image}.png") for image, _ in rows]
-        makers = {sample.label_image: partial(context_label, os.path.join(args.root, "trainval", f"{image}.mat"))
+        makers = {sample.label_image: partial(context_label, os.path.join(asked.root, "trainval", f"{image}.mat"))
                   for (image, _), sample in zip(rows, samples)}
         origins = [origin for _, origin in rows]
         yield Split("pascal-context", name, samples, Pairs(DATASETS["pascal-context"]), origins, makers)
 
 
-def context_label(path):
+def context_label(path: str) -> np.ndarray:
     """The label map of one of PASCAL-Context's files, (H, W) uint8: 0 background, 1 … 59 classes."""
     label = read_matrix(path, "LabelMap")
     if label.size and not 0 <= label.min() <= label.max() <= LABELS:

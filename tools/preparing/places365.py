@@ -12,12 +12,16 @@
       val/<class>/                      [unless places365_val.txt] zen_garden, church-indoor for church/indoor
 """
 import os
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
 
 from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
+from ademxapp.flags import flag
 from iclass.datasets import DATASETS
-from tools.preparing.common import Split, lines_of
-from tools.preparing.images import UNKNOWN, Images, in_class_folders
+
+from .common import Preparation, Split, lines_of
+from .images import UNKNOWN, Images, in_class_folders
 
 RECORD = DATASETS["places365"]
 KIND = Images(RECORD.class_names, RECORD.splits)
@@ -27,40 +31,42 @@ SIZES = ("256", "large")
 CATEGORIES = "categories_places365.txt"
 
 
-def add_arguments(parser):
+@dataclass(frozen=True)
+class Settings(Preparation):
     """Which of the two sizes of the images."""
-    parser.add_argument("--size", choices=SIZES, help="of the images: 256x256, or as they were (default: what is "
-                        "there, 256 first)")
+
+    size: Optional[str] = flag("of the images: 256x256, or as they were (default: what is there, 256 first)",
+                               choices=SIZES)
 
 
-def splits(args):
+def splits(asked: Settings) -> List[Split]:
     """The splits train, val and, where it is there, test."""
     found = []
-    if not os.path.isfile(os.path.join(args.root, LISTS["train"])):
+    if not os.path.isfile(os.path.join(asked.root, LISTS["train"])):
         ids = {name: class_id for class_id, name in enumerate(RECORD.folders)}
         for split in ("train", "val"):
-            samples, notes = in_class_folders(args.root, split, ids)
+            samples, notes = in_class_folders(asked.root, split, ids)
             found.append(Split("places365", split, samples, KIND, notes=notes))
         return found
-    require_categories(args.root)
+    require_categories(asked.root)
     for split, file in LISTS.items():
-        folder = images_folder(args, split)
-        if split != "test" or (folder and os.path.isfile(os.path.join(args.root, file))):
-            samples, origins = listed_samples(args.root, split, folder)
+        folder = images_folder(asked, split)
+        if split != "test" or (folder and os.path.isfile(os.path.join(asked.root, file))):
+            samples, origins = listed_samples(asked.root, split, folder)
             found.append(Split("places365", split, samples, KIND, origins))
     return found
 
 
-def images_folder(args, split):
+def images_folder(asked: Settings, split: str) -> Optional[str]:
     """The folder below the root that has a split's images; None where there is none of test, else UsageError."""
-    names = [name.format(size) for size in ([args.size] if args.size else SIZES) for name in FOLDERS[split]]
-    found = [name for name in names if os.path.isdir(os.path.join(args.root, name))]
+    names = [name.format(size) for size in ([asked.size] if asked.size else SIZES) for name in FOLDERS[split]]
+    found = [name for name in names if os.path.isdir(os.path.join(asked.root, name))]
     if not found and split != "test":
-        raise UsageError(f"--root {args.root} has none of the folders {', '.join(names)} with the images of {split}")
+        raise UsageError(f"--root {asked.root} has none of the folders {', '.join(names)} with the images of {split}")
     return found[0] if found else None
 
 
-def require_categories(root):
+def require_categories(root: str) -> None:
     """ValueError if the list of categories, where there is one, is not the one that the classes are numbered by."""
     if os.path.isfile(os.path.join(root, CATEGORIES)):
         wanted = [f"/{name[0]}/{name} {class_id}" for class_id, name in enumerate(RECORD.class_names)]
@@ -69,7 +75,7 @@ def require_categories(root):
                 raise ValueError(f"{origin}: {line!r}, where Places365 has {category!r}")
 
 
-def listed_samples(root, split, folder):
+def listed_samples(root: str, split: str, folder: str) -> Tuple[List[Sample], List[str]]:
     """Samples of a list of lines `image class` (test: `image`), and where each is named."""
     samples, origins, fields_wanted = [], [], 1 if split == "test" else 2
     for line, origin in lines_of(root, LISTS[split]):

@@ -15,7 +15,7 @@ import glob
 import os
 import re
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any, Dict, List, Tuple
 
 from ademxapp.cli import UsageError
 
@@ -31,19 +31,19 @@ class Line:
     pattern: str
     conditions: Tuple[str, ...]
 
-    def needed(self, folder, args):
+    def needed(self, folder: str, asked: Any) -> bool:
         """Whether the line must be there, with these arguments."""
         for condition in self.conditions:
             word, _, path = condition.partition(" ")
             there = any(_exists(folder, one) for one in path.split(" or "))
             if word == "optional" or (word == "with" and not there) or (word == "unless" and there):
                 return False
-            if word.startswith("--") and not getattr(args, word[2:].replace("-", "_")):
+            if word.startswith("--") and not getattr(asked, word[2:].replace("-", "_")):
                 return False
         return True
 
 
-def drawings(text):
+def drawings(text: str) -> Dict[str, List[Line]]:
     """`{option: [Line, …]}` of every drawing in a docstring."""
     found, lines, stack = {}, None, []
     for row in text.splitlines():
@@ -66,14 +66,14 @@ def drawings(text):
     return found
 
 
-def require_tree(text, args):
+def require_tree(text: str, asked: Any) -> None:
     """UsageError unless there is all that a docstring's drawings need; prints them, with what is missing marked."""
     errors = []
     for option, lines in drawings(text).items():
-        folder = getattr(args, option)
+        folder = getattr(asked, option)
         if folder is None:
             continue
-        missing = [line for line in lines if line.needed(folder, args) and not _exists(folder, line.pattern)]
+        missing = [line for line in lines if line.needed(folder, asked) and not _exists(folder, line.pattern)]
         if missing:
             print("\n".join(line.text + ("    <-- missing" if line in missing else "") for line in lines))
             errors.append(_message(option, folder, [line.pattern for line in missing if line.pattern]))
@@ -81,13 +81,13 @@ def require_tree(text, args):
         raise UsageError("; ".join(errors))
 
 
-def _message(option, folder, patterns):
+def _message(option: str, folder: str, patterns: List[str]) -> str:
     tops = [pattern for pattern in patterns
             if not any(pattern != other and pattern.startswith(other.rstrip("/") + "/") for other in patterns)]
     more = f" and {len(tops) - 1} more" if len(tops) > 1 else ""
     return f"--{option} {folder} has no {tops[0]}{more}: wanted the tree that is printed above the error"
 
 
-def _exists(folder, pattern):
+def _exists(folder: str, pattern: str) -> bool:
     found = glob.iglob(os.path.join(glob.escape(folder), pattern))
     return next(found, None) is not None

@@ -7,6 +7,7 @@ from typing import Callable, Iterator, Optional, Sequence, Tuple, Type, TypeVar,
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.cli import UsageError, existing_file, number, numbers
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import decode_rgb, stem, write_png
@@ -17,7 +18,6 @@ from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colour
 from ademxapp.flags import Settings, changed, flag
 from ademxapp.settings import Run, Training
 from ademxapp.symbol import Label, network, output_stride, parse_label, whole_cells
-from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.symbol.networks import InputSettings
 from iclass import datasets as classification
 from iclass.data import TrainImages

@@ -1,4 +1,7 @@
-"""A page of a test: scores, confusion matrix, learning curves, images. It opens without a server."""
+"""A page of a test: scores, confusion matrix, learning curves, images; or of a training: its curves so far.
+
+It opens without a server.
+"""
 import json
 import os
 import shutil
@@ -19,8 +22,10 @@ from ademxapp.files import replacing, write_text
 from ademxapp.flags import Settings, flag
 from issegm.datasets import SegmentationDataset
 from issegm.outputs import label_path
-from tools.reporting.gallery import labels_of, pictures
-from tools.reporting.runs import Run, read_run
+
+from .gallery import labels_of, pictures
+from .runs import Run, read_run
+from .training_page import training_in, training_page
 
 TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
 PICTURES = ("image", "truth", "prediction", "difference")
@@ -41,8 +46,9 @@ DIFFERENCE = "Difference: grey is right, black is wrong, white does not count. A
 class Page(Settings):
     """What `report.py run` is asked for."""
 
-    folder: str = flag("folder of a test", positional=True)
-    out: Optional[str] = flag("folder of index.html and its pictures (default: page, in the test's)", metavar="DIR")
+    folder: str = flag("folder of a test, or of a training, running or ended; or its <label>.jsonl", positional=True)
+    out: Optional[str] = flag("folder of index.html and its pictures (default: page, in the test's; "
+                             "<label>_page beside a training's)", metavar="DIR")
     images: int = flag("in the gallery: the worst", 500, type=number(int, 0), metavar="N")
     height: int = flag("of the pictures", 240, type=number(int, 16), metavar="PIXELS")
     data_root: Optional[str] = flag("where list paths start (default: as in the test)", metavar="DIR")
@@ -50,6 +56,11 @@ class Page(Settings):
 
 def run(asked: Page) -> None:
     """Write the page."""
+    training = training_in(asked.folder)
+    if training:
+        out = asked.out or f"{training}_page"
+        print(f"{write_page(out, training_page(training, out))}: the training so far")
+        return
     tested = read_run(asked.folder, asked.data_root)
     out = asked.out or os.path.join(asked.folder, "page")
     make = segmentation_page if tested.segmentation else classification_page
@@ -58,11 +69,16 @@ def run(asked: Page) -> None:
                        and (key != ADE20K_SCORE or tested.record.name == "ade20k")],
             "categories": categories(tested.result), "pictures": PICTURES, "curves": curves(tested, out),
             **make(tested, asked, out)}
+    print(f"{write_page(out, page)}: {len(tested.samples)} images, {len(page['images'])} of them shown")
+
+
+def write_page(out: str, page: Dict[str, Any]) -> str:
+    """Write the page of some data; its path."""
     with open(TEMPLATE, encoding="utf-8") as source:
         template = source.read()
     path = os.path.join(out, "index.html")
-    write_text(path, template.replace("/*DATA*/", json.dumps(page).replace("</", "<\\/")))
-    print(f"{path}: {len(tested.samples)} images, {len(page['images'])} of them shown")
+    write_text(path, template.replace("/*DATA*/", json.dumps(page).replace("<", "\\u003c")))  # no tag, no comment
+    return path
 
 
 def facts(tested: Run) -> List[Tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
 from ademxapp.driver import find_samples, read_result
+from ademxapp.errors import one_line
 from ademxapp.symbol import parse_label
 from ademxapp.weights.description import CLASSIFICATION, SEGMENTATION
 from iclass.datasets import ClassificationDataset
@@ -68,10 +69,14 @@ def read_run(folder: str, data_root: Optional[str] = None, whole: bool = False) 
     arguments = replace(arguments, data_root=data_root or arguments.data_root)
     label = parse_label(result["label"]) if result.get("label") else None  # label images alone may have been scored
     make_record = segmentation_record if segmentation else classification_record
-    record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
-                         arguments.dataset_file)
-    samples = find_samples(arguments, SEGMENTATION if segmentation else CLASSIFICATION,
-                           label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
+    try:
+        record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
+                             arguments.dataset_file)
+        samples = find_samples(arguments, SEGMENTATION if segmentation else CLASSIFICATION,
+                               label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
+    except (UsageError, OSError) as error:
+        raise UsageError(f"{path}: {one_line(error).partition(';')[0]}. A test's paths start where it was run: run "
+                         "this there; --data-root says where the images are now") from None
     if segmentation and not whole:
         samples = of_shard(samples, arguments.shard)
     return Run(folder, result, arguments, segmentation, record, samples)

@@ -5,20 +5,21 @@ docs/results, without .json.
 """
 import os
 import statistics
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ademxapp.evaluation.confusion import most_frequent_class_scores
+from ademxapp.kept import Values
 from ademxapp.paper import read_table
 from ademxapp.text_tables import table
 from issegm.datasets import dataset_record
-from tools.benchmarks.comparison import as_text
-from tools.reproducing import figure4_block, full_scale, miniature, paper_tables
-from tools.reproducing.keep import kept_name, read_json
-from tools.reproducing.kept import Values
-from tools.reproducing.measurements import counted
-from tools.reproducing.recipes import read_recipe
+
+from ..benchmarks.comparison import as_text
+from . import figure4_block, full_scale, miniature, paper_tables
+from .keep import kept_name, read_json
+from .measurements import counted
+from .recipes import read_recipe
 
 RESULTS = "docs/results"
 MEASUREMENTS = ("reading", "scores", "training", "dtypes", "test-run", "step", "networks")
@@ -64,31 +65,24 @@ def constant(name: str, key: str) -> str:
     return f"{dict(zip(('pixel_acc', 'mean_iou'), scores))[key]:.2f}"
 
 
-def class_names(found: Values) -> Tuple[str, ...]:
-    """The names of the classes of a test."""
-    arguments = found["arguments"]
-    return dataset_record(arguments["dataset"], len(found["class_iou"]), arguments.get("dataset_file")).class_names
-
-
 def classes(name: str) -> str:
     """IoU and accuracy of every class of a test, in percent."""
     found = result(name)
-    return table(("class", "IoU", "accuracy"), [
-        (one, percent(iou), percent(acc)) for one, iou, acc in zip(class_names(found), found["class_iou"],
-                                                                  found["class_acc"])], True)
+    return class_table(found, {"IoU": found["class_iou"], "accuracy": found["class_acc"]})
 
 
 def classes_of(recipe: str) -> str:
     """IoU of every class in the tests of a recipe, in percent."""
-    tests = results_of(recipe)
-    return table(("class", *(name for name, _ in tests)), [
-        (one, *(percent(found["class_iou"][index]) for _, found in tests))
-        for index, one in enumerate(class_names(tests[0][1]))], True)
+    tests = dict(results_of(recipe))
+    return class_table(next(iter(tests.values())), {name: found["class_iou"] for name, found in tests.items()})
 
 
-def percent(value: float) -> str:
-    """A percentage with a digit, or that there is none."""
-    return "–" if value is None else f"{value:.1f}"
+def class_table(found: Values, columns: Dict[str, List[Optional[float]]]) -> str:
+    """Percentages of every class of a test."""
+    arguments = found["arguments"]
+    names = dataset_record(arguments["dataset"], len(found["class_iou"]), arguments.get("dataset_file")).class_names
+    return table(("class", *columns), [(name, *("–" if value is None else f"{value:.1f}" for value in values))
+                                       for name, *values in zip(names, *columns.values())], True)
 
 
 def comparison(recipe: str) -> str:
@@ -146,7 +140,8 @@ def speed_ratio(name: str, what: str) -> str:
 
 def machines() -> str:
     """What the speeds are of."""
-    return "; ".join(dict.fromkeys(result(f"speed/{name}")["machine"] for name in MEASUREMENTS))
+    return "; ".join(dict.fromkeys(result(f"speed/{name}")["machine"] for name in MEASUREMENTS
+                                   if os.path.exists(f"{RESULTS}/speed/{name}.json")))
 
 
 def memory_spread() -> str:
@@ -170,30 +165,12 @@ def mini_score(network: str, head: str, key: str) -> str:
     return f"{100 - one.mean('top1_error') if key == 'top1' else one.mean(key):.2f}"
 
 
-def demo(output: str) -> str:
-    """What came out of the demo's runs in a folder, and where it is."""
-    classification, segmentation = (read_json(os.path.join(output, name, "result.json")) for name in (
-        "demo-cls_rna-a1-w0.125_cls5_ep-0010", "demo_rna-a1-w0.125_cls6_s8_ep-0022"))
-    frequent_acc, frequent_iou = most_frequent_class_scores(np.array(segmentation["confusion"]))
-    shown = len(segmentation["class_iou"]) - 1  # patches show one of each class but the background, as often
-    scores = (("classification", "top-1 accuracy", 100 - classification["top1_error"], 100 / shown),
-              ("segmentation", "mean IoU", segmentation["mean_iou"], frequent_iou),
-              ("", "pixel accuracy", segmentation["pixel_acc"], frequent_acc))
-    labels = [os.path.join(output, found["label"]) for found in (classification, segmentation)]
-    return "\n".join([
-        f"tested on {classification['images']} patches and {segmentation['images']} scenes not trained on\n",
-        *(f"{task:16} {name:14} {value:5.1f} %   (the most frequent class: {least:.1f} %)"
-          for task, name, value, least in scores), "",
-        f"{'pictures':16} {os.path.join(output, 'sheet.png')}", f"{'':16} {labels[1]}_ep-0022",
-        f"{'curves':16} {labels[0]}.png, {labels[1]}.png"])
-
-
 BLOCKS: Dict[str, Callable[..., str]] = {
     "commands": commands, "text": text, "score": score, "constant": constant, "classes": classes,
     "classes-of": classes_of, "comparison": comparison, "search": search, "types": types, "speed": speed,
     "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread, "mebibytes": mebibytes,
     "paper": paper_tables.page, "full-scale": full_scale.block, "miniature": miniature.block,
     "miniature-claims": miniature.claims, "miniature-times": miniature.times, "miniature-score": mini_score,
-    "figure4": figure4_block.block, "demo": demo}
+    "figure4": figure4_block.block}
 FIGURES: Dict[str, Callable[..., None]] = {
     "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": figure4_block.draw}

@@ -8,7 +8,6 @@ some batches of images go forward through the whole network, and back along one 
 units drawn at random, and the shortcuts of the others. What was measured is kept in --output; it is measured again only
 where weights, images or settings are others. Weights that are not there are named.
 """
-import argparse
 import functools
 import glob
 import hashlib
@@ -16,7 +15,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -26,14 +25,15 @@ from ademxapp.cli import LOG, Parser, UsageError, number
 from ademxapp.engine import Device
 from ademxapp.files import digest, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
+from ademxapp.kept import Values, kept
 from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
-from tools.reproducing.figure4_block import summary_table
-from tools.reproducing.keep import read_json
-from tools.reproducing.kept import Values, kept
-from tools.reproducing.steps import add_data_argument, require_data
+
+from .figure4_block import summary_table
+from .keep import read_json
+from .steps import add_data_argument, require_data
 
 STATISTICS = ("moving", "batch")
 
@@ -41,10 +41,9 @@ STATISTICS = ("moving", "batch")
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `reproduce.py figure4`."""
     parser.description = __doc__
-    parser.add_argument("--weights", metavar="FILE", nargs="+", action=Names, default=[], help="trained networks, with "
-                        "spaces or commas between them")
-    parser.add_argument("--untrained", metavar="LABEL", nargs="+", action=Names, default=[], help="networks with the "
-                        "parameters that a training would start from")
+    for flag, what, text in (("--weights", "FILE", "trained networks, with spaces or commas between them"),
+                             ("--untrained", "LABEL", "networks with the parameters that a training would start from")):
+        parser.add_argument(flag, metavar=what, nargs="+", action="extend", default=[], help=text)
     add_data_argument(parser)
     parser.add_argument("--split", default="val", help="where the images are from")
     parser.add_argument("--crop-size", type=number(int, 1), metavar="PIXELS", help="side of the images (default: as "
@@ -63,42 +62,16 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--out", metavar="FILE", help="JSON file of all of it, for the page")
 
 
-class Names(argparse.Action):
-    """One list of what is given, with spaces or commas in between, once or several times."""
-
-    def __call__(self, parser: Parser, namespace: argparse.Namespace, values: Sequence[str],
-                 option: Optional[str] = None) -> None:
-        names = [name for value in values for name in value.split(",") if name]
-        setattr(namespace, self.dest, getattr(namespace, self.dest) + names)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How all networks are measured; fields as the flags."""
-
-    data: str
-    split: str
-    lengths: int
-    paths: int
-    batch_images: int
-    seed: int
-    device: Device
-    output: str
-
-
 @dataclass(frozen=True)
 class Asked:
-    """A network to be measured: `weights` (a path) or None, the side of its images, and what normalises it.
-
-    `epochs` are those that the weights have seen, and those of their training's schedule.
-    """
+    """A network to be measured: `weights` (a path) or None, the side of its images, what statistics normalise it."""
 
     label: Label
     stem: str
     weights: Optional[str]
     crop: int
     statistics: str
-    epochs: Optional[Tuple[Optional[int], Optional[int]]]
+    epochs: Optional[Tuple[Optional[int], Optional[int]]]  # that the weights have seen, and those of their schedule
 
     @property
     def name(self) -> str:
@@ -106,17 +79,28 @@ class Asked:
         return os.path.splitext(os.path.basename(self.weights))[0] if self.weights else f"{self.stem}_untrained"
 
 
+class Sample(NamedTuple):
+    """The images and the paths that all networks are measured with; fields as the flags."""
+
+    split: str
+    most_lengths: int
+    paths: int
+    batch_images: int
+    seed: int
+
+
 def run(weights: Sequence[str], untrained: Sequence[str], data: Optional[str], split: str, crop_size: Optional[int],
         lengths: int, paths: int, batch_images: int, statistics: Optional[str], seed: int, gpu: Optional[int],
         output: str, out: Optional[str]) -> int:
     """Measure the networks that are there; print, and write, what was measured."""
+    weights, untrained = ([name for name in ",".join(names).split(",") if name] for names in (weights, untrained))
     if not weights and not untrained:
         raise UsageError("no network is named: give --weights FILE, or --untrained LABEL")
     if out and not out.endswith(".json"):
         raise UsageError(f"--out {out}: wanted a JSON file; pages are written by people, and filled by "
                          "`python tools/reproduce.py pages`")
-    plan = Plan(require_data(data), split, lengths, paths, batch_images, seed,
-                driver.devices(Devices(gpus=None if gpu is None else (gpu,)), logging.getLogger(LOG))[0], output)
+    data, sample = require_data(data), Sample(split, lengths, paths, batch_images, seed)
+    device, = driver.devices(Devices(gpus=None if gpu is None else (gpu,)), logging.getLogger(LOG))
     missing = [path for path in weights if not os.path.isfile(path)]
     asked = [ask(path, path, crop_size, statistics) for path in weights if path not in missing]
     crops = {item.stem: item.crop for item in asked}
@@ -125,7 +109,7 @@ def run(weights: Sequence[str], untrained: Sequence[str], data: Optional[str], s
         print(f"needs {path}: there is no such file")
     if not asked:
         raise ValueError(f"none of the networks is there to be measured: there is no file {missing[0]}")
-    records = [measured(plan, item) for item in asked]
+    records = [measured(item, sample, os.path.join(data, item.label.dataset), device, output) for item in asked]
     print(summary_table(records, markdown=False))
     if out:
         write_json(out, {"needs": [os.path.basename(path) for path in missing], "networks": records})
@@ -157,54 +141,53 @@ def training_arguments(weights: str) -> Dict[str, Any]:
     return read_json(states[-1]).get("arguments", {}) if states else {}
 
 
-def measured(plan: Plan, asked: Asked) -> Values:
+def measured(asked: Asked, sample: Sample, root: str, device: Device, output: str) -> Values:
     """The record of a network: how it was measured, and `norms`, by path length and batch."""
-    batches = read_batches(plan, asked)
+    batches = read_batches(asked, sample, root)
     how = {"name": asked.name, "label": str(asked.label), "network": asked.label.network,
            "weights": asked.weights and os.path.basename(asked.weights),
-           "weights_sha256": asked.weights and digest(asked.weights), "split": plan.split, "crop": asked.crop,
-           "most_lengths": plan.lengths, "paths": plan.paths, "batch_images": plan.batch_images,
-           "statistics": asked.statistics, "seed": plan.seed,
+           "weights_sha256": asked.weights and digest(asked.weights), "crop": asked.crop,
+           "statistics": asked.statistics, **sample._asdict(),
            "images_sha256": hashlib.sha256(b"".join(data.tobytes() for data, _ in batches)).hexdigest()}
 
     def make() -> Values:
-        gradients = bound(asked, (plan.batch_images, 3, asked.crop, asked.crop), plan)
-        lengths = spread_lengths(len(gradients.units), plan.lengths)
+        gradients = bound(asked, (sample.batch_images, 3, asked.crop, asked.crop), sample.seed, device)
+        lengths = spread_lengths(len(gradients.units), sample.most_lengths)
         bar = functools.partial(tqdm, unit="path", desc=asked.name, disable=None)
-        norms = measure(gradients, batches, lengths, plan.seed, bar)
+        norms = measure(gradients, batches, lengths, sample.seed, bar)
         return {"units": len(gradients.units), "lengths": lengths,
                 "norms": [[float(f"{norm:.5g}") for norm in row] for row in norms]}
 
-    found = kept(os.path.join(plan.output, f"{asked.name}_paths.json"), how, make)
+    found = kept(os.path.join(output, f"{asked.name}_paths.json"), how, make)
     return {**how, "epochs": asked.epochs, "top1_error": tested_error(asked.weights), **found}
 
 
-def bound(asked: Asked, shape: Tuple[int, ...], plan: Plan) -> PathGradients:
+def bound(asked: Asked, shape: Tuple[int, ...], seed: int, device: Device) -> PathGradients:
     """The `PathGradients` of a network."""
     plain, gated = (classification_symbol(asked.label, SymbolOptions(
         bn_use_global_stats=asked.statistics == "moving", path_gates=gates)) for gates in (False, True))
     shapes = parameter_shapes(plain, data=shape)
     if asked.weights is None:
-        return PathGradients(gated, start_afresh(shapes, plan.seed), shape, plan.device)
+        return PathGradients(gated, start_afresh(shapes, seed), shape, device)
     parameters = load_parameters(asked.weights)
     require_exact(parameters, shapes, asked.weights)
-    return PathGradients(gated, parameters, shape, plan.device)
+    return PathGradients(gated, parameters, shape, device)
 
 
-def read_batches(plan: Plan, asked: Asked) -> List[Tuple[np.ndarray, np.ndarray]]:
+def read_batches(asked: Asked, sample: Sample, root: str) -> List[Tuple[np.ndarray, np.ndarray]]:
     """Batches (data, labels) of images of the split, drawn at random; ValueError if it has too few."""
-    dataset, classes, settings = asked.label.dataset, asked.label.classes, network(asked.label.network).input
-    root = os.path.join(plan.data, dataset)
-    samples = driver.find_samples(Data(dataset=dataset, split=plan.split, data_root=root), "classification", classes)
-    wanted = plan.paths * plan.batch_images
+    label, settings = asked.label, network(asked.label.network).input
+    samples = driver.find_samples(Data(dataset=label.dataset, split=sample.split, data_root=root), "classification",
+                                  label.classes)
+    wanted = sample.paths * sample.batch_images
     if len(samples) < wanted:
-        raise ValueError(f"{root} has {len(samples)} images in {plan.split}, wanted {plan.paths} x "
-                         f"{plan.batch_images} = {wanted}: give fewer --paths or --batch-images")
-    chosen = np.random.default_rng(plan.seed).choice(len(samples), wanted, replace=False)
+        raise ValueError(f"{root} has {len(samples)} images in {sample.split}, wanted {sample.paths} x "
+                         f"{sample.batch_images} = {wanted}: give fewer --paths or --batch-images")
+    chosen = np.random.default_rng(sample.seed).choice(len(samples), wanted, replace=False)
     images = TestImages([samples[index] for index in chosen], asked.crop, settings,
                         interpolation=settings.interpolation)
     data, labels = zip(*(images.load(index, None) for index in range(wanted)))
-    return list(zip(np.split(np.concatenate(data), plan.paths), np.split(np.array(labels), plan.paths)))
+    return list(zip(np.split(np.concatenate(data), sample.paths), np.split(np.array(labels), sample.paths)))
 
 
 def tested_error(weights: Optional[str]) -> Optional[float]:

@@ -1,18 +1,17 @@
 """The table and the figure of Figure 4, of the records of what was measured."""
-from typing import Any, Dict, Optional, Sequence
-
-import numpy as np
+from typing import Sequence
 
 from ademxapp.files import replacing
-from ademxapp.inspection.paths import TINY, expected_contributions
+from ademxapp.inspection.paths import read_off
+from ademxapp.kept import Values
 from ademxapp.text_tables import table
-from tools.reproducing.keep import read_json
-from tools.reproducing.kept import Values
+
+from .keep import read_json
 
 KEPT = "docs/results/figure4/figure4.json"
 COLUMNS = ("network", "dataset", "parameters", "top-1 error, %", "units n", "k = 0", "n/4", "n/2", "3n/4", "k = n",
            "long over short", "longest over shortest", "per mapping", "95 % of contributions")
-COVERED = 0.95  # of the expected contributions, for the column of path lengths
+PANELS = ("norm per image", "norm per image", "share, times number of paths")
 
 
 def block() -> str:
@@ -20,27 +19,11 @@ def block() -> str:
     return summary_table(read_json(KEPT)["networks"], markdown=True)
 
 
-def derived(record: Values) -> Dict[str, Any]:
-    """What is read off a record's norms."""
-    norms, lengths, units = np.array(record["norms"]), np.array(record["lengths"]), record["units"]
-    means, logs = norms.mean(1), np.log(np.maximum(norms, TINY)).mean(1)
-    quarters = [int(np.abs(lengths - units * quarter / 4).argmin()) for quarter in range(5)]
-    contributions = expected_contributions(lengths, means, units)
-    covered = np.cumsum(contributions)
-    return {"means": means, "lowest": norms.min(1), "highest": norms.max(1),
-            "quarter_means": means[quarters], "longest_over_shortest": float(means[-1] / means[0]),
-            "long_over_short": float(np.exp(logs[lengths >= units * 3 / 4].mean() - logs[lengths <= units / 4].mean())),
-            "factor_per_mapping": float(np.exp(np.polyfit(lengths, logs, 1)[0])),
-            "expected_contributions": contributions,
-            "covered_lengths": [int(np.searchsorted(covered, (1 - COVERED) / 2)),
-                                int(np.searchsorted(covered, (1 + COVERED) / 2))]}
-
-
 def summary_table(records: Sequence[Values], markdown: bool) -> str:
     """A line for every network, as text."""
     rows = []
     for record in records:
-        found, error = derived(record), record["top1_error"]
+        found, error = read_off(record["norms"], record["lengths"], record["units"]), record["top1_error"]
         rows.append((record["network"], record["label"].split("_")[0], kind_of(record),
                      "–" if error is None else f"{error:.2f}", record["units"],
                      *(f"{mean:.2g}" for mean in found["quarter_means"]), f"{found['long_over_short']:.2g}",
@@ -51,10 +34,9 @@ def summary_table(records: Sequence[Values], markdown: bool) -> str:
 
 def kind_of(record: Values) -> str:
     """Whether a record's network was trained, and how long."""
-    epochs: Optional[Sequence[Optional[int]]] = record["epochs"]
     if not record["weights"]:
         return "untrained"
-    return "trained, {} of {} epochs".format(*epochs) if all(epochs) else "trained"
+    return "trained, {} of {} epochs".format(*record["epochs"]) if all(record["epochs"]) else "trained"
 
 
 def draw(path: str) -> None:
@@ -68,21 +50,20 @@ def draw(path: str) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, len(columns), squeeze=False)
     for record in records:
-        found, (linear, logarithmic, shares) = derived(record), axes[:, columns.index((record["label"],
-                                                                                       record["crop"]))]
-        lengths, colour = record["lengths"], "tab:blue" if record["weights"] else "tab:orange"
+        found, lengths = read_off(record["norms"], record["lengths"], record["units"]), record["lengths"]
+        linear, logarithmic, shares = axes[:, columns.index((record["label"], record["crop"]))]
+        colour = "tab:blue" if record["weights"] else "tab:orange"
         for panel in (linear, logarithmic):
             panel.plot(lengths, found["means"], color=colour, linewidth=1.2, label=kind_of(record))
             panel.fill_between(lengths, found["lowest"], found["highest"], color=colour, alpha=0.25, linewidth=0)
         logarithmic.set_yscale("log")
         shares.plot(range(record["units"] + 1), found["expected_contributions"], color=colour, linewidth=1.2)
-        linear.set_title(f"{record['label'].split('_')[0]}\n{record['network']}, {record['crop']} pixels",
-                         fontsize="medium")
+        linear.set_title(f"{record['label'].split('_')[0]}\n{record['network']}, {record['crop']} pixels", fontsize=10)
         linear.legend(fontsize="small", frameon=False)
         shares.set_xlabel("path length k, mappings")
-    for panel in axes.flat:
-        panel.grid(alpha=0.3)
-    for row, text in enumerate(("norm per image", "norm per image", "share, times number of paths")):
-        axes[row][0].set_ylabel(text)
+    for row, text in zip(axes, PANELS):
+        row[0].set_ylabel(text)
+        for panel in row:
+            panel.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")

@@ -6,8 +6,9 @@ from ademxapp.symbol import parse_label
 from ademxapp.text_tables import table
 from iclass.datasets import DATASETS as CLASSIFICATION
 from issegm.datasets import DATASETS as SEGMENTATION
-from tools.reproducing.measurements import counted
-from tools.reproducing.recipes import Step, read_recipe
+
+from .measurements import counted
+from .recipes import Step, read_recipe
 
 RECIPES = ("ilsvrc", "ilsvrc-strided", "places", "voc", "voc-train", "voc-coco", "cityscapes", "cityscapes-coarse",
            "ade20k", "ade20k-pooling", "pascal-context")

@@ -16,11 +16,12 @@ from typing import Any, Dict, List, Optional
 
 from ademxapp.cli import Parser, UsageError
 from ademxapp.files import write_json
+from ademxapp.kept import Values, kept
 from ademxapp.paper import SCORES
 from ademxapp.training.progress import read_reports
-from tools.reproducing.kept import Values, kept
-from tools.reproducing.recipes import Recipe, Step, read_recipe
-from tools.reproducing.steps import add_recipe_arguments
+
+from .recipes import Recipe, Step, read_recipe
+from .steps import add_recipe_arguments
 
 COMPARED = (*SCORES, "losses", "accuracies")
 PROCESSOR_TIME = re.compile(r"trained in \S+, (\d+):(\d+):(\d+) of it on the processors")

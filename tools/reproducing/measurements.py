@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Dict, Tuple
 
+from ademxapp.kept import Values, kept
 from ademxapp.paper import Row
 from ademxapp.symbol import Label, network, parse_label
-from tools.reproducing.kept import Values, kept
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 MEMORY_IMAGES, MEMORY_CROP, MEMORY_CLASSES = 4, 504, 21  # of a device in the fine-tuning of Table 2

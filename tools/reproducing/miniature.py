@@ -1,25 +1,24 @@
 """The paper in miniature: its tables, claims and plots, of the rows that are kept (recipes/miniature.yaml)."""
 import functools
-import itertools
 import os
 import statistics
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from matplotlib.transforms import Bbox
 
 from ademxapp import paper
 from ademxapp.files import replacing
 from ademxapp.symbol import parse_label
 from ademxapp.text_tables import table
 from ademxapp.yaml_files import read_yaml
-from tools.reproducing.keep import read_json, read_kept
-from tools.reproducing.measurements import counted
-from tools.reproducing.recipes import Recipe, read_recipe
+
+from .keep import read_json, read_kept
+from .measurements import counted
+from .recipes import Recipe, read_recipe
 
 RECIPE = "recipes/miniature.yaml"
 STRIDED = {"rna-a1": "Model A1 (strided)"}  # not in the paper's Table 1
@@ -31,23 +30,17 @@ SHOWN = {  # the tables' columns: title, unit, digits
     "speed_ratio": ("speed / ResNet-101's", 1, 2), "memory": ("planned memory (MiB)", MIB, 0)}
 PAPER = ({"top1_error": "top-1 error (%)", "speed_ratio": "speed / ResNet-101's"},
          {"mean_iou": "mean IoU (%)", "memory": "memory (GB)"})
-PLACES = ((1, 0), (-1, 0), (0, 10), (0, -10), (1, 10), (1, -10), (-1, 10), (-1, -10))  # of names beside their dots
-DOT = 4  # pixels, half of a dot
 
 
 @dataclass
 class Network:
-    """A network of one of the tables: scores by seed, what it costs here, and the paper's figures.
+    """A network of one of the tables."""
 
-    `name` is without its width; `head` is None in Table 1. Costs: parameters, and multiply_adds at the test crop and
-    speed_ratio (Table 1) or memory, in bytes (Table 2).
-    """
-
-    name: str
-    method: str
-    head: Optional[str] = None
-    scores: Dict[str, List[float]] = field(default_factory=dict)
-    costs: Dict[str, float] = field(default_factory=dict)
+    name: str  # without its width
+    method: str  # what the paper calls it
+    head: Optional[str] = None  # in Table 2
+    scores: Dict[str, List[float]] = field(default_factory=dict)  # of each seed
+    costs: Dict[str, float] = field(default_factory=dict)  # parameters; multiply_adds, speed_ratio; memory, in bytes
     paper: Dict[str, Any] = field(default_factory=dict)
 
     def mean(self, column: str) -> Optional[float]:
@@ -173,7 +166,9 @@ def claims(path: str = RECIPE) -> str:
         keys = [tuple([*claim[which], None][:2]) for which in ("first", "second")]
         first, second = pair = [found.get(key) for key in keys]
         score = claim.get("score", "mean_iou" if keys[0][1] else "top1_error")
-        figures = " / ".join(f"{paper_figure(key, score, claim.get('group')):g}" for key in keys)
+        known = {(row.network, row.head): row.paper for row in paper.read_table("table4" if "group" in claim else (
+            "table2" if keys[0][1] else "table1")).rows[::-1] if row.group == claim.get("group", "")}
+        figures = " / ".join(f"{known[name, None if 'group' in claim else head][score]:g}" for name, head in keys)
         if not first or not second or first.mean(score) is None or second.mean(score) is None:
             lines.append([claim["says"], figures, "–", "–", "not trained yet"])
             continue
@@ -183,13 +178,6 @@ def claims(path: str = RECIPE) -> str:
         lines.append([claim["says"], figures, here, f"{costs} {'MiB' if first.head else 'M multiply-adds'}",
                       verdict(first, second, score, claim.get("relation", "better"))])
     return table(["the paper says", "its figures", "here", "cost here", "shows here"], lines, True)
-
-
-def paper_figure(key: Tuple[str, Optional[str]], score: str, group: Optional[str]) -> float:
-    """The paper's figure for a network: of Table 1, of Table 2, or of a part of Table 4."""
-    rows = paper.read_table("table4" if group else "table2" if key[1] else "table1").rows
-    return next(row.paper[score] for row in rows if row.network == key[0] and (row.group == group if group else
-                                                                              row.head == key[1]))
 
 
 def verdict(first: Network, second: Network, score: str, relation: str) -> str:
@@ -210,41 +198,19 @@ def verdict(first: Network, second: Network, score: str, relation: str) -> str:
 
 
 def draw_costs(path: str, number: str) -> None:
-    """Draw scores over costs: ResNets and the paper's networks in two colours, a dot for each seed, joined."""
+    """Draw scores over costs: circles for the paper's networks, crosses for ResNets, one for each seed, joined."""
     score, cost = (("top1_error", "multiply_adds"), ("mean_iou", "memory"))[int(number) - 1]
-    networks = [network for network in networks_of(number) if score in network.scores]
-    figure, (axes,) = _figure(1, 1, (8, 5))
-    named = [(network.costs[cost] / SHOWN[cost][1], network.scores[score], network.method.replace(", 1 conv.", ""))
-             for network in networks]
-    for network, (x, scores, _) in zip(networks, named):
-        axes.plot([x] * len(scores), scores, marker="o", linewidth=1,
-                  color="tab:red" if network.name.startswith("rn-") else "tab:blue")
+    figure, (axes,) = _figure(1, 1, (9, 5))
+    for place, network in enumerate(network for network in networks_of(number) if score in network.scores):
+        scores, marker = network.scores[score], "x" if network.name.startswith("rn-") else "o"
+        axes.plot([network.costs[cost] / SHOWN[cost][1]] * len(scores), scores, linewidth=1, marker=marker,
+                  color=f"C{place % 10}", label=network.method)
     axes.set(xlabel=SHOWN[cost][0], ylabel=SHOWN[score][0], xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(x=0.15)
-    name_dots(figure, axes, named)
-    save(figure, path)
-
-
-def name_dots(figure: Figure, axes: Axes, named: Sequence[Tuple[float, List[float], str]]) -> None:
-    """Write the names of (x, list of y, name) beside the dots, where they cover neither dots nor each other."""
-    figure.canvas.draw()  # from now on places are known
-    renderer = figure.canvas.get_renderer()
-    taken = [Bbox.from_extents(x - DOT, y - DOT, x + DOT, y + DOT)
-             for x, y in axes.transData.transform([(x, y) for x, scores, _ in named for y in scores])]
-    for x, scores, name in named:
-        for y, (right, up) in itertools.product((scores[0], scores[-1]), PLACES):
-            text = axes.annotate(name, (x, y), (7 * right, up), textcoords="offset points", fontsize=8, va="center",
-                                 ha={1: "left", 0: "center", -1: "right"}[right], in_layout=False)
-            box = text.get_window_extent(renderer)
-            if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and not any(map(box.overlaps, taken)):
-                break
-            text.remove()
-        else:
-            axes.add_artist(text)
-        taken.append(box)
+    figure.legend(loc="outside right upper", fontsize=8)
+    _save(figure, path)
 
 
 def draw_curves(path: str) -> None:
@@ -266,7 +232,7 @@ def draw_curves(path: str) -> None:
                                  for what in ("loss", "accuracy on training crops"))):
         one.set(title=title, xlabel="epoch")
         one.legend(fontsize=7, ncol=2)
-    save(figure, path)
+    _save(figure, path)
 
 
 def _figure(rows: int, columns: int, size: Tuple[float, float]) -> Tuple[Figure, List[Axes]]:
@@ -279,7 +245,6 @@ def _figure(rows: int, columns: int, size: Tuple[float, float]) -> Tuple[Figure,
     return figure, axes
 
 
-def save(figure: Figure, path: str) -> None:
-    """Write a figure as PNG, whole or not at all."""
+def _save(figure: Figure, path: str) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=90, format="png")

@@ -18,7 +18,8 @@ from typing import List, Sequence
 
 from ademxapp.cli import Parser, UsageError
 from ademxapp.files import write_text
-from tools.reproducing.blocks import BLOCKS, FIGURES
+
+from .blocks import BLOCKS, FIGURES
 
 BLOCK = re.compile(r"(<!-- (table|value|figure): ([^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)\)")

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ademxapp.cli import UsageError
+from ademxapp.weights.released import BY_FILE
 from ademxapp.yaml_files import read_yaml
 
 LARGEST = 10 ** 9
 NUMBER = (int, float)
-RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "keep": str, "summary": str,
+RECIPE_TYPES = {"title": str, "about": str, "notes": str, "output": str, "time": str, "keep": str,
                 "for": list, "steps": list, "needs": dict, "values": dict, "threads": int}
 STEP_TYPES = {"name": str, "run": str, "with": dict, "makes": str, "log": str, "expect": dict, "minutes": NUMBER,
               "picture": bool, "when": str}
@@ -21,36 +22,17 @@ Setting = Union[str, int, float, bool, List[Union[str, int, float]]]
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and the file that shows it is done.
-
-    Attributes
-    ----------
-    name : str
-    run : str
-        The program, and its subcommand if it has some.
-    settings : dict
-        {flag without dashes: value}; true is a flag alone, false none, a list the flag several times.
-    makes, log : str
-        The file that shows that it is done; a training's label and folder, by which it is resumed.
-    expect : dict
-        Scores that came out here.
-    minutes : float, optional
-        That it took here.
-    picture : bool
-        Whether it makes one for the page.
-    item : str
-        Of `for`.
-    """
+    """A command, and the file that shows it is done."""
 
     name: str
-    run: str
-    makes: str
-    settings: Dict[str, Setting] = field(default_factory=dict)
-    log: str = ""
-    expect: Dict[str, float] = field(default_factory=dict)
-    minutes: Optional[float] = None
-    picture: bool = False
-    item: str = field(default="", compare=False)
+    run: str  # the program, and its subcommand if it has some
+    makes: str  # the file that shows it is done
+    settings: Dict[str, Setting] = field(default_factory=dict)  # true: the flag alone, false: not, a list: each
+    log: str = ""  # of a training: its folder and label, by which it is resumed
+    expect: Dict[str, float] = field(default_factory=dict)  # scores that came out here
+    minutes: Optional[float] = None  # that it took here
+    picture: bool = False  # it makes one for the page
+    item: str = field(default="", compare=False)  # of `for`
 
     @property
     def is_test(self) -> bool:
@@ -87,30 +69,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe, written out for items of its `for`.
-
-    Attributes
-    ----------
-    path, title, output : str
-    steps : tuple of Step
-    items : dict
-        {name: item} of those of `for` that it is written out for.
-    needs : dict
-        {file that no step makes: where it comes from}.
-    time, keep, summary : str
-        How long the original took; the folder for what `keep` keeps; the block that is shown when it has run.
-    threads : int, optional
-    """
+    """A recipe, written out for items of its `for`."""
 
     path: str
     title: str
-    output: str
+    output: str  # folder of its runs
     steps: Tuple[Step, ...]
-    items: Dict[str, dict] = field(default_factory=dict)
-    needs: Dict[str, str] = field(default_factory=dict)
-    time: str = ""
-    keep: str = ""
-    summary: str = ""
+    items: Dict[str, dict] = field(default_factory=dict)  # of `for`, by name
+    needs: Dict[str, str] = field(default_factory=dict)  # files that no step makes: where they come from
+    time: str = ""  # that the original took
+    keep: str = ""  # the folder, or the file of rows, for what `keep` keeps
     threads: Optional[int] = None
 
     @property
@@ -146,13 +114,15 @@ def read_recipe(path: str, only: Optional[Sequence[str]] = None, values: Optiona
     for name, how in needs.items():
         require_types({name: how}, {name: str}, f"{path}: needs")
         require_places([name], f"{path}: needs")
-    known = {name: data[name] for name in ("title", "output", "time", "keep", "summary", "threads") if name in data}
+    known = {name: data[name] for name in ("title", "output", "time", "keep", "threads") if name in data}
     return Recipe(path, steps=tuple(step for place, step in enumerate(steps) if step not in steps[:place]),
                   items=chosen, needs=needs, **known)
 
 
 def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
     """A step, written out for an item that is called `name`."""
+    if isinstance(data, dict) and list(data) == ["released"]:
+        return released(fill(data["released"], item), name)
     if not isinstance(data, dict) or not {"name", "run", "makes"} <= set(data):
         raise ValueError(f"{path}: steps: wanted mappings with name, run and makes")
     where = f"{path}: {reprlib.repr(data['name'])}"
@@ -172,6 +142,16 @@ def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
                     *map(str, single)], where)
     rest = {key: data[key] for key in ("log", "expect", "minutes", "picture") if key in data}
     return Step(data["name"], data["run"], data["makes"], settings, item=name, **rest)
+
+
+def released(file: str, name: str) -> Step:
+    """The published test of released weights."""
+    if file not in BY_FILE:
+        raise ValueError(f"released: {reprlib.repr(file)}: wanted one of {', '.join(BY_FILE)}")
+    one = BY_FILE[file]
+    stem = os.path.splitext(os.path.basename(one.settings["weights"]))[0]
+    settings = {**one.settings, "output": "{output}", "data-root": "{data}" + one.settings["data-root"][len("data"):]}
+    return Step(f"{stem}, test", one.program, f"{{output}}/{stem}/result.json", settings, item=name)
 
 
 def require_types(found: Mapping[Any, Any], types: Mapping[Any, Any], where: str) -> None:

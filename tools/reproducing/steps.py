@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, existing_file, number
-from ademxapp.files import write_text
-from ademxapp.paper import TABLES, read_table
+from ademxapp.files import digest
+from ademxapp.kept import is_known, kept
+from ademxapp.paper import scores_of_test
 from ademxapp.training.progress import clock
-from tools.reproducing.kept import is_known, kept
-from tools.reproducing.recipes import DEVICES, Recipe, Setting, Step, read_recipe
+
+from .recipes import DEVICES, Recipe, Setting, Step, read_recipe
 
 DONE, TO_DO, OTHER = "done", "to do", "made by another command"
 ELSEWHERE = (*DEVICES, "data-root", "root", "data", "output")  # flags that do not decide what comes out
@@ -35,6 +36,9 @@ def add_arguments(parser: Parser) -> None:
                         "values")
     parser.add_argument("--jobs", type=number(int, 1), default=1, metavar="N", help="items of `for` side by side")
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--gpus", metavar="0,1,…", help="in place of the recipe's devices: cards")
+    where.add_argument("--cpus", type=number(int, 1, 64), metavar="N", help="or CPU devices")
 
 
 def add_recipe_arguments(parser: Parser) -> None:
@@ -58,7 +62,7 @@ def require_data(data: Optional[str]) -> str:
 
 
 def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[str], set: Sequence[str], jobs: int,
-        dry_run: bool) -> int:
+        dry_run: bool, gpus: Optional[str], cpus: Optional[int]) -> int:
     """Run the steps that are not done; the exit status."""
     wrong = [text for text in set if "=" not in text]
     if wrong:
@@ -67,23 +71,13 @@ def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[
     if any("{data}" in str(step) for step in found.steps):
         require_data(data)
     output, data = output or found.output, data or ""
+    devices = {"gpus": gpus} if gpus else {"cpus": cpus} if cpus else None
     if jobs > 1 and not dry_run:
         return run_items(found, data, output, jobs)
-    start, status = time.monotonic(), run_steps(found, data, output, dry_run)
-    if found.summary and not status and not dry_run:
-        show_summary(found, output, time.monotonic() - start)
-    return status
+    return run_steps(found, data, output, dry_run, devices)
 
 
-def show_summary(recipe: Recipe, output: str, seconds: float) -> None:
-    """Print, and keep beside the runs, the block that the recipe ends with."""
-    from tools.reproducing.blocks import BLOCKS
-    text = f"== Done in {clock(seconds)}, {BLOCKS[recipe.summary](output)}\n"
-    write_text(os.path.join(output, "summary.txt"), text)
-    print(f"\n{text}", end="")
-
-
-def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False, root: str = "output",
+def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False,
               devices: Optional[Mapping[str, Setting]] = None) -> int:
     """Run every step whose file is not there; the exit status of the first that fails, else 0.
 
@@ -95,8 +89,8 @@ def run_steps(recipe: Recipe, data: str, output: str, dry_run: bool = False, roo
     for path, how in needs.items():
         print(f"needs {path}{'' if os.path.exists(path) else ' (not there)'}: {how}")
     for count, step in enumerate(recipe.steps, 1):
-        step = step.at(data, output, root, devices)
-        state, paper = state_of(step, output), published_scores(recipe.stem, step)
+        step = step.at(data, output, devices=devices)
+        state, paper = state_of(step, output), scores_of_test(recipe.stem, step.item, step.name) if step.is_test else {}
         print(f"[{count}/{len(recipe.steps)}] {step.name}: {state}{expectation(step, paper)}\n  python "
               f"{shlex.join(step.words())}", flush=True)
         if not dry_run:
@@ -133,9 +127,12 @@ def state_of(step: Step, output: str) -> str:
     return OTHER if is_known(record) and kept(record, made_by(step)) is None else DONE
 
 
-def made_by(step: Step) -> Dict[str, List[str]]:
-    """What decides what a step makes."""
-    return {"command": step.words(ELSEWHERE)}
+def made_by(step: Step) -> Dict[str, Optional[List[str]]]:
+    """What decides what a step makes: its command, and the weights that it starts from, None where they are gone."""
+    weights = step.settings.get("weights", [])
+    files = weights if isinstance(weights, list) else [weights]
+    digests = [digest(path) for path in files] if all(map(os.path.exists, files)) else None
+    return {"command": step.words(ELSEWHERE), "weights": digests}
 
 
 def record_of(step: Step, output: str) -> str:
@@ -143,36 +140,26 @@ def record_of(step: Step, output: str) -> str:
     return os.path.join(output, "steps", f"{re.sub(r'[^0-9A-Za-z]+', '-', step.name).strip('-')}.json")
 
 
-def published_scores(stem: str, step: Step) -> Dict[str, float]:
-    """What the paper has of a test: of the row that it is of."""
-    for row in (row for table in TABLES for row in read_table(table).rows if step.is_test and row.scores):
-        for test in row.tests:
-            if (test.get("recipe"), test.get("only", step.item), test.get("step", step.name)) == (stem, step.item,
-                                                                                                step.name):
-                return row.scores
-    return {}
-
-
 def expectation(step: Step, paper: Dict[str, float]) -> str:
     """What is known of a step's scores and time, in words."""
-    said = [f"{name} {value:.2f}" for name, value in step.expect.items()]
-    said += [f"about {step.minutes} minutes"] if step.minutes else []
-    return (f": {', '.join(said)} expected" if said else "") + (
-        f": the paper has {', '.join(f'{name} {value}' for name, value in paper.items())}" if paper else "")
+    said = [f"{name} {value:.2f} expected" for name, value in step.expect.items()]
+    said += [f"about {step.minutes} minutes expected"] if step.minutes else []
+    said += [f"the paper has {', '.join(f'{name} {value}' for name, value in paper.items())}"] if paper else []
+    return "".join(f", {text}" for text in said)
 
 
 def print_scores(step: Step, paper: Dict[str, float]) -> None:
     """Print the scores that the recipe expects of a step, and the paper's, beside those in its result."""
-    if step.expect or paper:
-        with open(step.makes, encoding="utf-8") as source:
-            result = json.load(source)
-        for name, value in step.expect.items():
-            if name not in result:
-                raise ValueError(f"{step.makes} has no {name}, which the recipe expects of the step {step.name!r}")
-            print(f"  {name} {result[name]:.2f}, expected {value:.2f}", flush=True)
-        for name, value in paper.items():
-            if name in result:
-                print(f"  {name} {result[name]:.2f}, the paper's {value}", flush=True)
+    if not step.expect and not paper:
+        return
+    with open(step.makes, encoding="utf-8") as source:
+        result = json.load(source)
+    missing = [name for name in step.expect if name not in result]
+    if missing:
+        raise ValueError(f"{step.makes} has no {missing[0]}, which the recipe expects of the step {step.name!r}")
+    for scores, whose in ((step.expect, "expected"), (paper, "the paper's")):
+        for name in (name for name in scores if name in result):
+            print(f"  {name} {result[name]:.2f}, {whose} {scores[name]:.2f}", flush=True)
 
 
 def run_items(recipe: Recipe, data: str, output: str, jobs: int) -> int:

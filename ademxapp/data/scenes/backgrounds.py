@@ -5,7 +5,7 @@ import numpy as np
 from ademxapp.data.scenes.textures import bands, draw_colour, joints, noise
 
 
-def _landscape(rng, height, width):
+def _landscape(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     horizon = height * rng.uniform(0.25, 0.75)
     sky = draw_colour(rng, saturations=(0.1, 0.6), values=(0.55, 0.97))
     haze = 0.5 * sky + 0.5 * rng.uniform(170, 245)
@@ -21,7 +21,7 @@ def _landscape(rng, height, width):
     return above + (below - above) * edge
 
 
-def _wall(rng, height, width):
+def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     colour = draw_colour(rng, saturations=(0.05, 0.45))
     image = colour * (1 + 0.09 * noise(rng, height, width, (3, 3), (10, 10), (40, 40))[..., None])
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -39,7 +39,7 @@ def _wall(rng, height, width):
     return image * (1 + float(rng.choice([-1, 1])) * rng.uniform(0.12, 0.28) * lines[..., None])
 
 
-def _clutter(rng, height, width):
+def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     colour = draw_colour(rng, saturations=(0.05, 0.5), values=(0.35, 0.85))
     image = np.empty((height, width, 3), np.uint8)
     image[:] = colour
@@ -58,6 +58,6 @@ def _clutter(rng, height, width):
     return image * (1 + 0.06 * noise(rng, height, width, (3, 3), (30, 30))[..., None])
 
 
-def background(rng, height, width):
+def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     draw = (_landscape, _wall, _clutter)[rng.integers(3)]
     return np.clip(draw(rng, height, width), 0, 255).astype(np.float32)

@@ -1,25 +1,27 @@
 """Pictures: objects before a background, photographed."""
 import zlib
+from typing import Optional, Tuple
 
 import cv2
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.scenes.backgrounds import background
 from ademxapp.data.scenes.objects import DRAW
-from ademxapp.symbol.losses import IGNORE_LABEL
 
 # In alphabetical order, so that a folder-per-class tree yields the same class indices.
 CLASSES = ("background", "ball", "crate", "house", "star", "tree")
 SCENE_SIDES = (120, 168)  # shortest and longest side of a scene, in pixels
 
 
-def _window(start, length, limit):
+def _window(start: int, length: int, limit: int) -> Tuple[slice, slice]:
     """The part of start..start+length within 0..limit, in the outer and in the inner frame."""
     low, high = max(start, 0), min(start + length, limit)
     return slice(low, high), slice(low - start, high - start)
 
 
-def place(rng, image, instances, number, class_id, x, y, size):
+def place(rng: np.random.Generator, image: np.ndarray, instances: np.ndarray, number: int, class_id: int, x: int,
+          y: int, size: int) -> None:
     """Draw an object of about `size` pixels around (x, y) into the image and the map of instances."""
     height, width = instances.shape
     half = size / 3.0
@@ -41,7 +43,7 @@ def place(rng, image, instances, number, class_id, x, y, size):
     instances[rows, columns][alpha[..., 0] > 0.5] = number
 
 
-def photograph(rng, image):
+def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Light, colour cast, blur and noise of a camera; float32 in 0..255 -> uint8."""
     height, width = image.shape[:2]
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.3)
@@ -56,7 +58,7 @@ def photograph(rng, image):
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
 
-def picture_rng(seed, split, *index):
+def picture_rng(seed: int, split: str, *index: int) -> np.random.Generator:
     """The generator of one picture.
 
     Parameters
@@ -72,7 +74,7 @@ def picture_rng(seed, split, *index):
     return np.random.default_rng([seed, zlib.crc32(split.encode()), *index])
 
 
-def draw_scene(rng, size=None):
+def draw_scene(rng: np.random.Generator, size: Optional[Tuple[int, int]] = None) -> Tuple[np.ndarray, np.ndarray]:
     """Draw a scene of one to four objects of different classes, and its label.
 
     Parameters
@@ -110,7 +112,7 @@ def draw_scene(rng, size=None):
     return photograph(rng, image), label
 
 
-def cut_object(rng, class_id, size=64):
+def cut_object(rng: np.random.Generator, class_id: int, size: int = 64) -> np.ndarray:
     """Draw a patch that one object dominates: a sample for classification.
 
     Parameters

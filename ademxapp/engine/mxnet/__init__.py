@@ -6,7 +6,8 @@ NAME = "mxnet"
 
 _FILES = {"Module": "module", "Predictor": "predictor", "Int8Network": "quantise", "RangeRecorder": "ranges",
           "launched": "kvstore", "workers": "kvstore", "planned_bytes": "memory",
-          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "seed", "versions"), "runtime")}
+          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "require_dtype", "seed", "versions"),
+                          "runtime")}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,5 @@
 """MXNet's Module, with parameters and optimiser states that come back with the same bits."""
+import json
 import logging
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -8,9 +9,18 @@ from ademxapp.data.loader import Batch
 from ademxapp.engine import Batches, Metric
 from ademxapp.engine.mxnet import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.engine.mxnet.backend import mx
-from ademxapp.engine.mxnet.runtime import as_mxnet, as_numpy, require_possible
+from ademxapp.engine.mxnet.runtime import as_mxnet, as_numpy, require_dtype, require_uncompiled
 from ademxapp.training.distributed import Alone
 from ademxapp.weights.parameters import Parameters
+
+
+def with_seeded_dropout(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
+    """The same graph, whose dropout on cards is drawn by MXNet's generators: no seed reaches those of cuDNN."""
+    graph = json.loads(symbol.tojson())
+    for node in graph["nodes"]:
+        if node["op"] == "Dropout":
+            node["attrs"]["cudnn_off"] = "True"
+    return mx.sym.load_json(json.dumps(graph))
 
 
 class Module:
@@ -18,7 +28,11 @@ class Module:
 
     def __init__(self, symbol: mx.sym.Symbol, devices: Sequence[mx.Context], average_auxs: bool, logger: logging.Logger,
                  workers: Optional[Alone] = None, dtype: str = "float32", compiled: bool = False) -> None:
-        require_possible(dtype, compiled)
+        require_uncompiled(compiled)
+        if dtype != "float32":
+            require_dtype(dtype, training=True, cards=False)
+        if devices[0].device_type == "gpu":
+            symbol = with_seeded_dropout(symbol)
         self._module = _Module(symbol, devices, average_auxs, logger, workers or Alone())
 
     restored_states = property(lambda self: self._module.restored_states,

@@ -7,7 +7,7 @@ import numpy as np
 
 from ademxapp.engine.mxnet.backend import mx
 from ademxapp.engine.mxnet.quantise import in_bfloat16
-from ademxapp.engine.mxnet.runtime import as_mxnet, require_possible
+from ademxapp.engine.mxnet.runtime import as_mxnet, require_uncompiled
 from ademxapp.weights.parameters import Parameters
 
 SHAPES_KEPT = 8
@@ -29,7 +29,7 @@ class Predictor:
 
     def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters, devices: Sequence[mx.Context],
                  dtype: str = "float32", compiled: bool = False) -> None:
-        require_possible(compiled=compiled)
+        require_uncompiled(compiled)
         if dtype == "bfloat16":
             symbol, parameters = in_bfloat16(symbol, parameters)
         self._symbol, self._parameters, self._devices = symbol, parameters, list(devices)

@@ -1,4 +1,6 @@
 """MXNet's devices, random numbers, errors and gradients at the input."""
+import atexit
+import contextlib
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -6,9 +8,20 @@ import numpy as np
 from ademxapp import machine
 from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.errors import UsageError
+from ademxapp.machine import can_compute
 from ademxapp.weights.parameters import Parameters
 
 ERRORS = (mx.base.MXNetError,)
+
+
+def _end() -> None:
+    """Shut MXNet down. Failures of what nobody waits for any more, as after an error that was told, are passed over."""
+    with contextlib.suppress(*ERRORS):
+        mx.base._notify_shutdown()
+
+
+atexit.unregister(mx.base._notify_shutdown)
+atexit.register(_end)
 
 
 def versions() -> Dict[str, str]:
@@ -16,12 +29,20 @@ def versions() -> Dict[str, str]:
     return {"mxnet": mx.__version__}
 
 
-def require_possible(dtype: str = "float32", compiled: bool = False) -> None:
-    """UsageError for what PyTorch alone does."""
+def require_dtype(dtype: str, training: bool, cards: bool) -> None:
+    """UsageError unless MXNet can train or test in this type, which is not float32."""
+    if training:
+        raise UsageError(f"--dtype {dtype} is for testing, --phase val or test: training computes in float32")
+    if cards:
+        raise UsageError(f"--dtype {dtype} is for CPUs: give --cpus 1 and no --gpus")
+    if not can_compute(dtype):
+        raise UsageError(f"--dtype {dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and int8")
+
+
+def require_uncompiled(compiled: bool) -> None:
+    """UsageError where PyTorch's compiler is asked for."""
     if compiled:
         raise UsageError("--compile is for --engine torch: MXNet runs its graphs as it binds them")
-    if dtype != "float32":
-        raise UsageError(f"--dtype {dtype}: MXNet trains in float32; --engine torch has bfloat16 too")
 
 
 def seed(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Colours of label images: those of a palette, held against the dataset's, and labels in colours made indices."""
+"""Labels as they are not read in training: in colours, or in MATLAB's files; and palettes, held against colours."""
 from typing import Dict, Optional, Tuple
 
 import numpy as np
@@ -78,7 +78,7 @@ def values_of_colours(path: str, record: SegmentationDataset) -> np.ndarray:
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(f"{path} has the colour {tuple(map(int, pixels[row, column]))} at column {column}, row {row}, "
-                         f"and {len(wrong):,} pixels in all of colours that no class has: labels must have exactly the "
+                         f"which no class has ({len(wrong):,} such pixels in all): labels must have exactly the "
                          "dataset's colours, without smooth edges")
     return table[places, 1].astype(np.uint8)
 
@@ -89,3 +89,25 @@ def _require_opaque(path: str) -> None:
     if alpha is not None and alpha.min() < 255:
         row, column = np.argwhere(alpha < 255)[0]
         raise ValueError(f"{path} is transparent at column {column}, row {row}: labels have a colour everywhere")
+
+
+def read_matrix(path: str, *fields: str) -> np.ndarray:
+    """The matrix under `fields`, names one inside the other, of a .mat file (up to version 7): (H, W) integers.
+
+    ValueError if there is none; OSError if there is no file.
+    """
+    from scipy.io import loadmat  # not needed for most datasets
+
+    with open(path, "rb") as source:
+        try:
+            value = loadmat(source, variable_names=fields[:1])
+            for field in fields:
+                value = value[field]
+                while value.dtype == object:
+                    value = value.flat[0]
+        except Exception as error:  # of many kinds
+            raise ValueError(f"{path} has no {'.'.join(fields)}: {error}") from None
+    if value.ndim != 2 or value.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: {'.'.join(fields)} is no label map: wanted a matrix of numbers, got {value.ndim} "
+                         f"dimensions of {value.dtype}")
+    return value.astype(np.int64)

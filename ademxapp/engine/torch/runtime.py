@@ -1,0 +1,122 @@
+"""PyTorch's devices, random numbers, numbers in fewer bits, and errors."""
+import contextlib
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Dict, Iterator, List, Optional, Sequence
+
+import numpy as np
+
+from ademxapp import machine
+from ademxapp.errors import UsageError
+
+INSTALL = "pip install 'ademxapp[torch]' (in a clone of the project: pip install -e '.[torch]')"
+try:
+    import torch
+except ImportError as error:
+    raise ImportError(f"PyTorch cannot be imported ({error}): {INSTALL}") from None
+
+ERRORS = (torch.OutOfMemoryError,) if hasattr(torch, "OutOfMemoryError") else (torch.cuda.OutOfMemoryError,)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A card, or the CPU under a number; several CPUs share the processors and the parameters."""
+
+    device_type: str  # "cpu" or "gpu"
+    device_id: int
+
+    def __str__(self) -> str:
+        return f"{self.device_type}({self.device_id})"
+
+    @property
+    def torch(self) -> torch.device:
+        """As PyTorch has it."""
+        return torch.device("cpu") if self.device_type == "cpu" else torch.device("cuda", self.device_id)
+
+
+def versions() -> Dict[str, str]:
+    """PyTorch's."""
+    return {"torch": torch.__version__}
+
+
+def seed(number: int) -> None:
+    """Make the dropout from now on a function of `number`."""
+    torch.manual_seed(number)
+
+
+def devices(gpus: Optional[Sequence[int]] = None, cpus: Optional[int] = None) -> List[Device]:
+    """The devices that are asked for; with neither, the first card where there is one, else one CPU.
+
+    Raises UsageError that names --cpus for a card that is not there.
+    """
+    count = torch.cuda.device_count()
+    if gpus is None:
+        gpus = (0,) if cpus is None and count else ()
+    for index in gpus:
+        if not 0 <= index < count:
+            build = "" if torch.backends.cuda.is_built() else f", and PyTorch {torch.__version__} is built without CUDA"
+            raise UsageError(f"--gpus {','.join(map(str, gpus))}: GPU {index}: there is no such card ({count} found"
+                             f"{build}): use --cpus N")
+    return [Device("gpu", index) for index in gpus] or [Device("cpu", index) for index in range(cpus or 1)]
+
+
+def free_bytes(devices: Sequence[Device]) -> Optional[int]:
+    """Memory that can be had on the device with the least; None where nobody tells."""
+    if devices[0].device_type == "cpu":
+        return machine.free_bytes()
+    cards = [device.torch for device in devices]
+    return min(torch.cuda.mem_get_info(card)[0] + torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
+               for card in cards)
+
+
+def checked_dtype(name: str) -> torch.dtype:
+    """PyTorch's type of the name; UsageError for one that this engine cannot compute in."""
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: the PyTorch engine computes in {' or '.join(DTYPES)}; --engine mxnet has "
+                         f"{name} on CPUs")
+    return DTYPES[name]
+
+
+def require_dtype(dtype: str, training: bool, cards: bool) -> None:
+    """UsageError unless this engine can compute in the type: it can train and test in what it has, anywhere."""
+    checked_dtype(dtype)
+
+
+def computing(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
+    """Within, convolutions and products are computed in `dtype` on the device; sums, BN and losses in float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def as_tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """A copy on the device, float32; of maps and kernels, on cards, with the channels last in the memory.
+
+    On CPUs PyTorch's convolutions may end the process with those (2.13.0: the backward pass of small maps).
+    """
+    tensor = torch.tensor(array, dtype=torch.float32, device=device)
+    last = tensor.dim() == 4 and device.type == "cuda"
+    return tensor.contiguous(memory_format=torch.channels_last) if last else tensor
+
+
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy in NumPy, rows first."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")
+
+
+def random_mask(key: Sequence, shape: Sequence[int], rate: float, device: torch.device) -> torch.Tensor:
+    """Which numbers a dropout keeps (bool): a function of the key alone, on one kind of device."""
+    digest = blake2b(repr(tuple(key)).encode(), digest_size=7).digest()
+    generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "little"))
+    return torch.empty(tuple(shape), dtype=torch.bool, device=device).bernoulli_(1 - rate, generator=generator)
+
+
+@contextlib.contextmanager
+def told_in_one_line(shape: Sequence[int], device: str) -> Iterator[None]:
+    """Within, a card's lack of memory becomes a ValueError that says what to do."""
+    try:
+        yield
+    except ERRORS:
+        batch, _, *sides = shape
+        raise ValueError(f"{device} has too little memory for a batch of {batch} images of "
+                         f"{'x'.join(map(str, reversed(sides)))} pixels: a smaller --batch-images or --crop-size, or "
+                         "--backward-do-mirror, needs less") from None
