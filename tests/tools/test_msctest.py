@@ -138,6 +138,7 @@ def test_stored_scores_are_the_networks_within_float16(world):
     np.testing.assert_allclose(stored.scores, direct.scores, rtol=HALF, atol=1e-7)
     assert (stored.cell, stored.scaled, stored.size) == (direct.cell, direct.scaled, direct.size) == (
         4, (43, 52), (40, 48))
+    assert attributes.pop("identity") == result(W)["identity"]
     assert attributes == {"scale": 52, "flip": True, "steps": 2, "pred_stride": 4, "input_size": [56, 56],
                           "image_size": [40, 48], "weights": f"{W}.params"}
     with h5py.File(f"{W}/scores/images/i1.h5") as file:
@@ -231,7 +232,9 @@ def test_what_stems_from_something_else_is_predicted_again(world, predicted, cha
     del predicted[:]
     if change == "weights":
         shutil.copy(f"{LABEL}_other_ep-0001.params", f"{W}.params")
-    drive("--tag a --skip-done" + ("" if change == "weights" else " --test-flipping --overwrite"))
+        with pytest.raises(UsageError, match="holds the result of a test with another weights: give this one a --tag"):
+            drive("--tag a --skip-done")
+    drive("--tag a --skip-done --overwrite" + ("" if change == "weights" else " --test-flipping"))
     assert len(predicted) == 4 and "images_done_before" not in result(f"{W}_a")
     drive("--tag b" + ("" if change == "weights" else " --test-flipping"))
     assert same(f"{W}_a", f"{W}_b")
