@@ -17,8 +17,8 @@ from worlds import site_without, write_data
 
 from ademxapp import cli
 from ademxapp.backend import mx
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.images import write_png
-from ademxapp.data.palettes import voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.files import digest
 from ademxapp.training.snapshots import load_snapshot, only_run
