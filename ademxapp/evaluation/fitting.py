@@ -1,10 +1,10 @@
-"""Whether an input fits into the free memory, by MXNet's own plan, and the windows for those that do not."""
+"""Whether an input fits into the free memory, by the engine's plan, and the windows for those that do not."""
 import math
 from typing import Callable, Optional, Sequence, Tuple
 
 from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.memory import MIB, planned_bytes
+from ademxapp.inspection.memory import MIB
 from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.symbol import whole_cells
 
@@ -91,6 +91,11 @@ class WindowChoice:
         if max(math.prod(one) for one in (shape, *shapes)) >= LARGEST_MAP:
             return BEYOND
         try:
-            return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
+            return planned_bytes(self._symbol, shape) + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
             return BEYOND
+
+
+def planned_bytes(symbol: "engine.Symbol", data_shape: Tuple[int, ...]) -> int:
+    """What the engine plans for the maps of a test."""
+    return engine.load().planned_bytes(symbol, data_shape, training=False)
