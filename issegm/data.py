@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile, decode_label
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import resize_part
-from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.datasets import SegmentationDataset
 
 if TYPE_CHECKING:  # reading workers import this module, and need no more

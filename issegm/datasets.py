@@ -5,11 +5,11 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 import cv2
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.paper import published
-from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.weights.description import Description
 from issegm import tables
 

@@ -32,12 +32,12 @@ from dataclasses import replace
 from logging import Logger
 from typing import Callable, Dict, Optional, Sequence
 
-from ademxapp import driver
+from ademxapp import IGNORE_LABEL, driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import IGNORE_LABEL, OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.tensorboard import Board

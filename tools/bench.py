@@ -32,49 +32,65 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.bench")
 
-from typing import Optional, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Dict, Optional, Sequence
 
 from ademxapp.cli import Parser, make_parser
 from ademxapp.text_tables import FORMATS
 
-from .benchmarks import card, dtypes, everything, graph, lists, networks, reading, scores, step, test_run, training
 from .benchmarks.comparison import show
 
 MEASUREMENTS = {
-    "networks": (networks, "images per second of networks in testing"),
-    "reading": (reading, "images per second of reading for training, on one core"),
-    "lists": (lists, "time and memory of lists of ILSVRC's length, to the first batch"),
-    "scores": (scores, "confusion matrices, and score maps to labels"),
-    "training": (training, "images per second of training, with and without all that surrounds it"),
-    "dtypes": (dtypes, "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
-    "test-run": (test_run, "whole tests, beside start-up and forward passes alone"),
-    "graph": (graph, "the PyTorch engine's graph beside a plain PyTorch module"),
-    "step": (step, "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
+    "networks": "images per second of networks in testing",
+    "reading": "images per second of reading for training, on one core",
+    "lists": "time and memory of lists of ILSVRC's length, to the first batch",
+    "scores": "confusion matrices, and score maps to labels",
+    "training": "images per second of training, with and without all that surrounds it",
+    "dtypes": "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's",
+    "test-run": "whole tests, beside start-up and forward passes alone",
+    "step": "images per second of training steps, beside PyTorch's, and with online bootstrapping",
 }
+OF_PYTORCH = {"graph": "the PyTorch engine's graph beside a plain PyTorch module"}
+PROGRAMS = {"all": ("everything", "everything, kept for the pages"),
+            "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
 
 
-def build_parser() -> Parser:
-    """The command line: a subcommand for each measurement."""
+def find(name: str) -> Optional[ModuleType]:
+    """The module of tools/benchmarks; None where it needs MXNet, which cannot be used here."""
+    try:
+        return import_module(f".benchmarks.{name.replace('-', '_')}", __package__)
+    except ImportError as error:
+        if "MXNet" not in str(error):
+            raise
+        return None
+
+
+def build_parser(modules: Dict[str, ModuleType]) -> Parser:
+    """The command line: a subcommand for each of the modules."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, text) in MEASUREMENTS.items():
-        command = commands.add_parser(name, help=text)
+    for name, module in modules.items():
+        command = commands.add_parser(name, help=PROGRAMS[name][1] if name in PROGRAMS else
+                                      {**MEASUREMENTS, **OF_PYTORCH}[name])
         module.add_arguments(command)
-        command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
-        command.add_argument("--output", metavar="FILE", help="write there instead of printing")
-    everything.add_arguments(commands.add_parser("all", help="everything, kept for the pages"))
-    card.add_arguments(commands.add_parser("card", help="the PyTorch engine on a card: checks, speed, memory"))
+        if name not in PROGRAMS:
+            command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
+            command.add_argument("--output", metavar="FILE", help="write there instead of printing")
     return parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the measurement that the arguments name; the exit status."""
-    values = vars(build_parser().parse_args(argv))
+    found = {name: find(PROGRAMS[name][0] if name in PROGRAMS else name)
+             for name in (*MEASUREMENTS, *OF_PYTORCH, *PROGRAMS)}
+    modules = {name: module for name, module in found.items() if module}
+    values = vars(build_parser(modules).parse_args(argv))
     command = values.pop("command")
     if command == "all":
-        return everything.run([name for name in MEASUREMENTS if name != "graph"], **values)
-    if command == "card":
-        return card.run(**values)
+        return modules["all"].run(list(MEASUREMENTS), **values)
+    if command in PROGRAMS:
+        return modules[command].run(**values)
     form, output = values.pop("format"), values.pop("output")
-    show(MEASUREMENTS[command][0].measure(**values), form, output)
+    show(modules[command].measure(**values), form, output)
     return 0

@@ -4,8 +4,8 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.evaluation.fonts import drawable
-from ademxapp.symbol.losses import IGNORE_LABEL
 
 Colour = Tuple[int, int, int]
 RIGHT, WRONG = 127, 0

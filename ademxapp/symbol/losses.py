@@ -1,9 +1,9 @@
 """Losses over class scores; each returns probabilities in the forward pass."""
 from types import ModuleType
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.symbol.recorder import Symbol, calls
 
-IGNORE_LABEL = 255
 OHEM_THRESH, OHEM_MIN_KEPT = 0.6, 256
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data import scenes
-from ademxapp.symbol.losses import IGNORE_LABEL
 
 OBJECTS = range(1, len(scenes.CLASSES))
 PALETTE = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.cli import UsageError
 from ademxapp.data.palettes import voc_palette
 from ademxapp.symbol import network
-from ademxapp.symbol.losses import IGNORE_LABEL
 from iclass import datasets as classification
 from iclass import ilsvrc
 from issegm import voc

@@ -322,3 +322,14 @@ def test_a_card_is_measured_in_every_way(monkeypatch):
         assert found["images_per_s"] > 0 and found.get("memory", 1) == 1
     wanted = list(card.jobs())
     assert wanted[0] == card.Job("tuning", "rna-a1", "2conv") and len(set(wanted)) == len(wanted) > 60
+
+
+def test_the_graph_is_measured_beside_a_plain_module(capsys):
+    from tools import bench
+    assert bench.main("graph --width 0.02 --crop 32 --batch 1 --seconds 0 --format json".split()) == 0
+    step, forward = json.loads(capsys.readouterr().out)
+    assert len(step["rates"]) >= 3 and forward["against"] == "plain PyTorch module"
+    with pytest.raises(UsageError, match="there is no such card"):
+        bench.main(["card", "--gpus", "99"])
+    with pytest.raises(UsageError, match="invalid choice: 'dtypes'"):  # which needs MXNet
+        bench.main(["dtypes"])

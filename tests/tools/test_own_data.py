@@ -11,10 +11,10 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.images import write_png
 from ademxapp.data.scenes import draw_scene, picture_rng
 from ademxapp.symbol import classification_symbol
-from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 
 pytestmark = pytest.mark.slow  # ten programs, one of which trains

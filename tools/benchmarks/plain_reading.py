@@ -8,10 +8,10 @@ from typing import Sequence, Tuple
 import numpy as np
 from PIL import Image
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.lists import Sample
 from ademxapp.data.resize import FILTERS, choose_filter
 from ademxapp.data.transforms import GREY, LIGHTING_VALUES, LIGHTING_VECTORS, random_sized_crop
-from ademxapp.symbol.losses import IGNORE_LABEL
 from ademxapp.symbol.networks import InputSettings
 from issegm.datasets import SegmentationDataset
 

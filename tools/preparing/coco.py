@@ -23,9 +23,9 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
-from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.datasets import DATASETS
 from issegm.tables import COCO
 

@@ -5,8 +5,8 @@ from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.lists import Sample, write_segmentation_list
-from ademxapp.symbol.losses import IGNORE_LABEL
 from issegm.data import open_pair
 from issegm.datasets import SegmentationDataset
 

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.cli import UsageError, existing_file, number, numbers
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import decode_rgb, stem, write_png
@@ -12,7 +13,6 @@ from ademxapp.data.loader import Loader
 from ademxapp.data.records import RecordFile, read_contents, read_records
 from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colours, labels_over
 from ademxapp.symbol import network, output_stride, parse_label, whole_cells
-from ademxapp.symbol.losses import IGNORE_LABEL
 from iclass import datasets as classification
 from iclass.data import TrainImages
 from issegm import datasets as segmentation

@@ -5,9 +5,9 @@ from typing import Optional, Tuple
 import cv2
 import numpy as np
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.data.scenes.backgrounds import background
 from ademxapp.data.scenes.objects import DRAW
-from ademxapp.symbol.losses import IGNORE_LABEL
 
 # In alphabetical order, so that a folder-per-class tree yields the same class indices.
 CLASSES = ("background", "ball", "crate", "house", "star", "tree")
