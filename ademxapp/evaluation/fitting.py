@@ -1,4 +1,4 @@
-"""Whether an input fits into the free memory, by the engine's plan, and the windows for those that do not."""
+"""Whether an input fits into the free memory, by the engine's own plan, and the windows for those that do not."""
 import math
 from typing import Callable, Optional, Sequence, Tuple
 
@@ -91,11 +91,11 @@ class WindowChoice:
         if max(math.prod(one) for one in (shape, *shapes)) >= LARGEST_MAP:
             return BEYOND
         try:
-            return planned_bytes(self._symbol, shape) + 4 * sum(parameter_counts(self._symbol, shape))
+            return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
             return BEYOND
 
 
-def planned_bytes(symbol: "engine.Symbol", data_shape: Tuple[int, ...]) -> int:
-    """What the engine plans for the maps of a test."""
-    return engine.load().planned_bytes(symbol, data_shape, training=False)
+def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool) -> int:
+    """What the engine of this process plans for the maps of a network."""
+    return engine.load().planned_bytes(symbol, shape, training)

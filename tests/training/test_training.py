@@ -189,7 +189,7 @@ def test_any_other_difference_is_an_error_that_names_it(classifier, name):
     with pytest.raises(ValueError, match="strange_weight is not in the network"):
         start_from(more, segmentation_shapes(), TOP, 0, "w.params")
     wide = segmentation_shapes("demo_rna-a1-w0.06_cls6_s8")
-    with pytest.raises(ValueError, match=r"conv1a_weight has shape 3x3x3x3, wanted 4x3x3x3.*and \d+ more.*label against"):
+    with pytest.raises(ValueError, match=r"conv1a_weight has shape 3x3x3x3, wanted 4x3x3x3.*and \d+ more.*label"):
         start_from(classifier, wide, TOP, 0, "w.params")
 
 
@@ -301,8 +301,7 @@ def snapshot(epoch, value=1.0):
 
 def test_the_newest_whole_snapshot_is_taken(tmp_path):
     folder = str(tmp_path / "snapshots")
-    with pytest.raises(ValueError, match="no whole snapshot in .*snapshots.*--resume"):
-        load_snapshot(folder)
+    assert load_snapshot(folder) is None
     save_snapshot(folder, snapshot(9))
     save_snapshot(folder, snapshot(10, 2.0))
     assert os.listdir(folder) == ["0010-000000"]
