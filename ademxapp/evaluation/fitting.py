@@ -1,10 +1,10 @@
-"""Whether an input fits into the free memory, by MXNet's own plan, and the windows for those that do not."""
+"""Whether an input fits into the free memory, by the engine's plan, and the windows for those that do not."""
 import math
 from typing import Callable, Optional, Sequence, Tuple
 
 from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.memory import MIB, planned_bytes
+from ademxapp.inspection.memory import MIB
 from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.symbol import whole_cells
 
@@ -94,3 +94,8 @@ class WindowChoice:
             return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
             return BEYOND
+
+
+def planned_bytes(symbol: engine.Symbol, shape: Tuple[int, ...], training: bool) -> int:
+    """What this process's engine plans for the maps of a network."""
+    return engine.load().planned_bytes(symbol, shape, training)
