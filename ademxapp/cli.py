@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 import warnings
-from typing import Optional, Type
+from typing import Any, Callable, NoReturn, Optional, Tuple, Type, TypeVar
 
 from ademxapp import engine
 from ademxapp.engine.mxnet import backend
@@ -16,6 +16,7 @@ from ademxapp.errors import UsageError, one_line
 from ademxapp.flags import Settings
 from ademxapp.stopping import Stopped, heeded, leave_terminal
 
+N = TypeVar("N", int, float)
 LOG = "ademxapp"  # the logger of the programs
 USERS_ERRORS = (ValueError, OSError, ImportError, MemoryError)  # told in one line
 
@@ -23,7 +24,7 @@ USERS_ERRORS = (ValueError, OSError, ImportError, MemoryError)  # told in one li
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are UsageErrors: one line, and the help only where it is asked for."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(f"{message}; {self.prog} --help explains")
 
@@ -31,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the description's line breaks, and names the defaults that there are."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
         if action.default in (None, False) or "%(default)" in (action.help or ""):
             return action.help
         return super()._get_help_string(action)
@@ -82,12 +83,12 @@ def run(module_name: str, needs_mxnet: bool = True) -> None:
     sys.exit(status)
 
 
-def _terminated(number, _):
+def _terminated(number: int, _: Any) -> None:
     leave_terminal(number)
     raise Stopped(number)
 
 
-def _tell_log_files(message):
+def _tell_log_files(message: str) -> None:
     """Write to the program's log files, if it has opened any, and not to stderr."""
     log = logging.getLogger(LOG)
     for handler in log.handlers:
@@ -95,9 +96,9 @@ def _tell_log_files(message):
             handler.emit(log.makeRecord(LOG, logging.ERROR, __file__, 0, message, (), None))
 
 
-def number(kind, minimum=None, maximum=None):
+def number(kind: Type[N], minimum: Optional[float] = None, maximum: Optional[float] = None) -> Callable[[str], N]:
     """An argparse type: an int or a finite float within bounds, both included."""
-    def convert(text):
+    def convert(text: str) -> N:
         try:
             value = kind(text)
         except ValueError:
@@ -112,11 +113,12 @@ def number(kind, minimum=None, maximum=None):
     return convert
 
 
-def numbers(kind, minimum=None, count=None, distinct=False):
+def numbers(kind: Type[N], minimum: Optional[float] = None, count: Optional[int] = None, distinct: bool = False
+            ) -> Callable[[str], Tuple[N, ...]]:
     """An argparse type: a comma-separated list of numbers, as a tuple; `distinct`: none of them twice."""
     one = number(kind, minimum)
 
-    def convert(text):
+    def convert(text: str) -> Tuple[N, ...]:
         values = tuple(one(part) for part in text.split(","))
         if count is not None and len(values) != count:
             raise argparse.ArgumentTypeError(f"{text!r} has {len(values)} numbers, wanted {count}")
@@ -126,14 +128,14 @@ def numbers(kind, minimum=None, count=None, distinct=False):
     return convert
 
 
-def file_name(text):
+def file_name(text: str) -> str:
     """An argparse type: a part of a file's name."""
     if not text or "/" in text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be a part of a file's name")
     return text
 
 
-def existing_file(text):
+def existing_file(text: str) -> str:
     """An argparse type: the path of a file that can be read."""
     if not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"there is no file {text}")

@@ -4,8 +4,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
+
+PART = ".part-"  # what files are called until they are whole
+_LONGEST = 200  # bytes of a name; most file systems have 255
 
 
 @contextlib.contextmanager
@@ -16,7 +20,7 @@ def replacing(path: str) -> Iterator[str]:
     """
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".part-{uuid.uuid4().hex}{os.path.splitext(path)[1]}")
+    temporary = part_beside(path)
     try:
         with open(temporary, "xb"):  # not by mkstemp, so that the file has the permissions that the umask leaves
             pass
@@ -31,6 +35,21 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def part_beside(path: str) -> str:
+    """A path of its own beside `path`, whose name says what it is a part of."""
+    folder, name = os.path.split(os.path.abspath(path))
+    known = name if len(os.fsencode(name)) <= _LONGEST else os.path.splitext(name)[1]
+    return os.path.join(folder, f"{PART}{uuid.uuid4().hex[:12]}-{known}")
+
+
+def remove_parts(folder: str, owned: Callable[[str], bool] = lambda name: True) -> None:
+    """Remove what killed processes left in a folder while they wrote files whose names are `owned`."""
+    for name in os.listdir(folder or "."):
+        if name.startswith(PART) and owned(name[len(PART):].partition("-")[2]):
+            path = os.path.join(folder, name)
+            (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
 
 
 def write_text(path: str, text: str) -> None:

@@ -29,6 +29,7 @@ image. `from_recorded` makes settings of a record.
 import dataclasses
 import enum
 import json
+import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, fields
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
@@ -98,13 +99,13 @@ S = TypeVar("S", bound="Settings")
 class Settings:
     """What a program is asked for."""
 
-    GROUP = "options"  # the title of the class' own flags in --help
+    GROUP = ""  # the title of the class' own flags in --help; without one they stand among the parser's own
     ABOUT = None  # what stands there under the title
 
     @classmethod
     def add_to(cls, parser: ArgumentParser) -> None:
         """Add all flags to a parser, in the groups of the classes that they come from."""
-        groups: Dict[str, Any] = {}
+        groups: Dict[str, Any] = {"": parser}
         for name, about, default in cls.flags():
             home = next(one for one in reversed(cls.__mro__) if name in getattr(one, "__dataclass_fields__", {}))
             if home.GROUP not in groups:
@@ -147,19 +148,33 @@ class Settings:
     def differences(self, recorded: Mapping[str, Any], what: Decides, leave: Sequence[str] = ()) -> List[str]:
         """Names of the flags that decide `what` and are recorded otherwise, sorted; older records lack new flags."""
         now = self._some(lambda about: about.decides & what)
-        return sorted(name for name in now if name not in leave and (now[name] or None) != (recorded.get(name) or None))
+        named = self.contents_flags()
+        return sorted(name for name, value in now.items() if name not in leave
+                      and _comparable(value, name in named) != _comparable(recorded.get(name), name in named))
+
+    @classmethod
+    def contents_flags(cls) -> Tuple[str, ...]:
+        """Names of the flags that count by what their files hold."""
+        return tuple(name for name, about, _ in cls.flags() if about.contents)
+
+    def files(self) -> List[str]:
+        """What the flags name that count by contents: paths, and names that may be paths."""
+        values = [getattr(self, name) for name in self.contents_flags()]
+        return [one for value in values if value for one in ((value,) if isinstance(value, str) else value)]
 
     def _some(self, chosen: Callable[[Flag], Any]) -> Dict[str, Any]:
         return json.loads(json.dumps({name: getattr(self, name) for name, about, _ in self.flags() if chosen(about)}))
 
 
-def flag_names(settings: Type[Settings], decides: Decides, contents: bool = False) -> Tuple[str, ...]:
-    """Names of the flags that decide something by themselves or, with `contents`, by what their files hold."""
-    return tuple(name for name, about, _ in settings.flags() if about.decides & decides and about.contents == contents)
-
-
 def _field(owner: Type[Settings], name: str) -> "dataclasses.Field[Any]":
     return next(one for one in fields(owner) if one.name == name)
+
+
+def _comparable(value: Any, is_path: bool) -> Any:
+    """A recorded value, None where nothing is given; a file's name in one of its spellings."""
+    if is_path and isinstance(value, list):
+        return [_comparable(one, True) for one in value] or None
+    return os.path.normpath(value) if is_path and value else value or None
 
 
 def _frozen(value: Any) -> Any:

@@ -110,7 +110,7 @@ class Training(Settings):
     snapshot_minutes: float = flag("time between snapshots inside an epoch; every epoch ends with one", 10,
                                    type=number(float, 0), metavar="M")
     keep: int = flag("snapshots that stay", 2, type=number(int, 1), metavar="N")
-    resume: bool = flag("go on from the run's last snapshot", False)
+    resume: bool = flag("go on from the run's last snapshot, or start where there is none", False)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ class Testing(Settings):
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
     test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)
-    overwrite: bool = flag("replace the result of a test with other arguments", False)
+    overwrite: bool = flag("replace another test, whose folder is emptied; when training, remove the run that is there "
+                           "and start afresh", False)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Precision(Settings):
     GROUP = "testing"
     dtype: Optional[str] = flag("what CPUs compute in; int8 measures the ranges of the maps on images of the train "
                                 "split first, and keeps them beside the weights (default: float32)", None,
-                                Decides.TEST, choices=DTYPES)
+                                Decides.BOTH, choices=DTYPES)
     calibrate_list: Optional[str] = flag("with --dtype int8: the list of those images, of which some are chosen evenly "
                                          "(default: data/<dataset>/train.lst or, in classification, the class folders "
                                          "in <data-root>/train)", None, Decides.TEST, contents=True, metavar="FILE")

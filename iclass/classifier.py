@@ -25,7 +25,6 @@ from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import mean_of_passes, view_means
 from ademxapp.evaluation.finite import require_finite
-from ademxapp.evaluation.int8 import default_devices
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description
@@ -94,8 +93,9 @@ class Classifier:
         if str(path).endswith(".onnx"):
             require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **views)
+        backend = load_engine(engine)  # before the network is built
         network = cls.read(str(path), dataset_file=dataset_file, **views)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
+        return network.on(devices or backend.devices(), dtype, int8.Images.of_files(images) if images else None, engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[ClassificationDataset] = None,

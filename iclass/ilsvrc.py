@@ -41,6 +41,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.engine import Device, load
 from ademxapp.evaluation.classification import mean_of_passes, top_errors, write_entry, write_predictions
 from ademxapp.evaluation.pictures import at_height, captioned_grid
+from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.metrics import TrainingMetric
@@ -64,7 +65,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     label = parse_label(asked.model)
     try:
         inputs = network(label.network).input
-        known = driver.tested_weights(asked)
+        known = driver.tested_weights(asked, CLASSIFICATION)
         record = (described_record(known, asked.dataset, asked.dataset_file) if known else
                   dataset_record(asked.dataset, label.classes, asked.dataset_file))
     except ValueError as error:
@@ -110,7 +111,8 @@ def train(settings: ClassificationSettings, label: Label, inputs: InputSettings,
     dataset = TrainImages(samples, settings.crop_size, inputs, interpolation(settings, inputs),
                           settings.crop_area_range)
     symbol = classification_symbol(label, options(settings, training=True))
-    driver.train(settings, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
+    run = driver.identity_of(Decides.TRAINING, settings, CLASSIFICATION, samples, record)
+    driver.train(settings, run, workers, symbol, dataset, TrainingMetric(label.classes), driver.CLASSIFICATION, log,
                  description(settings, label, inputs, record),
                  lambda contexts, board: validation(settings, label, inputs, record, contexts, board))
 
@@ -169,16 +171,20 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     networks = read_networks(settings, label, record)
     images = driver.calibration_images(settings, "classification", label.classes, Classifier.CALIBRATION_IMAGES,
                                        record.folders)
-    folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
+    paths = [settings.weights, *(settings.also or ())]
+    test = driver.identity_of(Decides.TEST, settings, CLASSIFICATION, samples, record, paths)
+    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag)
+    driver.holds_same(folder, test, settings.overwrite)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
+    driver.warn_of_train_split(settings, log)
     contexts = driver.devices(settings, log)
     networks = [one.on(contexts, settings.dtype, images, settings.engine, settings.compile) for one in networks]
-    driver.discard_result(folder)
+    driver.claim_folder(folder, test, settings.overwrite, settings.files())
     watch = driver.Stopwatch()
     probs = mean_of_passes(([networks.pop(0).probabilities(samples)] for _ in range(len(networks))),
                            len(samples))  # a network goes when it has been tested, and its memory is the next one's
-    report(settings, folder, label, record, samples, probs, numbers, watch.seconds, log)
+    report(settings, test, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 
 def read_networks(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> List[Classifier]:
@@ -197,9 +203,9 @@ def read_networks(settings: ClassificationSettings, label: Label, record: Classi
     return networks
 
 
-def report(settings: ClassificationSettings, folder: str, label: Label, record: ClassificationDataset,
-           samples: Sequence[Sample], probs: np.ndarray, numbers: Optional[List[int]], seconds: float, log: Logger
-           ) -> None:
+def report(settings: ClassificationSettings, test: driver.Identity, folder: str, label: Label,
+           record: ClassificationDataset, samples: Sequence[Sample], probs: np.ndarray, numbers: Optional[List[int]],
+           seconds: float, log: Logger) -> None:
     """Write and log what came out."""
     write_predictions(os.path.join(folder, "predictions.tsv"), samples, probs)
     paper, scores, words = None, {}, "not scored"
@@ -213,7 +219,7 @@ def report(settings: ClassificationSettings, folder: str, label: Label, record: 
         write_entry(os.path.join(folder, "entry.txt"), probs[order], numbers)
         log.info("entry.txt is for the server%s", "" if len(samples) == record.splits["test"] else
                  f", but of {len(samples):,} images: the test set has {record.splits['test']:,}")
-    driver.write_result(folder, settings, len(samples), seconds, paper, scores)
+    driver.write_result(folder, settings, test, len(samples), seconds, paper, scores)
     log.info("%d images, %s, %.1f images/s; written to %s", len(samples), words, len(samples) / seconds, folder)
 
 

@@ -1,12 +1,15 @@
 """The scores of a test: of classes, categories and instances, as the dataset's benchmark counts them."""
 import copy
 import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ademxapp.data.images import decode_label, read_bytes
+from ademxapp.data.lists import Sample
 from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.instances import InstanceCounts
+from issegm.datasets import SegmentationDataset
 
 INSTANCE_BASE = 1000  # pixels of an instance have its label id times this, plus its number
 
@@ -22,7 +25,7 @@ class Scores:
         where they lie beside some of them.
     """
 
-    def __init__(self, record, samples=()):
+    def __init__(self, record: SegmentationDataset, samples: Sequence[Sample] = ()) -> None:
         self.record, self.confusion = record, Confusion(record.classes)
         self.groups = [record.indices(names) for names in record.categories.values()]
         self.instances = None
@@ -30,7 +33,7 @@ class Scores:
             sizes = {record.class_names.index(name): size for name, size in record.instances.sizes.items()}
             self.instances = InstanceCounts(sizes, self.groups)
 
-    def add(self, sample, truth, predicted):
+    def add(self, sample: Sample, truth: np.ndarray, predicted: np.ndarray) -> "Scores":
         """Count an image: its `Sample`, and class indices (H, W) that are true and predicted."""
         try:
             self.confusion.add(truth, predicted)
@@ -40,7 +43,7 @@ class Scores:
             raise ValueError(f"{sample.image_path} cannot be scored: {error}") from None
         return self
 
-    def empty(self):
+    def empty(self) -> "Scores":
         """Scores of the same kind, of no image yet."""
         other = copy.copy(self)
         other.confusion = Confusion(self.record.classes)
@@ -48,7 +51,7 @@ class Scores:
             other.instances = InstanceCounts(self.instances.sizes, self.groups)
         return other
 
-    def merge(self, other):
+    def merge(self, other: "Scores") -> "Scores":
         """Add the counts of other images, scored in the same way."""
         if (self.instances is None) != (other.instances is None):
             raise ValueError("scores with instances and without them cannot be added up")
@@ -57,7 +60,7 @@ class Scores:
             self.instances.merge(other.instances)
         return self
 
-    def result(self):
+    def result(self) -> Dict[str, Any]:
         """What `result.json` has of them, in percent; None where a score is not defined."""
         scores = self.confusion.scores(self.record.class_names)
         if self.groups:
@@ -70,7 +73,7 @@ class Scores:
         return scores
 
 
-def score_lines(record, scores):
+def score_lines(record: SegmentationDataset, scores: Dict[str, Any]) -> Iterator[str]:
     """Lines of text: the scores of every class and category of a `Scores.result()`, and the means."""
     iiou = scores.get("class_iiou")
     for index, name in enumerate(record.class_names):
@@ -93,12 +96,12 @@ def score_lines(record, scores):
         yield f"mean of pixel accuracy and mean IoU {percent(scores['mean_of_pixel_acc_and_mean_iou'])}"
 
 
-def percent(value):
+def percent(value: Optional[float]) -> str:
     """A score as text of one width; a line where it is None or NaN."""
     return "   -  " if value is None or value != value else f"{value:5.2f}%"
 
 
-def read_instances(sample, record):
+def read_instances(sample: Sample, record: SegmentationDataset) -> Tuple[np.ndarray, np.ndarray]:
     """Class indices (H, W) uint8 and numbers (H, W) int32 of the instances, -1 where there is none."""
     path = instance_path(sample, record)
     values = decode_label(read_bytes(path), path).astype(np.int32)
@@ -107,7 +110,7 @@ def read_instances(sample, record):
     return classes, np.where(inside, values, -1)
 
 
-def instance_path(sample, record):
+def instance_path(sample: Sample, record: SegmentationDataset) -> Optional[str]:
     """Where the image of a sample's instances would be, or None."""
     end = record.instances.label_end
     if sample.label_image is None or not sample.label_path.endswith(end):
@@ -115,7 +118,7 @@ def instance_path(sample, record):
     return sample.label_path[:-len(end)] + record.instances.instance_end
 
 
-def _have_instances(record, samples):
+def _have_instances(record: SegmentationDataset, samples: Sequence[Sample]) -> bool:
     if record.instances is None or not samples:
         return False
     paths = [instance_path(sample, record) for sample in samples]
@@ -126,14 +129,14 @@ def _have_instances(record, samples):
     return all(found)
 
 
-def _categories(name, record, values):
+def _categories(name: str, record: SegmentationDataset, values: np.ndarray) -> Dict[str, Any]:
     return {f"category_{name}": dict(zip(record.categories, _listed(values))),
             f"mean_{name}_of_categories": _mean(values)}
 
 
-def _listed(values):
+def _listed(values: np.ndarray) -> List[Optional[float]]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def _mean(values):
+def _mean(values: np.ndarray) -> Optional[float]:
     return float(np.nanmean(values)) if np.isfinite(values).any() else None

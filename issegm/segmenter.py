@@ -18,6 +18,7 @@ from ademxapp.data.photographs import ImageLike, rgb_of
 from ademxapp.data.resize import scaled_size
 from ademxapp.deploy.onnx_model import OnnxModel, of_any_size, require_none
 from ademxapp.engine import Device, Symbol
+from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.dense import (
     DenseSettings,
@@ -30,7 +31,6 @@ from ademxapp.evaluation.dense import (
 )
 from ademxapp.evaluation.finite import require_finite
 from ademxapp.evaluation.fitting import WindowChoice
-from ademxapp.evaluation.int8 import default_devices
 from ademxapp.evaluation.pictures import class_colours, labels_over
 from ademxapp.symbol import Label, SymbolOptions, parse_label, segmentation_symbol, whole_cells
 from ademxapp.weights.describe import describe
@@ -139,8 +139,9 @@ class Segmenter:
         if str(path).endswith(".onnx"):
             require_none(path, engine=engine, devices=devices, dataset_file=dataset_file, dtype=dtype, images=images)
             return cls.of_onnx(OnnxModel(path), **test)
+        backend = load_engine(engine)  # before the network is built
         network = cls.read(str(path), dataset_file=dataset_file, **test)
-        return network.on(devices or default_devices(engine), dtype, images and int8.Images.of_files(images), engine)
+        return network.on(devices or backend.devices(), dtype, int8.Images.of_files(images) if images else None, engine)
 
     @classmethod
     def read(cls, path: str, label: Optional[str] = None, record: Optional[SegmentationDataset] = None,

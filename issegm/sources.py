@@ -1,13 +1,15 @@
 """Score maps of an earlier test, as a source beside networks (`issegm.segmenter.Segmenter`)."""
 import os
-from typing import List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ademxapp import driver
 from ademxapp.data.lists import Sample
 from ademxapp.errors import UsageError
 from ademxapp.evaluation.dense import ScoreMap
 from ademxapp.evaluation.score_files import read_scores
+from ademxapp.files import PART
 from issegm.outputs import score_name
 from issegm.segmenter import Segmenter
 
@@ -25,6 +27,8 @@ class StoredScores:
     ----------
     maps : int
         Score maps of an image.
+    identity : str, optional
+        Of the test, as its record says or, without one, the first score map; older ones have none.
     """
 
     def __init__(self, folder: str, classes: int) -> None:
@@ -34,7 +38,9 @@ class StoredScores:
             raise UsageError(f"there is no folder {folder}")
         scales = sorted(name for name in os.listdir(base) if name.startswith("scale-"))
         self._folders, self._classes = [os.path.join(base, name) for name in scales] or [base], classes
-        self.maps = len(self._folders)
+        self.maps, self._folder = len(self._folders), folder
+        _, record = driver.read_record(folder)
+        self.identity = (record or {}).get("identity") or first_score_file(folder)[1].get("identity")
 
     def require(self, samples: Sequence[Sample]) -> None:
         """ValueError unless there are score maps of all samples."""
@@ -44,13 +50,27 @@ class StoredScores:
                              + f" of {len(samples) * self.maps} score maps: predict with --save-predictions, on the "
                              "same list")
 
+    def fingerprint(self, samples: Sequence[Sample]) -> str:
+        """What tells these score maps from others: their test's identity or, of older ones, the files' dates."""
+        if self.identity:
+            return self.identity
+        return repr([(path, os.path.getsize(path), os.path.getmtime(path)) for sample in samples
+                     for path in self.paths(sample)])
+
     def paths(self, sample: Sample) -> List[str]:
         """The files of a sample."""
         return [os.path.join(folder, score_name(sample)) for folder in self._folders]
 
     def prepare(self, sample: Sample, image: np.ndarray) -> List[ScoreMap]:
         """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
-        return [read_scores(path, image.shape[:2], self._classes)[0] for path in self.paths(sample)]
+        return [self._read(path, image.shape[:2]) for path in self.paths(sample)]
+
+    def _read(self, path: str, size: Tuple[int, int]) -> ScoreMap:
+        score_map, attributes = read_scores(path, size, self._classes)
+        if attributes.get("identity") != self.identity:
+            raise ValueError(f"{path} is of another test than {self._folder} holds: test again with --save-predictions "
+                             "--overwrite")
+        return score_map
 
     def score_maps(self, sample: Sample, image: np.ndarray, prepared: Optional[List[ScoreMap]] = None
                    ) -> List[ScoreMap]:
@@ -58,13 +78,14 @@ class StoredScores:
         return prepared or self.prepare(sample, image)
 
 
-def stored_weights(folder: str) -> str:
-    """The file name of the weights that the score maps below a folder were made with; UsageError if there are none."""
+def first_score_file(folder: str) -> Tuple[str, Dict[str, Any]]:
+    """Path and attributes of the first score map below a folder; UsageError if there are none."""
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            if name.endswith(".h5"):
-                return read_scores(os.path.join(place, name))[1]["weights"]
+            if name.endswith(".h5") and not name.startswith(PART):
+                path = os.path.join(place, name)
+                return path, read_scores(path)[1]
     raise UsageError(f"there are no score maps in {folder}: issegm/voc.py --save-predictions writes them")
 
 

@@ -2,7 +2,8 @@
 import itertools
 import os
 from dataclasses import fields, replace
-from typing import Dict, List, Optional, Sequence, Tuple, TypeVar, Union
+from logging import Logger
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -21,12 +22,16 @@ from ademxapp.machine import processors
 from ademxapp.settings import Testing
 from issegm.data import open_pair, read_pair
 from issegm.datasets import SegmentationDataset
-from issegm.outputs import label_path, read_labels
-from issegm.scoring import percent, score_lines
+from issegm.outputs import Outputs, label_path, read_labels, require_distinct_names
+from issegm.scoring import Scores, percent, score_lines
 from issegm.segmenter import DenseTest, Segmenter
-from issegm.settings import Crf, DenseTesting
+from issegm.settings import Crf, DenseTesting, Shard
+from issegm.sources import StoredScores, map_weights
 
 S = TypeVar("S", bound=Crf)
+Sources = Sequence[Union[Segmenter, StoredScores]]
+Labeller = Union[BestClasses, CrfLabels]
+TestSettings = Any  # issegm/voc.py's, or tools/msctest.py's
 
 
 def crf_settings(asked: S, search: bool = False) -> Tuple[S, Tuple[CrfSettings, ...]]:
@@ -97,23 +102,25 @@ class FirstImages:
         return contact_sheet(rows, ("image", "truth", "prediction", "difference"))
 
 
-def counted_samples(scores, samples, record, sources, labeller, readers=1, outputs=None):
+def counted_samples(scores: Sequence[Scores], samples: Sequence[Sample], record: SegmentationDataset, sources: Sources,
+                    labeller: Labeller, readers: int = 1, outputs: Optional[Outputs] = None
+                    ) -> Iterator[List[Scores]]:
     """What every sample in turn adds to `scores`, as of `score_samples`: lists of Scores.
 
     Reading, scaling, labels, files and counts run in threads beside the network. `outputs` stores an image's first
     label map, and has the labels of samples that are done.
     """
-    def read(sample):
+    def read(sample: Sample) -> Tuple:
         image, truth = read_pair(sample, record)
         done = outputs and outputs.labels(sample, image.shape[:2])
         return sample, image, truth, done, [source.prepare(sample, image) for source in sources if done is None]
 
-    def forward(item):
+    def forward(item: Tuple) -> Tuple:
         sample, image, truth, done, prepared = item
         return sample, image, truth, done, [one for source, ready in zip(sources, prepared)
                                             for one in source.score_maps(sample, image, ready)]
 
-    def finish(item):
+    def finish(item: Tuple) -> List[Scores]:
         sample, image, truth, done, score_maps = item
         labels = [done] if done is not None else labeller(sample.image_path, score_maps, image)
         if outputs and done is None:
@@ -123,7 +130,8 @@ def counted_samples(scores, samples, record, sources, labeller, readers=1, outpu
     return overlapped(samples, read, forward, finish, readers, labeller.threads)
 
 
-def score_samples(scores, samples, record, sources, labeller, readers=1, outputs=None):
+def score_samples(scores: Sequence[Scores], samples: Sequence[Sample], record: SegmentationDataset, sources: Sources,
+                  labeller: Labeller, readers: int = 1, outputs: Optional[Outputs] = None) -> None:
     """Add all samples to `scores`, a list of Scores, one for each label map that `labeller` makes of an image.
 
     A bar shows the progress and the first one's mean IoU. Where there are no truths, `scores` is empty.
@@ -137,25 +145,25 @@ def score_samples(scores, samples, record, sources, labeller, readers=1, outputs
             bar.update()
 
 
-def running_mean_iou(scores):
+def running_mean_iou(scores: Scores) -> float:
     """The mean IoU of the images so far, percent; 0 before there is any."""
     iou = scores.confusion.class_iou
     return float(np.nanmean(iou)) if np.isfinite(iou).any() else 0.0
 
 
-def labelled(samples):
+def labelled(samples: Sequence[Sample]) -> Sequence[Sample]:
     """The samples; ValueError unless all of them have labels."""
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels, which cannot be scored: --phase test only predicts")
     return samples
 
 
-def shard_name(part):
+def shard_name(part: Optional[Shard]) -> Optional[str]:
     """What a shard's folder is called by, or None for all of the images."""
     return part and "shard-{}-of-{}".format(*part)
 
 
-def of_shard(samples, part):
+def of_shard(samples: Sequence[Sample], part: Optional[Shard]) -> Sequence[Sample]:
     """Every n-th sample from the i-th on, for `part` (i, n); all of them for None. ValueError if there is none."""
     if part is None:
         return samples
@@ -164,7 +172,52 @@ def of_shard(samples, part):
     return samples[part[0] - 1::part[1]]
 
 
-def timing(outputs, samples, watch):
+def run_test(settings: TestSettings, test: driver.Identity, folder: str, record: SegmentationDataset,
+             samples: Sequence[Sample], crfs: Sequence[CrfSettings], open_sources: Callable[[Logger], Sources],
+             scored: bool, shares: Optional[List[float]] = None, paper: Optional[Dict[str, float]] = None) -> None:
+    """Label all samples; write labels, pictures and, where the settings say so, score maps; score them.
+
+    Parameters
+    ----------
+    test : Identity
+    folder : str
+        The test's.
+    crfs : sequence of CrfSettings
+        One or none.
+    open_sources : callable
+        From a log to what the score maps come from.
+    scored : bool
+        There are truths.
+    shares : list of float, optional
+        How much each source counts.
+    paper : dict, optional
+        The published scores.
+    """
+    keeps, skips = (getattr(settings, name, False) for name in ("save_predictions", "skip_done"))
+    scores = [Scores(record, labelled(samples))] if scored else []
+    require_distinct_names(samples, keeps, not settings.no_save_results)
+    driver.holds_same(folder, test, settings.overwrite)
+    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
+    sources = open_sources(log)
+    same = driver.claim_folder(folder, test, settings.overwrite, settings.files())
+    if skips and not same:
+        log.info("--skip-done: there is nothing in %s that stems from these arguments and weights", folder)
+    outputs = Outputs(folder, record, test.digest, not settings.no_save_results, sources[0] if keeps else None,
+                      skips and same)
+    watch = driver.Stopwatch()
+    with make_labeller(crfs, settings.crf_workers, map_weights(sources, shares)) as labeller:
+        score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads, outputs)
+    result = scores[0].result() if scores else {}
+    networks = [one for one in sources if isinstance(one, Segmenter)]
+    about = {**windows_chosen(networks), **timing(outputs, samples, watch)}
+    driver.write_result(folder, settings, test, len(samples), watch.seconds, paper, {**result, **about})
+    for line in lines_of_scores(record, scores[0], result) if scores else ():
+        log.info("%s", line)
+    log.info("%d images, %.2f images/s%s; written to %s", len(samples), len(samples) / watch.seconds,
+             "" if scores else ", not scored", folder)
+
+
+def timing(outputs: Outputs, samples: Sequence[Sample], watch: driver.Stopwatch) -> Dict[str, float]:
     """What `result.json` says of time, with a `Stopwatch` of the test.
 
     Seconds by the clock and on the processors, those of the CRF's processes apart; where images were done before, how
@@ -178,20 +231,7 @@ def timing(outputs, samples, watch):
     return about
 
 
-def report(settings, folder, record, scores, images, seconds, about, log, paper=None):
-    """Write `result.json`, with what there is to say `about` the test, and log the scores (a list: one or none)."""
-    if not scores:
-        driver.write_result(folder, settings, images, seconds, None, about)
-        log.info("%d images, %.2f images/s, not scored; written to %s", images, images / seconds, folder)
-        return
-    result = scores[0].result()
-    driver.write_result(folder, settings, images, seconds, paper, {**result, **about})
-    for line in lines_of_scores(record, scores[0], result):
-        log.info("%s", line)
-    log.info("%d images, %.2f images/s; written to %s", images, images / seconds, folder)
-
-
-def lines_of_scores(record, scores, result):
+def lines_of_scores(record: SegmentationDataset, scores: Scores, result: Dict[str, Any]) -> Iterator[str]:
     """Lines of text: the scores of `Scores` with their `result()`, and those of the most frequent class everywhere."""
     yield from score_lines(record, result)
     acc, iou = most_frequent_class_scores(scores.confusion.counts)
@@ -202,7 +242,8 @@ def lines_of_scores(record, scores, result):
                "label_ids and ignored_ids in a --dataset-file say which values are classes")
 
 
-def score_label_images(scores, samples, record, folders, readers=1):
+def score_label_images(scores: Scores, samples: Sequence[Sample], record: SegmentationDataset, folders: Sequence[str],
+                       readers: int = 1) -> None:
     """Add the label images that tests wrote into `folders` to `scores` (Scores): of every sample one, in one of them.
 
     ValueError or OSError, before any is scored, if there is none or more than one of a sample, and where one cannot be
@@ -214,7 +255,7 @@ def score_label_images(scores, samples, record, folders, readers=1):
         raise ValueError(f"there is no label image of {missing[0]} in {', '.join(folders)}, and of {len(missing)} of "
                          f"{len(samples)} images in all: nothing was scored")
 
-    def read(item):
+    def read(item: Tuple) -> Tuple:
         sample, path = item
         _, truth = open_pair(sample, record)
         return sample, truth, read_labels(path, record, truth.shape)
@@ -225,7 +266,7 @@ def score_label_images(scores, samples, record, folders, readers=1):
             bar.update()
 
 
-def _label_image(sample, folders):
+def _label_image(sample: Sample, folders: Sequence[str]) -> Optional[str]:
     found = [path for path in (label_path(folder, sample) for folder in folders) if os.path.isfile(path)]
     if len(found) > 1:
         raise ValueError(f"there are two label images of {sample.image}, {found[0]} and {found[1]}: name folders that "

@@ -30,12 +30,13 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import os
 from dataclasses import replace
 from logging import Logger
-from typing import Callable, Dict, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from ademxapp import IGNORE_LABEL, driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device, load
 from ademxapp.evaluation.labelling import BestClasses
+from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
 from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
@@ -45,7 +46,6 @@ from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
 from issegm.datasets import SegmentationDataset, dataset_record, described_record
-from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
 from issegm.segmenter import Segmenter, test_symbol
 from issegm.settings import SegmentationSettings
@@ -54,13 +54,10 @@ from issegm.testing import (
     crf_settings,
     dense_test,
     labelled,
-    make_labeller,
     of_shard,
-    report,
+    run_test,
     score_samples,
     shard_name,
-    timing,
-    windows_chosen,
 )
 
 CROP = 500  # pixels, of training
@@ -73,7 +70,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     label = parse_label(asked.model)
     try:
         stride, inputs = output_stride(label), network(label.network).input
-        known = driver.tested_weights(asked)
+        known = driver.tested_weights(asked, SEGMENTATION)
         record = (described_record(known, asked.dataset, asked.dataset_file) if known else
                   dataset_record(asked.dataset, label.classes, asked.dataset_file))
     except ValueError as error:
@@ -137,7 +134,8 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
-    driver.train(settings, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
+    run = driver.identity_of(Decides.TRAINING, settings, SEGMENTATION, samples, record)
+    driver.train(settings, run, workers, symbol, dataset, metric, driver.SEGMENTATION, log,
                  description(settings, label, record, inputs, stride),
                  lambda contexts, board: validation(settings, label, record, inputs, stride, contexts, board))
 
@@ -192,25 +190,20 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) -> None:
     """Test a network: labels and correctness pictures of every image and, in phase val, scores."""
     settings, crfs = crf_settings(asked)
-    samples = of_shard(driver.find_samples(settings, "segmentation"), settings.shard)
-    scores = [Scores(record, labelled(samples))] if settings.phase == "val" else []
-    require_distinct_names(samples, settings.save_predictions, not settings.no_save_results)
+    samples = driver.find_samples(settings, SEGMENTATION)
     network = Segmenter.read(settings.weights, settings.model, record,
                              **vars(dense_test(settings, settings.batch_images)))
     settings = replace(settings, head=network.description.head)
-    images = driver.calibration_images(settings, "segmentation", label.classes, network.CALIBRATION_IMAGES)
-    folder = driver.test_folder(settings, settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
+    images = driver.calibration_images(settings, SEGMENTATION, label.classes, network.CALIBRATION_IMAGES)
+    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, samples, record, [settings.weights])
+    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
-    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
-    source = network.on(driver.devices(settings, log), settings.dtype, images, settings.engine, settings.compile)
-    outputs = Outputs(folder, record, not settings.no_save_results, source if settings.save_predictions else None)
-    origin = made_from(settings, [settings.weights])
-    outputs.start(samples, origin, settings.skip_done, log)
-    watch = driver.Stopwatch()
-    with make_labeller(crfs, settings.crf_workers) as labeller:
-        score_samples(scores, samples, record, [source], labeller, settings.prefetch_threads, outputs)
-    about = {"weights_sha256": origin["weights_sha256"], **windows_chosen([source]), **timing(outputs, samples, watch)}
-    paper = record.paper.get((label.network, settings.head, settings.split))
-    report(settings, folder, record, scores, len(samples), watch.seconds, about, log, paper)
-    outputs.finish()
+
+    def open_sources(log: Logger) -> List[Segmenter]:
+        driver.warn_of_train_split(settings, log)
+        return [network.on(driver.devices(settings, log), settings.dtype, images, settings.engine,
+                           settings.compile)]
+
+    run_test(settings, test, folder, record, of_shard(samples, settings.shard), crfs, open_sources,
+             settings.phase == "val", paper=record.paper.get((label.network, settings.head, settings.split)))

@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from ademxapp import processes
 from ademxapp.processes import Pool, Processes
+from ademxapp.stopping import StopRequests, heeded
 
 PROGRAM = f"""
 import os, sys, time
@@ -62,3 +63,14 @@ def test_a_process_that_dies_is_told(monkeypatch):
     monkeypatch.setattr(processes, "WORTH_IT", 1)
     with Pool(2) as pool, pytest.raises(ChildProcessError, match="died .exit status 3. during ending: .*--workers"):
         list(pool.map(os._exit, [3], "ending"))
+
+
+def test_a_program_under_nohup_does_not_heed_a_lost_terminal():
+    assert set(heeded()) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequests() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.number is None and signal.SIGHUP not in heeded()
+    finally:
+        signal.signal(signal.SIGHUP, before)

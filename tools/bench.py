@@ -32,15 +32,17 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.bench")
 
+import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from ademxapp.cli import Parser, make_parser
 from ademxapp.text_tables import FORMATS
 
 from .benchmarks.comparison import show
 
+# Modules of tools/benchmarks, imported only where their command is the one given: they need different engines.
 MEASUREMENTS = {
     "networks": "images per second of networks in testing",
     "reading": "images per second of reading for training, on one core",
@@ -49,48 +51,41 @@ MEASUREMENTS = {
     "training": "images per second of training, with and without all that surrounds it",
     "dtypes": "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's",
     "test-run": "whole tests, beside start-up and forward passes alone",
+    "graph": "the PyTorch engine's graph beside a plain PyTorch module",
     "step": "images per second of training steps, beside PyTorch's, and with online bootstrapping",
 }
-OF_PYTORCH = {"graph": "the PyTorch engine's graph beside a plain PyTorch module"}
-PROGRAMS = {"all": ("everything", "everything, kept for the pages"),
-            "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
+RUNS = {"all": ("everything", "everything, kept for the pages"),
+        "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
 
 
-def find(name: str) -> Optional[ModuleType]:
-    """The module of tools/benchmarks; None where it needs MXNet, which cannot be used here."""
-    try:
-        return import_module(f".benchmarks.{name.replace('-', '_')}", __package__)
-    except ImportError as error:
-        if "MXNet" not in str(error):
-            raise
-        return None
-
-
-def build_parser(modules: Dict[str, ModuleType]) -> Parser:
-    """The command line: a subcommand for each of the modules."""
+def build_parser(asked: str) -> Parser:
+    """The command line: a subcommand for each measurement, with the arguments of the one that is asked for."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in modules.items():
-        command = commands.add_parser(name, help=PROGRAMS[name][1] if name in PROGRAMS else
-                                      {**MEASUREMENTS, **OF_PYTORCH}[name])
-        module.add_arguments(command)
-        if name not in PROGRAMS:
+    for name, text in {**MEASUREMENTS, **{name: text for name, (_, text) in RUNS.items()}}.items():
+        command = commands.add_parser(name, help=text)
+        if name == asked:
+            module_of(name).add_arguments(command)
+        if name in MEASUREMENTS:
             command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
             command.add_argument("--output", metavar="FILE", help="write there instead of printing")
     return parser
 
 
+def module_of(name: str) -> ModuleType:
+    """A command's module."""
+    return import_module(f".benchmarks.{RUNS[name][0] if name in RUNS else name.replace('-', '_')}", __package__)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the measurement that the arguments name; the exit status."""
-    found = {name: find(PROGRAMS[name][0] if name in PROGRAMS else name)
-             for name in (*MEASUREMENTS, *OF_PYTORCH, *PROGRAMS)}
-    modules = {name: module for name, module in found.items() if module}
-    values = vars(build_parser(modules).parse_args(argv))
+    argv = sys.argv[1:] if argv is None else list(argv)
+    values = vars(build_parser(argv[0] if argv else "").parse_args(argv))
     command = values.pop("command")
     if command == "all":
-        return modules["all"].run(list(MEASUREMENTS), **values)
-    if command in PROGRAMS:
-        return modules[command].run(**values)
+        return module_of("all").run([name for name in MEASUREMENTS if name != "graph"], **values)
+    if command in RUNS:
+        return module_of(command).run(**values)
     form, output = values.pop("format"), values.pop("output")
-    show(modules[command].measure(**values), form, output)
+    show(module_of(command).measure(**values), form, output)
     return 0

@@ -27,7 +27,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from logging import Logger
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ademxapp import driver
 from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
@@ -40,16 +40,12 @@ from ademxapp.flags import Decides, Settings, changed, flag
 from ademxapp.settings import Data, Devices, Testing
 from ademxapp.symbol import Label, label_stem, output_stride, parse_label
 from ademxapp.weights.describe import run_label
+from ademxapp.weights.description import SEGMENTATION
 from issegm.datasets import DATASETS, SegmentationDataset, dataset_record
-from issegm.outputs import Outputs, made_from, require_distinct_names
 from issegm.scoring import Scores
 from issegm.segmenter import Segmenter
 from issegm.settings import Crf, DenseTesting
-from issegm.sources import (
-    StoredScores,
-    map_weights,
-    stored_weights,
-)
+from issegm.sources import StoredScores, first_score_file, map_weights
 from issegm.testing import (
     crf_settings,
     dense_test,
@@ -57,14 +53,13 @@ from issegm.testing import (
     lines_of_scores,
     make_labeller,
     of_shard,
-    report,
+    run_test,
     score_label_images,
     score_samples,
     shard_name,
-    timing,
-    windows_chosen,
 )
 
+Source = Union[Segmenter, StoredScores]
 NO_CRF = CrfSettings(gaussian_weight=0, bilateral_weight=0)
 
 
@@ -122,15 +117,25 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     require_agreement(settings, labels, strides)
-    samples = of_shard(driver.find_samples(settings, "segmentation"), settings.shard)
+    listed = driver.find_samples(settings, SEGMENTATION)
+    samples = of_shard(listed, settings.shard)
     stored = [StoredScores(folder, record.classes) for folder in settings.predictions]
     for source in stored:
         source.require(samples)
     weights = [Segmenter.read(path, str(label), record, **vars(dense_test(settings)))
                for path, label in zip(settings.weights, labels)]
+
+    def open_sources(log: Logger) -> List[Source]:
+        devices = driver.devices(settings, log) if weights else []
+        return [one.on(devices, engine=settings.engine, compiled=settings.compile) for one in weights] + stored
+
     if settings.search:
-        return search(settings, record, labelled(samples), weights, stored, crfs)
-    return test(settings, record, samples, weights, stored, crfs)
+        return search(settings, record, labelled(samples), open_sources, crfs)
+    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, listed, record, settings.weights,
+                              [source.fingerprint(samples) for source in stored])
+    scored = any(sample.label_image for sample in samples)
+    return run_test(settings, test, test_folder(settings), record, samples, crfs, open_sources, scored,
+                    settings.weights_of)
 
 
 def parse(argv: Optional[Sequence[str]] = None) -> AveragingSettings:
@@ -150,7 +155,7 @@ def resolved(asked: AveragingSettings) -> Tuple[AveragingSettings, List[Label]]:
     weights = asked.weights
     if not weights and not asked.predictions:
         raise UsageError("there is nothing to average: wanted --weights FILE or --predictions DIR, or --score DIR")
-    names = [*weights, *(stored_weights(folder) for folder in asked.predictions)]
+    names = [*weights, *(first_score_file(folder)[1]["weights"] for folder in asked.predictions)]
     try:
         labels = [parse_label(run_label(name)) for name in names]
         model = label_stem(asked.model) if asked.model else run_label(names[0])
@@ -181,56 +186,30 @@ def require_agreement(settings: AveragingSettings, labels: Sequence[Label], stri
         raise UsageError("--weights-of has only zeros: something must count")
 
 
-def test(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
-         weights: Sequence[Segmenter], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
-    """Label all samples, write labels and pictures and, where the list has truths, scores."""
-    scored = any(sample.label_image for sample in samples)
-    scores = [Scores(record, labelled(samples))] if scored else []
-    require_distinct_names(samples, False, not settings.no_save_results)
-    folder = test_folder(settings)
-    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
-    networks = on_devices(settings, weights, log)
-    outputs, origin = Outputs(folder, record, not settings.no_save_results), made_from(settings, settings.weights)
-    outputs.start(samples, origin, False, log)
-    watch, sources = driver.Stopwatch(), networks + stored
-    with make_labeller(crfs, settings.crf_workers, map_weights(sources, settings.weights_of)) as labeller:
-        score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads, outputs)
-    about = {"weights_sha256": origin["weights_sha256"], **windows_chosen(networks), **timing(outputs, samples, watch)}
-    report(settings, folder, record, scores, len(samples), watch.seconds, about, log)
-    outputs.finish()
-
-
 def test_folder(settings: AveragingSettings) -> str:
-    """The folder of the test, made; called after the first weights or predictions."""
+    """The folder of the test: called after the first weights or predictions."""
     first = stem(settings.weights[0]) if settings.weights else os.path.basename(os.path.normpath(
         settings.predictions[0]))
-    return driver.test_folder(settings, settings.output, f"{first}_msc",
-                              None if settings.split == "val" else settings.split, settings.tag,
-                              shard_name(settings.shard))
-
-
-def on_devices(settings: AveragingSettings, networks: Sequence[Segmenter], log: Logger) -> List[Segmenter]:
-    """The networks on the devices that are asked for."""
-    devices = driver.devices(settings, log) if networks else []
-    return [one.on(devices, engine=settings.engine, compiled=settings.compile) for one in networks]
+    return driver.test_folder(settings.output, f"{first}_msc", None if settings.split == "val" else settings.split,
+                              settings.tag, shard_name(settings.shard))
 
 
 def search(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
-           weights: Sequence[Segmenter], stored: List[StoredScores], crfs: Sequence[CrfSettings]) -> None:
+           open_sources: Callable[[Logger], List[Source]], crfs: Sequence[CrfSettings]) -> None:
     """Print the scores of all CRFs of the grid, and without one, by mean IoU; write them to `search.json`."""
-    folder, crfs = test_folder(settings), (NO_CRF, *crfs)
+    path, crfs = os.path.join(test_folder(settings), "search.json"), (NO_CRF, *crfs)
+    if os.path.exists(path) and not settings.overwrite:
+        raise UsageError(f"there is a search already, {path}: give this one a --tag, or replace it with --overwrite")
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
     log.info("%d settings of the CRF on %d images", len(crfs) - 1, len(samples))
-    sources = on_devices(settings, weights, log) + stored
-    scores = [Scores(record, samples) for _ in crfs]
+    sources, scores = open_sources(log), [Scores(record, samples) for _ in crfs]
     with make_labeller(crfs, settings.crf_workers, map_weights(sources, settings.weights_of)) as labeller:
         score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads)
     results = [one.result() for one in scores]
     order = sorted(range(len(crfs)), key=lambda place: results[place]["mean_iou"] or 0)
     rows = [{**{name: results[place][name] for name in ("mean_iou", "pixel_acc")},
              "crf": asdict(crfs[place]) if place else None} for place in order]
-    write_json(os.path.join(folder, "search.json"), {"arguments": settings.arguments(), "images": len(samples),
-                                                     "results": rows})
+    write_json(path, {"arguments": settings.arguments(), "images": len(samples), "results": rows})
     for line in search_table(rows):
         print(line)
 
@@ -253,11 +232,12 @@ def score(asked: AveragingSettings) -> None:
     if settings.output and os.path.exists(os.path.join(settings.output, "result.json")) and not settings.overwrite:
         raise UsageError(f"{settings.output} holds a result.json: choose another --output, or give --overwrite")
     watch, scores = driver.Stopwatch(), Scores(record, samples)
+    driver.require_one_test(settings.score, [driver.read_record(folder)[1] for folder in settings.score])
     score_label_images(scores, samples, record, settings.score, settings.prefetch_threads)
     for line in lines_of_scores(record, scores, scores.result()):
         print(line)
     if settings.output:
-        driver.write_result(settings.output, settings, len(samples), watch.seconds, None, scores.result())
+        driver.write_result(settings.output, settings, None, len(samples), watch.seconds, None, scores.result())
 
 
 def of_label_images(asked: AveragingSettings) -> Tuple[AveragingSettings, SegmentationDataset]:

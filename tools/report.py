@@ -18,12 +18,16 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.report")
 
 import os
+from dataclasses import dataclass
+from typing import Optional, Sequence
 
 import numpy as np
 
 from ademxapp.cli import Formatter, UsageError, make_parser, number
 from ademxapp.data.images import stem, write_png
+from ademxapp.data.lists import Sample
 from ademxapp.evaluation.pictures import contact_sheet
+from ademxapp.flags import Settings, flag
 
 from .reporting import data, run_page
 from .reporting.gallery import labels_of, pictures, read_label, right_share
@@ -33,47 +37,63 @@ CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")
 
 
-def main(argv=None):
+@dataclass(frozen=True)
+class Sheet(Settings):
+    """What `sheet` is asked for."""
+
+    folder: str = flag("folder of a segmentation test", positional=True)
+    out: str = flag("file to write", required=True, metavar="PNG")
+    images: int = flag("how many", 6, type=number(int, 1))
+    pick: str = flag("which: the first, some evenly from worst to best, the worst, the best", "spread", choices=PICKS)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the subcommand that the arguments name."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("sheet", help="image, truth, prediction and difference of a test's images, one PNG")
-    command.add_argument("folder", help="folder of a segmentation test")
-    command.add_argument("--out", required=True, metavar="PNG", help="file to write")
-    command.add_argument("--images", type=number(int, 1), default=6, help="how many")
-    command.add_argument("--pick", choices=PICKS, default="spread", help="which: the first, some evenly from worst to "
-                         "best, the worst, the best")
-    command.set_defaults(run=sheet)
-    command = commands.add_parser("data", help="what training sees: samples of a list and the crops made of them, PNG",
-                                  formatter_class=Formatter, allow_abbrev=False)
-    data.add_arguments(command)
-    command.set_defaults(run=data.run)
-    command = commands.add_parser("run", help="a page of a test: scores, confusion matrix, curves, worst images first",
-                                  formatter_class=Formatter, allow_abbrev=False)
-    run_page.add_arguments(command)
-    command.set_defaults(run=run_page.run)
+    for name, asked, run, text in (
+            ("sheet", Sheet, sheet, "image, truth, prediction and difference of a test's images, one PNG"),
+            ("data", data.DataSheets, data.run, "what training sees: samples of a list and the crops made of them, "
+             "PNG"),
+            ("run", run_page.Page, run_page.run, "a page of a test: scores, confusion matrix, curves, worst images "
+             "first")):
+        command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
+        asked.add_to(command)
+        command.set_defaults(run=run, asked=asked)
     args = parser.parse_args(argv)
-    args.run(args)
+    args.run(args.asked.from_args(args))
 
 
-def sheet(args):
-    """Write a sheet as in the paper's Figures 5 to 11: difference in grey where right, black where wrong."""
-    tested = read_run(args.folder)
+def sheet(asked: Sheet) -> None:
+    """Write a sheet as in the paper's Figures 5 to 11: difference in grey where right, black where wrong.
+
+    Without truths, of images and predictions alone.
+    """
+    tested = read_run(asked.folder)
     if not tested.segmentation:
-        raise UsageError(f"{args.folder} is of a classification test: report.py run shows it")
+        raise UsageError(f"{asked.folder} is of a classification test: report.py run shows it")
     samples = [sample for sample in tested.samples if sample.label_image]
-    chosen = pick(samples, args.folder, args.pick, args.images)
-    rows = [pictures(*labels_of(sample, args.folder, tested.record), tested.record) for sample in chosen]
-    write_png(args.out, contact_sheet(rows, CAPTIONS))
-    print(f"{args.out}: {len(chosen)} of {len(samples)} images")
+    truths, samples = bool(samples), samples or tested.samples
+    chosen = (pick(samples, asked.folder, asked.pick, asked.images) if truths
+              else some(samples, asked.pick, asked.images))
+    rows = [pictures(*labels_of(sample, asked.folder, tested.record), tested.record) for sample in chosen]
+    write_png(asked.out, contact_sheet(rows, CAPTIONS if truths else (CAPTIONS[0], CAPTIONS[2])))
+    print(f"{asked.out}: {len(chosen)} of {len(samples)} images")
 
 
-def pick(samples, folder, how, count):
-    """`count` of the samples (list of Sample), by the share of right pixels for all but "first"."""
+def pick(samples: Sequence[Sample], folder: str, how: str, count: int) -> Sequence[Sample]:
+    """`count` of the samples, by the share of right pixels for all but "first"."""
     if how == "first":
         return samples[:count]
     order = sorted(samples, key=lambda sample: right_share(read_label(
         os.path.join(folder, "correct", f"{stem(sample.image)}.png"))))
-    if how == "spread":
-        return [order[i] for i in sorted(set(np.linspace(0, len(order) - 1, count).round().astype(int)))]
-    return order[:count] if how == "worst" else order[::-1][:count]
+    return order[::-1][:count] if how == "best" else some(order, "first" if how == "worst" else how, count)
+
+
+def some(samples: Sequence[Sample], how: str, count: int) -> Sequence[Sample]:
+    """`count` of the samples: the first, or spread evenly; UsageError for what only truths tell."""
+    if how not in ("first", "spread"):
+        raise UsageError(f"--pick {how} needs truths, and the test's list has none: wanted first or spread")
+    if how == "first":
+        return samples[:count]
+    return [samples[index] for index in sorted(set(np.linspace(0, len(samples) - 1, count).round().astype(int)))]

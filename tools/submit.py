@@ -24,6 +24,7 @@ import re
 import tarfile
 import zipfile
 from dataclasses import dataclass
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -31,11 +32,14 @@ from tqdm import tqdm
 
 from ademxapp.cli import UsageError, make_parser
 from ademxapp.data.images import ImageFile, decode_label, read_bytes, stem
-from ademxapp.driver import read_result
+from ademxapp.data.lists import Sample
+from ademxapp.driver import read_record, require_one_test
 from ademxapp.files import replacing
+from ademxapp.flags import Settings, flag
+from issegm.datasets import SegmentationDataset
 from issegm.outputs import label_path
 
-from .reporting.runs import read_run
+from .reporting.runs import Run, read_run
 
 
 @dataclass(frozen=True)
@@ -55,33 +59,38 @@ ENTRIES = {
 _FRAME = re.compile(r"[^_]+_\d{6}_\d{6}(?=_|$)")  # how the names of Cityscapes' files start
 
 
-def main(argv=None):
+@dataclass(frozen=True)
+class Submission(Settings):
+    """What is asked for."""
+
+    folders: Tuple[str, ...] = flag("folder of a segmentation test, most often of the split test; several are shards "
+                                    "of one test", positional=True, nargs="+", metavar="FOLDER")
+    out: Optional[str] = flag("the archive (default: the first folder with .tgz or .zip)", metavar="FILE")
+    data_root: Optional[str] = flag("where list paths start (default: as in the test)", metavar="DIR")
+    competition: str = flag("VOC: trained on VOC's images alone, or on others too, as every network that starts from "
+                            "ILSVRC's weights", "comp6", choices=("comp5", "comp6"))
+    partial: bool = flag("also of a list that is not the whole split", False)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
     """Check a test's label images, and write the archive."""
-    parser = make_parser(__doc__)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folder of a segmentation test, most often of the "
-                        "split test; several are shards of one test")
-    parser.add_argument("--out", metavar="FILE", help="the archive (default: the first folder with .tgz or .zip)")
-    parser.add_argument("--data-root", metavar="DIR", help="where list paths start (default: as in the test)")
-    parser.add_argument("--competition", choices=("comp5", "comp6"), default="comp6", help="VOC: trained on VOC's "
-                        "images alone, or on others too, as every network that starts from ILSVRC's weights")
-    parser.add_argument("--partial", action="store_true", help="also of a list that is not the whole split")
-    args = parser.parse_args(argv)
-    run = read_run(args.folders[0], args.data_root)
-    require_shards(args.folders)
+    asked = Submission.from_args(make_parser(__doc__, Submission).parse_args(argv))
+    run = read_run(asked.folders[0], asked.data_root, whole=True)
+    require_one_test(asked.folders, [read_record(folder)[1] for folder in asked.folders])
     entry = ENTRIES.get(run.arguments.dataset) if run.segmentation else None
     if entry is None:
         raise UsageError(f"there is no entry of {run.arguments.dataset}: known are those of {', '.join(ENTRIES)}"
                          + ("" if run.segmentation else "; ILSVRC's is entry.txt, of iclass/ilsvrc.py --phase test"))
-    out = args.out or os.path.normpath(args.folders[0]) + entry.end
+    out = asked.out or os.path.normpath(asked.folders[0]) + entry.end
     if not out.endswith(entry.end):
         raise UsageError(f"--out {out}: the server wants a {entry.end} file")
-    if not args.partial:
+    if not asked.partial:
         require_whole(run)
-    names = entry_names(run, entry, args.competition)
+    names = entry_names(run, entry, asked.competition)
     for sample in tqdm(run.samples, unit="image", desc="checking", disable=None):
-        checked_labels(run, sample, args.folders)
+        checked_labels(run, sample, asked.folders)
     with replacing(out) as temporary:
-        write_archive(temporary, ((name, png_bytes(checked_labels(run, sample, args.folders), run.record,
+        write_archive(temporary, ((name, png_bytes(checked_labels(run, sample, asked.folders), run.record,
                                                    entry.palette))
                                   for name, sample in zip(names, tqdm(run.samples, unit="image", desc="writing",
                                                                       disable=None))))
@@ -89,7 +98,7 @@ def main(argv=None):
           f"{names[0]}")
 
 
-def require_whole(run):
+def require_whole(run: Run) -> None:
     """ValueError unless the test was on as many images as the split has."""
     split = run.result["split"]
     wanted = run.record.splits.get(split)
@@ -98,21 +107,7 @@ def require_whole(run):
                          "--partial makes an archive all the same")
 
 
-def require_shards(folders):
-    """ValueError unless the folders are of tests that differ in their shard alone."""
-    def arguments_of(folder):
-        arguments = read_result(os.path.join(folder, "result.json"))["arguments"]
-        return {name: value for name, value in arguments.items() if name not in ("shard", "tag")}
-
-    first, *others = map(arguments_of, folders)
-    for folder, arguments in zip(folders[1:], others):
-        changed = sorted(name for name in {*first, *arguments} if first.get(name) != arguments.get(name))
-        if changed:
-            raise ValueError(f"{folder} and {folders[0]} are no shards of one test: they differ in "
-                             f"{', '.join(changed)}")
-
-
-def entry_names(run, entry, competition):
+def entry_names(run: Run, entry: Entry, competition: str) -> List[str]:
     """The files' names in the archive; ValueError if an image's name is not as the dataset's, or two are the same."""
     names = []
     for sample in run.samples:
@@ -127,12 +122,12 @@ def entry_names(run, entry, competition):
     return names
 
 
-def find_label(sample, folders):
+def find_label(sample: Sample, folders: Sequence[str]) -> Optional[str]:
     """The path of a sample's label image in one of the folders, or None."""
     return next((path for path in (label_path(folder, sample) for folder in folders) if os.path.isfile(path)), None)
 
 
-def checked_labels(run, sample, folders):
+def checked_labels(run: Run, sample: Sample, folders: Sequence[str]) -> np.ndarray:
     """A sample's label image, (H, W) uint8; ValueError unless it is whole, of the image's size, of classes' values."""
     path = find_label(sample, folders)
     if path is None:
@@ -149,7 +144,7 @@ def checked_labels(run, sample, folders):
     return labels.astype(np.uint8)
 
 
-def png_bytes(labels, record, palette):
+def png_bytes(labels: np.ndarray, record: SegmentationDataset, palette: bool) -> bytes:
     """A label image's PNG file, grey or in the dataset's colours."""
     image, out = Image.fromarray(labels), io.BytesIO()
     if palette:
@@ -158,7 +153,7 @@ def png_bytes(labels, record, palette):
     return out.getvalue()
 
 
-def write_archive(path, files):
+def write_archive(path: str, files: Iterable[Tuple[str, bytes]]) -> None:
     """Write (name, bytes) of every file into the archive that the path's end names."""
     if path.endswith(".zip"):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs do not get smaller

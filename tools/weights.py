@@ -24,9 +24,14 @@ from dataclasses import asdict, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import Formatter, UsageError, existing_file, make_parser, number, numbers, one_line
+from ademxapp.deploy.onnx_export import export_onnx
 from ademxapp.deploy.onnx_model import PIXEL_TYPES
+from ademxapp.engine import ENGINES, Symbol, load
+from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
 from ademxapp.text_tables import FORMATS as TABLES
 from ademxapp.text_tables import table
+from ademxapp.weights.checking import problems
+from ademxapp.weights.describe import describe
 from ademxapp.weights.description import (
     SEGMENTATION,
     Description,
@@ -36,7 +41,11 @@ from ademxapp.weights.description import (
 )
 from ademxapp.weights.fetching import fetch
 from ademxapp.weights.formats import FORMATS, is_format, read_weights, write_weights
+from ademxapp.weights.parameters import load_parameters
 from ademxapp.weights.released import BY_FILE, RELEASED, Released, md5_of
+from iclass import datasets as classification
+from issegm import datasets as segmentation
+from issegm.segmenter import test_symbol
 
 SCORES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "pixel_acc": "pixel accuracy",
           "mean_iou": "mean IoU"}
@@ -82,7 +91,6 @@ def list_weights(format: str, folder: str) -> None:
 
 def released_record(released: Released) -> Dict[str, Any]:
     """All that is known of a released file, as a dictionary."""
-    from ademxapp.symbol import network, parse_label
     label = parse_label(released.label)
     return {"file": released.file, **asdict(released), "classes": label.classes, "stride": label.stride,
             "input": asdict(network(label.network).input)}
@@ -90,7 +98,6 @@ def released_record(released: Released) -> Dict[str, Any]:
 
 def kept_record(path: str) -> Dict[str, Any]:
     """The same of another file, as far as its description or, without one, its name and parameters tell."""
-    from ademxapp.weights.describe import describe
     record: Dict[str, Any] = {"file": os.path.basename(path), "md5": md5_of(path)}
     try:
         known = describe(path)
@@ -148,9 +155,9 @@ def check(files: Sequence[str], folder: str, url: Optional[str]) -> Optional[int
     wrong = 0
     for path in paths:
         missing = not files and not os.path.exists(path)
-        problems = [] if missing else problems_of(path)
-        wrong += bool(problems)
-        print(f"{path}: {'not there' if missing else '; '.join(problems) or right(path)}", flush=True)
+        found = [] if missing else problems_of(path)
+        wrong += bool(found)
+        print(f"{path}: {'not there' if missing else '; '.join(found) or right(path)}", flush=True)
     return 1 if wrong else None
 
 
@@ -172,7 +179,6 @@ def fetch_missing(path: str, url: str) -> None:
 
 def problems_of(path: str) -> List[str]:
     """What is wrong with a file, as texts."""
-    from ademxapp.weights.checking import problems
     try:
         return problems(path)
     except OSError as error:
@@ -237,20 +243,20 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
                         "are best scaled to (default: as the weights say, else the network's test crop, the dataset's "
                         "largest side)")
     parser.add_argument("--pool-top-infer-style", choices=("caffe", "full"), help="as in iclass/ilsvrc.py")
+    parser.add_argument("--engine", choices=ENGINES, help="what the file is compared with (default: mxnet where it is "
+                        "installed, else torch)")
 
 
 def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: bool, normalise: str,
            model: Optional[str], dataset_file: Optional[str], test_scale: Optional[int],
-           pool_top_infer_style: Optional[str]) -> None:
-    """A network as an ONNX file, held by onnxruntime to what MXNet computes.
+           pool_top_infer_style: Optional[str], engine: Optional[str]) -> None:
+    """A network as an ONNX file, held by onnxruntime to what the engine computes.
 
     The file has one input, `data` (N, 3, H, W), and one output, `softmax_output`: probabilities (N, classes) of a
     classifier, (N, classes, H / stride, W / stride) of a segmenter. What its inputs and classes are stands in its
     metadata.
     """
-    from ademxapp.deploy.onnx_export import export_onnx
-    from ademxapp.weights.describe import describe
-    from ademxapp.weights.parameters import load_parameters
+    load(engine)
     parameters = load_parameters(weights)
     try:
         known = describe(weights, model, {name: value.shape for name, value in parameters.args.items()})
@@ -263,16 +269,13 @@ def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: boo
     agreement = export_onnx(out, symbol, parameters, replace(description, pixels=normalise), shape)
     inputs = f"inputs of {shape[1]}x{shape[0]} pixels" if shape else "inputs of any size"
     print(f"{out}: {description.task}, {description.classes} classes, {inputs}; of {agreement.decisions:,} "
-          f"decisions compared with MXNet's, the largest difference of probabilities is {agreement.largest:.1e}")
+          f"decisions compared with {agreement.engine}'s, the largest difference of probabilities is "
+          f"{agreement.largest:.1e}")
 
 
 def to_export(known: Description, dataset_file: Optional[str], pooling: Optional[str], scale: Optional[int]
-              ) -> Tuple[Any, Description]:
+              ) -> Tuple[Symbol, Description]:
     """The `Symbol` of weights of which a `Description` is known, and the one that the arguments ask for."""
-    from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
-    from iclass import datasets as classification
-    from issegm import datasets as segmentation
-    from issegm.segmenter import test_symbol
     label = parse_label(known.label)
     if known.task == SEGMENTATION:
         if pooling:
@@ -303,5 +306,5 @@ COMMANDS: Dict[str, Command] = {
     "check": ("whether files of weights are whole, and fit their networks; fetch released ones", check_arguments,
               check),
     "convert": ("between .params, .npz, .safetensors and .pth (PyTorch)", convert_arguments, convert),
-    "export": ("a network as an ONNX file, held to MXNet", export_arguments, export),
+    "export": ("a network as an ONNX file, held to the engine", export_arguments, export),
 }

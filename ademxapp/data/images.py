@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ademxapp.data.png import upper_left
+from ademxapp.data.png_corner import upper_left
 from ademxapp.files import replacing
 
 _DECODING_ERRORS = Exception  # damaged files make Pillow's decoders raise all kinds, TypeError and KeyError too

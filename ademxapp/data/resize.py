@@ -5,8 +5,8 @@ from typing import Callable, Optional, Tuple
 import numpy as np
 from PIL import Image
 
+from ademxapp.data.fast_resize import MOST_SCALE, grow, shrink
 from ademxapp.data.images import ImageFile
-from ademxapp.data.near import MOST_SCALE, grow, shrink
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
 # Pixels for each wanted one, along a side, in an image decoded at reduced size: with 1 crops of photographs differ by
@@ -51,8 +51,8 @@ def resize_part(file: ImageFile, box: Tuple[float, float, float, float], size: T
     interpolation : str
         As of `resize`.
     near : bool
-        Shrink and enlarge parts with whole edges by the functions of `ademxapp.data.near`, where they have Pillow's
-        filter: crops of photographs differ by 0.6 grey levels on average.
+        Shrink and enlarge parts with whole edges by the functions of `ademxapp.data.fast_resize`, where they have
+        Pillow's filter: crops of photographs differ by 0.6 grey levels on average.
 
     Returns
     -------

@@ -4,7 +4,7 @@ import copy
 import os
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -81,6 +81,18 @@ class Samples(Sequence[Sample]):
         part._rows = rows
         return part
 
+    def blocks(self, size: int) -> Iterator[Tuple[bytes, np.ndarray, bytes]]:
+        """Images, classes (int32) and label images of every `size` samples; each name has a line feed behind it."""
+        for first in range(0, len(self), size):
+            rows = self._rows[first:first + size]
+            if rows.step != 1:
+                yield from blocks_of(list(self[first:first + size]), size)
+                continue
+            classes = np.full(len(rows), -1) if self._class_ids is None else self._class_ids[rows.start:rows.stop]
+            labels = self._label < self._table.width
+            yield (self._table.column(self._image, rows.start, rows.stop), classes.astype(np.int32),
+                   self._table.column(self._label, rows.start, rows.stop) if labels else b"\n" * len(rows))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(
             one == another for one, another in zip(self, other))
@@ -96,6 +108,18 @@ class Samples(Sequence[Sample]):
         label = self._table.field(row, self._label) if self._label < self._table.width else None
         return (self._table.field(row, self._image), -1 if self._class_ids is None else int(self._class_ids[row]),
                 label)
+
+
+def blocks_of(samples: Sequence[Sample], size: int) -> Iterator[Tuple[bytes, np.ndarray, bytes]]:
+    """As `Samples.blocks`, of any samples."""
+    if isinstance(samples, Samples):
+        yield from samples.blocks(size)
+        return
+    for first in range(0, len(samples), size):
+        part = samples[first:first + size]
+        names, labels = ("".join(f"{name}\n" for name in column).encode("utf-8", "surrogateescape") for column in (
+            (sample.image for sample in part), (sample.label_image or "" for sample in part)))
+        yield names, np.array([sample.class_id for sample in part], np.int32), labels
 
 
 def samples_of_classes(root: str, rows: Iterable[Tuple[int, str]]) -> Samples:

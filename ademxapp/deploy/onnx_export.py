@@ -1,10 +1,10 @@
-"""Networks as ONNX files that are known to compute what MXNet computes.
+"""Networks as ONNX files that are known to compute what the engine computes.
 
 A file ends in a softmax in the place of the loss, its parameters are constants and not inputs (else no runtime folds
 them), its operator set is an old one that every runtime knows.
 """
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,24 +21,27 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from ademxapp.deploy.onnx_graph import Graph
+    from ademxapp.engine import Symbol
 
 OPSET, IR_VERSION = 13, 7  # of ONNX 1.8
 TOLERANCE = 1e-5  # of probabilities
+CALLED = {"mxnet": "MXNet", "torch": "PyTorch"}  # the engines
 LARGEST_CHECK = 320  # pixels, of a network that takes any size
 FILE_LIMIT = 2 ** 31 - 2 ** 20  # bytes of a protocol buffer, less those of the graph
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How close onnxruntime came to MXNet: the largest difference of probabilities, over how many decisions."""
+    """How close onnxruntime came to an engine: the largest difference of probabilities, over how many decisions."""
 
     largest: float
     decisions: int
+    engine: str
 
 
-def export_onnx(path: str, symbol: Any, parameters: Parameters, description: Description,
+def export_onnx(path: str, symbol: "Symbol", parameters: Parameters, description: Description,
                 size: Optional[Tuple[int, int]] = None) -> Agreement:
-    """Write a network as ONNX, whole or not at all, after a comparison with MXNet.
+    """Write a network as ONNX, whole or not at all, after a comparison with the engine.
 
     The file's input is `data`, its output `softmax_output`, both (N, …); its metadata has the fields of
     `ademxapp.weights.description.Description`.
@@ -61,8 +64,8 @@ def export_onnx(path: str, symbol: Any, parameters: Parameters, description: Des
     Raises
     ------
     ValueError
-        If the network cannot be written as ONNX, or onnxruntime's probabilities differ from MXNet's by more than
-        `TOLERANCE`.
+        If the network cannot be written as ONNX, or onnxruntime's probabilities differ from the engine's by more
+        than `TOLERANCE`.
     """
     _require_packages()
     import onnx
@@ -75,9 +78,9 @@ def export_onnx(path: str, symbol: Any, parameters: Parameters, description: Des
         return compare(OnnxModel(temporary), symbol, parameters)
 
 
-def compare(model: OnnxModel, symbol: Any, parameters: Parameters,
+def compare(model: OnnxModel, symbol: "Symbol", parameters: Parameters,
             images: Optional[Sequence[np.ndarray]] = None) -> Agreement:
-    """Run an `OnnxModel` and MXNet on the same images.
+    """Run an `OnnxModel` and the engine on the same images.
 
     Parameters
     ----------
@@ -92,22 +95,23 @@ def compare(model: OnnxModel, symbol: Any, parameters: Parameters,
     not as close.
     """
     runs, largest, decisions = engine.load(), 0.0, 0
+    called = CALLED[runs.NAME]
     predictor = runs.Predictor(symbol, parameters, runs.devices(cpus=1))
     colours = transforms.normalisation(model.description.mean, model.description.std)
     for batch in images or check_images(model):
         data = np.stack([transforms.apply_colour_map(image, *colours) for image in batch])
         wanted, got = predictor(data), model(data)
-        if wanted.shape != got.shape or not np.isfinite(got).all():
-            raise ValueError(f"onnxruntime gives other probabilities than MXNet: {got.shape}, wanted {wanted.shape}, "
-                             "all of them finite")
+        if wanted.shape != got.shape or not np.isfinite(wanted - got).all():
+            raise ValueError(f"onnxruntime gives other probabilities than {called}: {got.shape}, wanted "
+                             f"{wanted.shape}, all of them finite")
         largest = max(largest, float(abs(wanted - got).max()))
         second, best = np.partition(wanted, -2, axis=1)[:, -2:].swapaxes(0, 1)
         clear = best - second > 2 * TOLERANCE
         if largest > TOLERANCE or (wanted.argmax(1) != got.argmax(1))[clear].any():
-            raise ValueError(f"onnxruntime's probabilities differ from MXNet's by {largest:.2g}, at most {TOLERANCE:g} "
-                             f"is right: nothing was written for {model.description.label}")
+            raise ValueError(f"onnxruntime's probabilities differ from {called}'s by {largest:.2g}, at most "
+                             f"{TOLERANCE:g} is right: nothing was written for {model.description.label}")
         decisions += clear.size
-    return Agreement(largest, decisions)
+    return Agreement(largest, decisions, called)
 
 
 def check_images(model: OnnxModel) -> List[np.ndarray]:
@@ -129,7 +133,7 @@ def _side(description: Description) -> int:
     return side
 
 
-def _require_possible(symbol: Any, parameters: Parameters, description: Description,
+def _require_possible(symbol: "Symbol", parameters: Parameters, description: Description,
                       size: Optional[Tuple[int, int]]) -> None:
     """ValueError unless the network takes inputs of the size, or of several sizes, and its file is not too large."""
     height, width = size or 2 * (_side(description),)
@@ -147,7 +151,7 @@ def _require_possible(symbol: Any, parameters: Parameters, description: Descript
                          f"{FILE_LIMIT:,}")
 
 
-def _model(symbol: Any, parameters: Parameters, description: Description,
+def _model(symbol: "Symbol", parameters: Parameters, description: Description,
            size: Optional[Tuple[int, int]]) -> "ModelProto":
     """The network as an `onnx.ModelProto`."""
     from onnx import TensorProto, helper

@@ -46,7 +46,8 @@ HEAD_CHANNELS, HEAD_DILATION = 512, 12
 class Unit(nn.Module):
     """A full pre-activation unit; the first unit of B2 … B7 has a 1x1 projection of the activated input beside it."""
 
-    def __init__(self, inputs, channels, kernels, project, stride, dilations, dropout):
+    def __init__(self, inputs: int, channels: "list[int]", kernels: "tuple[int, ...]", project: bool, stride: int,
+                 dilations: "tuple[int, int]", dropout: float) -> None:
         super().__init__()
         self.branches = ["branch2a"] + [f"branch2b{i}" for i in range(1, len(channels))]
         if project:
@@ -59,7 +60,7 @@ class Unit(nn.Module):
             inputs = count
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps of the unit."""
         out = x
         for branch in self.branches:
@@ -75,11 +76,11 @@ class Unit(nn.Module):
 class Pool(nn.Module):
     """3x3 max pooling; with stride 1, over cells that lie `dilation` apart."""
 
-    def __init__(self, stride, dilation, style):
+    def __init__(self, stride: int, dilation: int, style: "str | None") -> None:
         super().__init__()
         self.stride, self.dilation, self.style = stride, dilation, style
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The largest values."""
         if self.stride > 1:
             return F.max_pool2d(x, 3, self.stride, padding=int(self.style is None), ceil_mode=self.style == "full")
@@ -110,7 +111,8 @@ class Rna(nn.Module):
         Features of the image at full and at half resolution, side by side (names with "-2s").
     """
 
-    def __init__(self, name="a1", classes=1000, stride=None, head=None, width=1.0, pool_style=None, two_scales=False):
+    def __init__(self, name: str = "a1", classes: int = 1000, stride: "int | None" = None, head: "str | None" = None,
+                 width: float = 1.0, pool_style: "str | None" = None, two_scales: bool = False) -> None:
         super().__init__()
         if head not in (None, "1conv", "2conv"):
             raise ValueError(f"head is {head!r}; known are None, 1conv, 2conv")
@@ -128,7 +130,8 @@ class Rna(nn.Module):
         last = wide_conv if head else nn.Linear
         self.add_module(f"linear{classes}", last(features, classes))
 
-    def _features(self, units, halvings, strided, stride, width, pool_style):
+    def _features(self, units: "list[int]", halvings: int, strided: bool, stride: "int | None", width: float,
+                  pool_style: "str | None") -> "list[str]":
         """Make conv1a, the units and the poolings; their names in order."""
         channels, reached, dilation = scaled(64, width), 1, 1
         stride = 2 ** halvings if stride is None else stride
@@ -155,7 +158,7 @@ class Rna(nn.Module):
                 channels = counts[-1]
         return path
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """The maps that the classifier stands on, (N, 4096 x width, H / stride, W / stride); twice as many of two
         scales."""
         full = self._one_scale(x)
@@ -164,12 +167,12 @@ class Rna(nn.Module):
         half = self._one_scale(F.avg_pool2d(x, 2))
         return torch.cat([full, F.interpolate(half, full.shape[2:], mode="bilinear", align_corners=True)], 1)
 
-    def _one_scale(self, x):
+    def _one_scale(self, x: torch.Tensor) -> torch.Tensor:
         for name in self.path:
             x = getattr(self, name)(x)
         return F.relu(self.bn7(x))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of classes, before the softmax: (N, classes), or of a segmenter (N, classes, H / stride, W / stride).
 
         `x` is (N, 3, H, W), RGB / 255, less MEAN, over STD.
@@ -182,7 +185,7 @@ class Rna(nn.Module):
         return getattr(self, f"linear{self.classes}")(out)
 
 
-def parsed(name):
+def parsed(name: str) -> "tuple[tuple[int, ...], bool]":
     """((training crop, units on B1, …, B7), whether the maps are halved by strided convolutions) of a name."""
     if name[:1] in NOTATIONS and (name[1:] in ("", "1") or name == "a2"):
         return NOTATIONS[name[0]], name[1:] != ""
@@ -196,11 +199,11 @@ def parsed(name):
     return numbers, strided
 
 
-def scaled(count, width):
+def scaled(count: int, width: float) -> int:
     """A number of channels times the width, rounded, at least 1."""
     return max(1, int(round(count * width)))
 
 
-def wide_conv(inputs, outputs):
+def wide_conv(inputs: int, outputs: int) -> nn.Conv2d:
     """A 3x3 convolution over a large field."""
     return nn.Conv2d(inputs, outputs, 3, padding=HEAD_DILATION, dilation=HEAD_DILATION)

@@ -1,11 +1,13 @@
 """What the drivers of both tasks share: devices, logs, samples, the start of a training, the folder of a test."""
-from ademxapp.driver.environment import Stopwatch, devices, join, open_log, versions
+from ademxapp.driver.environment import Stopwatch, devices, join, open_log, versions, warn_of_train_split
+from ademxapp.driver.identity import Identity, identity_of, require_one_test
 from ademxapp.driver.resolving import checked_dtype, checked_testing, checked_training, named_run, tested_weights
-from ademxapp.driver.results import discard_result, read_result, test_folder, write_result
+from ademxapp.driver.results import claim_folder, holds_same, read_record, read_result, test_folder, write_result
 from ademxapp.driver.samples import VALIDATION, calibration_images, find_samples, validation_data
 from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
 
-__all__ = ["CLASSIFICATION", "SEGMENTATION", "VALIDATION", "Stopwatch", "calibration_images", "checked_dtype",
-           "checked_testing", "checked_training", "devices", "discard_result", "find_samples", "join", "named_run",
-           "open_log", "read_result", "test_folder", "tested_weights", "train", "validation_data", "versions",
-           "write_result"]
+__all__ = ["CLASSIFICATION", "Identity", "SEGMENTATION", "Stopwatch", "VALIDATION", "calibration_images",
+           "checked_dtype", "checked_testing", "checked_training", "claim_folder", "devices", "find_samples",
+           "holds_same", "identity_of", "join", "named_run", "open_log", "read_record", "read_result",
+           "require_one_test", "test_folder", "tested_weights", "train", "validation_data", "versions",
+           "warn_of_train_split", "write_result"]

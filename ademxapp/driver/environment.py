@@ -7,7 +7,7 @@ from typing import Dict, List, Optional
 
 from ademxapp.engine import Device, load
 from ademxapp.logs import library_versions, start_log
-from ademxapp.settings import Devices, TrainingDevices
+from ademxapp.settings import Devices, DriverSettings, TrainingDevices
 from ademxapp.training.distributed import Alone, Watchdog
 
 
@@ -42,6 +42,13 @@ def open_log(asked: Optional[str], folder: str, name: str, debug: bool = False, 
     if rank:
         path = f"-worker{rank}".join(os.path.splitext(path))
     return start_log(path, versions(), debug)
+
+
+def warn_of_train_split(settings: DriverSettings, log: logging.Logger) -> None:
+    """Say so where what is scored is, most likely, what was trained on: --split is train unless given."""
+    if settings.phase == "val" and settings.split == "train" and not (settings.list or settings.records):
+        log.warning("warning: these are scores of the TRAIN split, which networks are trained on: give --split val for "
+                    "the val split")
 
 
 def versions() -> Dict[str, str]:

@@ -30,9 +30,12 @@ def named_run(asked: D) -> D:
                    data_root=asked.data_root or os.path.join("data", dataset), output=output or asked.output)
 
 
-def tested_weights(asked: DriverSettings) -> Optional[Description]:
-    """What is known of the weights that are to be tested, None in training."""
-    return kept_description(asked.weights)[0] if asked.weights and asked.phase != "train" else None
+def tested_weights(asked: DriverSettings, task: Optional[str] = None) -> Optional[Description]:
+    """What is known of the weights that are to be tested, None in training; UsageError if they are of another task."""
+    known = kept_description(asked.weights)[0] if asked.weights and asked.phase != "train" else None
+    if known and task and known.task != task:
+        raise UsageError(f"{asked.weights} does not fit: it is of a network for {known.task}, wanted one for {task}")
+    return known
 
 
 def checked_dtype(asked: P) -> P:

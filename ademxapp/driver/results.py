@@ -1,40 +1,78 @@
 """The folder of a test, and its `result.json`."""
 import json
 import os
-from typing import Any, Dict, Optional, Union
+import shutil
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from ademxapp.driver.environment import versions
+from ademxapp.driver.identity import Identity
 from ademxapp.errors import UsageError
-from ademxapp.files import write_json
-from ademxapp.flags import Decides
-from ademxapp.settings import Data, Run, Testing
+from ademxapp.files import remove_parts, write_json
+from ademxapp.settings import Data, Run
 
 RESULT = "result.json"
 UNFINISHED = "unfinished.json"  # what the files of a test that has no result yet stem from
 
 
-def test_folder(settings: Testing, output: str, *parts: Optional[str]) -> str:
-    """The folder of a test's results, made; UsageError if it holds another test.
+def test_folder(output: str, *parts: Optional[str]) -> str:
+    """The path of a test's folder; of `parts`, those that there are: the weights' name, the split, the tag, a shard."""
+    return os.path.join(output, "_".join(part for part in parts if part))
 
-    Its name has those of `parts` that there are: the weights' or whatever it is called by, the split, the tag, more.
+
+def holds_same(folder: str, test: Identity, overwrite: bool) -> bool:
+    """Whether what a folder holds is of the same test; UsageError if it is of another, which may not be overwritten."""
+    path, before = None, None
+    try:
+        path, before = read_record(folder)
+    except ValueError:
+        if not overwrite:
+            raise
+    changed = test.differences(before) if before else []
+    if changed and not overwrite:
+        what = "the result of a test" if path.endswith(RESULT) else "an unfinished test"
+        raise UsageError(f"{folder} holds {what} with another {', '.join(changed)}: give this one a --tag, or replace "
+                         "that one with --overwrite")
+    return before is not None and not changed
+
+
+def claim_folder(folder: str, test: Identity, overwrite: bool, reads: Sequence[str] = ()) -> bool:
+    """Make a folder the test's alone, as `holds_same`: another test goes as a whole.
+
+    The same test's result is taken away, too: it would not be that of what is written from now on. `reads` are paths
+    of files that the test reads, which must not go.
     """
-    folder = os.path.join(output, "_".join(part for part in parts if part))
-    for file, what in ((RESULT, "the result of a test"), (UNFINISHED, "an unfinished test")):
-        path = os.path.join(folder, file)
-        if os.path.isfile(path) and not settings.overwrite:
-            changed = settings.differences(read_result(path)["arguments"], Decides.TEST, ["dataset_file"])
-            if changed:
-                raise UsageError(f"{folder} holds {what} with another {', '.join(changed)}: give this one a --tag, or "
-                                 "replace that one with --overwrite")
+    same = holds_same(folder, test, overwrite)
+    if overwrite and not same and os.path.isdir(folder):
+        _empty(folder, reads)
     os.makedirs(folder, exist_ok=True)
-    return folder
+    for place, _, _ in os.walk(folder):
+        remove_parts(place)
+    write_json(os.path.join(folder, UNFINISHED), test.record())
+    if os.path.isfile(os.path.join(folder, RESULT)):
+        os.unlink(os.path.join(folder, RESULT))
+    return same
 
 
-def discard_result(folder: str) -> None:
-    """Remove the `result.json` of an earlier test: it would not be that of the pictures written from now on."""
-    path = os.path.join(folder, RESULT)
-    if os.path.isfile(path):
-        os.unlink(path)
+def _empty(folder: str, reads: Sequence[str]) -> None:
+    inside = [path for path in reads if os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)]
+    if inside:
+        raise UsageError(f"--overwrite would remove {inside[0]}, which is in the folder of the test: move it, or give "
+                         "this test a --tag")
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        (shutil.rmtree if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+
+
+def read_record(folder: str) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
+    """What says which test a folder's files are of, its path and contents: `unfinished.json`, else `result.json`.
+
+    None and None where there is neither; ValueError where it is damaged.
+    """
+    for name in (UNFINISHED, RESULT):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            return path, read_result(path)
+    return None, None
 
 
 def read_result(path: str) -> Dict[str, Any]:
@@ -49,10 +87,13 @@ def read_result(path: str) -> Dict[str, Any]:
     raise ValueError(f"{path} is no result of a test: remove it, or give --overwrite")
 
 
-def write_result(folder: str, settings: Union[Run, Data], images: int, seconds: float,
+def write_result(folder: str, settings: Union[Run, Data], test: Optional[Identity], images: int, seconds: float,
                  paper: Optional[Dict[str, float]], scores: Dict[str, Any]) -> None:
-    """Write `result.json`: what was tested, how, and its scores."""
+    """Write `result.json`: what was tested, how, and its scores; the test is finished."""
+    record = test.record() if test else {"task": "segmentation", "arguments": settings.arguments()}
     write_json(os.path.join(folder, RESULT), {
-        "label": settings.model, "weights": settings.weights, "split": settings.split,
-        "arguments": settings.arguments(), "versions": versions(), "images": images,
-        "images_per_second": round(images / seconds, 3), "paper": paper, **scores})
+        "label": settings.model, "weights": settings.weights, "split": settings.split, **record,
+        "versions": versions(), "images": images, "images_per_second": round(images / seconds, 3), "paper": paper,
+        **scores})
+    if test:
+        os.unlink(os.path.join(folder, UNFINISHED))

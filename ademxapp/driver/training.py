@@ -8,9 +8,9 @@ from typing import Any, Callable, ContextManager, Dict, Optional, Sequence, Tupl
 
 from ademxapp.data.loader import Loader
 from ademxapp.driver.environment import Stopwatch, devices, stall_minutes, versions
+from ademxapp.driver.identity import Identity
 from ademxapp.engine import ENGINES, Device, Symbol, load
 from ademxapp.errors import UsageError
-from ademxapp.flags import Decides
 from ademxapp.settings import DriverSettings
 from ademxapp.symbol import label_stem
 from ademxapp.symbol.heads import TOP
@@ -19,6 +19,7 @@ from ademxapp.training.distributed import Alone
 from ademxapp.training.fit import NESTEROV, SGD, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import clock
+from ademxapp.training.run_files import remove_run, remove_unfinished, weights_of_run
 from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run
 from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import Description
@@ -49,7 +50,7 @@ CLASSIFICATION = Recipe(NESTEROV, False, False, lambda base_lr: 1e-6)
 SEGMENTATION = Recipe(SGD, True, True, lambda base_lr: min(base_lr / 100, 1e-6))
 
 
-def train(settings: DriverSettings, workers: Alone, symbol: Symbol, dataset: Any,
+def train(settings: DriverSettings, run: Identity, workers: Alone, symbol: Symbol, dataset: Any,
           metric: TrainingMetric, recipe: Recipe, log: Logger, description: Description,
           validation: Callable[[Sequence[Device], Optional[Board]], Validate]) -> Parameters:
     """Train a task's network from afresh, from weights or from a snapshot, as the settings say; `workers`: as `join`.
@@ -58,17 +59,19 @@ def train(settings: DriverSettings, workers: Alone, symbol: Symbol, dataset: Any
     `validation(contexts, board)` gives what `fit` takes as `validate`; it is asked for where `--val-every` is given.
     """
     contexts = devices(settings, log)
-    shards = len(contexts) * workers.count
+    shards, path = len(contexts) * workers.count, os.path.join(settings.output, settings.model)
     if settings.batch_images % shards:
         raise UsageError(f"--batch-images {settings.batch_images} cannot be divided among {shards} devices")
     shapes = parameter_shapes(symbol, data=(settings.batch_images // shards,) + tuple(dataset.data_shape))
-    folder = os.path.join(settings.output, f"{settings.model}_snapshot")
-    with only_run(folder) if workers.rank == 0 else contextlib.nullcontext(), workers:
-        parameters, snapshot = starting_point(settings, shapes, len(dataset), log)
+    with only_run(f"{path}_snapshot") if workers.rank == 0 else contextlib.nullcontext(), workers:
+        snapshot = going_on(settings, run, path, shapes, len(dataset), log) if settings.resume else None
         if snapshot:
-            settings = replace(settings, from_epoch=snapshot.state["epoch"])
-        plan, loader = training_plan(settings, workers, shards, dataset, recipe, description)
-        require_same_start(workers, settings, len(contexts), parameters, snapshot)
+            parameters, settings = snapshot.parameters, replace(settings, from_epoch=snapshot.state["epoch"])
+        else:
+            require_free_place(settings, path)
+            parameters = starting_parameters(settings, shapes, log)
+        plan, loader = training_plan(settings, run, workers, shards, dataset, recipe, description)
+        require_same_start(workers, run, len(contexts), parameters, snapshot)
         log.info("%d images, %d batches an epoch, epochs %d to %d of %d", len(dataset), loader.batches,
                  settings.from_epoch + 1, settings.stop_epoch, settings.to_epoch)
         if workers.count > 1:
@@ -77,6 +80,8 @@ def train(settings: DriverSettings, workers: Alone, symbol: Symbol, dataset: Any
         watch = Stopwatch()
         with open_board(settings, workers, loader, snapshot) as board:
             validate = validation(contexts, board) if settings.val_every and workers.rank == 0 else None
+            if workers.rank == 0:
+                (remove_unfinished if snapshot else remove_run)(path)
             parameters = fit(plan, load(settings.engine), symbol, loader, parameters, metric, contexts, log, snapshot,
                              validate, workers, board)
     log.info("trained in %s, %s of it on the processors", clock(watch.seconds), clock(watch.cpu_seconds))
@@ -92,19 +97,19 @@ def open_board(settings: DriverSettings, workers: Alone, loader: Loader, snapsho
     return Board(os.path.join(settings.tensorboard, settings.model), loader.batches, done)
 
 
-def require_same_start(workers: Alone, settings: DriverSettings, devices: int, parameters: Parameters,
+def require_same_start(workers: Alone, run: Identity, devices: int, parameters: Parameters,
                        snapshot: Optional[Snapshot]) -> None:
     """ValueError unless all workers train the same thing from the same point."""
-    asked = settings.identity(Decides.TRAINING)
     place = snapshot and [snapshot.state["epoch"], snapshot.state["batch"]]
     workers.require_same({
-        "arguments": [json.dumps(asked, sort_keys=True).encode()],
+        "arguments": [json.dumps(run.settings.identity(run.decides), sort_keys=True).encode()],
+        "samples": [json.dumps(run.contents, sort_keys=True).encode()],
         "number of devices": [str(devices).encode()],
         "snapshot": [json.dumps(place).encode()],
         "parameters": (parameters.all[name].tobytes() for name in sorted(parameters.all))})
 
 
-def training_plan(settings: DriverSettings, workers: Alone, shards: int, dataset: Any, recipe: Recipe,
+def training_plan(settings: DriverSettings, run: Identity, workers: Alone, shards: int, dataset: Any, recipe: Recipe,
                   description: Description) -> Tuple[Plan, Loader]:
     """The `Plan` of a training whose batches are divided into `shards`, and the `Loader` of this worker's part."""
     loader = Loader(dataset, settings.batch_images // workers.count, shuffle=True, drop_last=True, seed=settings.seed,
@@ -122,47 +127,67 @@ def training_plan(settings: DriverSettings, workers: Alone, shards: int, dataset
         val_every=settings.val_every or 0,
         snapshot_seconds=60 * settings.snapshot_minutes, keep=settings.keep,
         stall_minutes=stall_minutes(settings),
-        state={"images": len(dataset), "arguments": settings.arguments(), "versions": versions()},
+        state={"images": len(dataset), **run.record(), "versions": versions()},
         about=replace(description, recipe=settings.arguments(), versions=versions()).values()), loader
 
 
-def starting_point(settings: DriverSettings, shapes: Shapes, images: int, log: Logger
-                   ) -> Tuple[Parameters, Optional[Snapshot]]:
-    """Parameters to start from, and the snapshot where the run goes on from one."""
-    if settings.resume:
-        snapshot = load_snapshot(os.path.join(settings.output, f"{settings.model}_snapshot"))
-        require_same_run(settings, snapshot.state["arguments"])
-        if snapshot.state.get("images", images) != images:
-            raise ValueError(f"the snapshot is of a run with {snapshot.state['images']} images, the list has {images}: "
-                             "bring the old list back, or start without --resume")
-        require_exact(snapshot.parameters, shapes, "the snapshot")
-        epoch = snapshot.state["epoch"]
-        if epoch >= settings.stop_epoch:
-            raise UsageError(f"nothing to do: the snapshot is of epoch {epoch}, the end is {settings.stop_epoch}; a "
-                             "later --stop-epoch, up to --to-epoch, goes on")
-        log.info("going on from the snapshot after epoch %d, batch %d", epoch, snapshot.state["batch"])
-        now, before = load(settings.engine).versions(), snapshot.state.get("versions", {})
-        if not now.keys() & before.keys():
-            log.info("it is another engine's (%s); this one is %s", ", ".join(
-                f"{name} {before[name]}" for name in ENGINES if name in before), " ".join(*now.items()))
-        return snapshot.parameters, snapshot
+def require_free_place(settings: DriverSettings, path: str) -> None:
+    """UsageError where a run is that a new one would replace, unless it may be overwritten."""
+    there = weights_of_run(path)
+    if settings.overwrite and settings.weights in there:
+        raise UsageError(f"--overwrite would remove {settings.weights}, which this run is to start from: give it "
+                         "another --output, or another tag in --model")
+    if there and not settings.overwrite:
+        way = "there is no snapshot to go on from" if settings.resume else "--resume goes on with it"
+        raise UsageError(f"there is a run {path} already ({there[-1]}): {way}, --overwrite removes it and starts "
+                         "afresh; another --output, or another tag in --model, leaves it alone")
+
+
+def going_on(settings: DriverSettings, run: Identity, path: str, shapes: Shapes, images: int, log: Logger
+             ) -> Optional[Snapshot]:
+    """The snapshot that a run goes on from; None where there is none. An error if it is not of the same training."""
+    snapshot = load_snapshot(f"{path}_snapshot")
+    if snapshot is None:
+        return None
+    state = snapshot.state
+    if state.get("images", images) != images:
+        raise ValueError(f"the snapshot is of a run with {state['images']} images, the list has {images}: bring the "
+                         "old list back, or start anew with --overwrite")
+    require_same_run(settings, run, state)
+    require_exact(snapshot.parameters, shapes, "the snapshot")
+    if state["epoch"] >= settings.stop_epoch:
+        raise UsageError(f"nothing to do: the snapshot is of epoch {state['epoch']}, the end is {settings.stop_epoch}; "
+                         "a later --stop-epoch, up to --to-epoch, goes on")
+    log.info("going on from the snapshot after epoch %d, batch %d", state["epoch"], state["batch"])
+    now, before = load(settings.engine).versions(), state.get("versions", {})
+    if not now.keys() & before.keys():
+        log.info("it is another engine's (%s); this one is %s", ", ".join(
+            f"{name} {before[name]}" for name in ENGINES if name in before), " ".join(*now.items()))
+    return snapshot
+
+
+def starting_parameters(settings: DriverSettings, shapes: Shapes, log: Logger) -> Parameters:
+    """What a new run starts from."""
     if not settings.weights:
         log.info("no --weights: training from scratch, seed %d", settings.seed)
-        return start_afresh(shapes, settings.seed), None
+        return start_afresh(shapes, settings.seed)
     parameters = load_parameters(settings.weights)
     if label_stem(settings.weights) == settings.model:
         require_exact(parameters, shapes, settings.weights)
         log.info("going on from %s, epoch %d, without momentum", settings.weights, settings.from_epoch)
-        return parameters, None
+        return parameters
     parameters, transfer = start_from(parameters, shapes, TOP, settings.seed, settings.weights)
     log.info("from %s: %s", settings.weights, transfer)
-    return parameters, None
+    return parameters
 
 
-def require_same_run(settings: DriverSettings, before: Dict[str, Any]) -> None:
-    """UsageError if what decides a training was another `before`, by a snapshot's record."""
-    now = settings.arguments()
-    changed = [f"{name} was {before.get(name)}, now {now[name]}"
-               for name in settings.differences(before, Decides.TRAINING, ["dataset_file"])]
+def require_same_run(settings: DriverSettings, run: Identity, state: Dict[str, Any]) -> None:
+    """UsageError if a snapshot is of another training."""
+    before, now = state["arguments"], settings.arguments()
+    changed = [f"{name} was {before.get(name)}, now {now[name]}" if before.get(name) != now[name] else
+               f"{name} has other contents" for name in run.differences(state) if name in now]
     if changed:
         raise UsageError(f"--resume goes on with the snapshot's arguments, but {'; '.join(changed)}")
+    if run.differences(state):
+        raise ValueError(f"the snapshot is of a run on other images or labels ({', '.join(run.differences(state))}): "
+                         "bring the old list back, or start anew with --overwrite")

@@ -1,4 +1,4 @@
-"""Whether an input fits into the free memory, by the engine's plan, and the windows for those that do not."""
+"""Whether an input fits into the free memory, by the engine's own plan, and the windows for those that do not."""
 import math
 from typing import Callable, Optional, Sequence, Tuple
 
@@ -96,6 +96,6 @@ class WindowChoice:
             return BEYOND
 
 
-def planned_bytes(symbol: engine.Symbol, shape: Tuple[int, ...], training: bool) -> int:
-    """What this process's engine plans for the maps of a network."""
+def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool) -> int:
+    """What the engine of this process plans for the maps of a network."""
     return engine.load().planned_bytes(symbol, shape, training)

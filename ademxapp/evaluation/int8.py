@@ -54,11 +54,6 @@ class Images:
         return cls([Sample("", os.fspath(path)) for path in paths])
 
 
-def default_devices(engine: Optional[str] = None) -> List[Device]:
-    """The first card where there is one, else a CPU."""
-    return load(engine).devices()
-
-
 def evenly(samples: Sequence[Sample], count: int) -> List[Sample]:
     """Up to `count` of the samples, evenly chosen."""
     return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))]

@@ -3,7 +3,9 @@
 Attributes of it: `scale` (the longer side of the image as the network saw it, in pixels), `flip` (whether it is the
 average with the mirrored image), `steps` (shifts per direction), `pred_stride` (scaled pixels from one cell to the
 next), `input_size` and `image_size` ((h, w) in pixels: of the network's input, whose cells the grid has, and of the
-image), `weights` (the network's file) and, where the input went through the network in windows, `window` (their side).
+image), `weights` (the network's file),
+`identity` (of the test that made it; older files lack it) and, where the input went through the network in windows,
+`window` (their side).
 
 The files are of HDF5's version 1.8, whose headers have checksums: libhdf5 can go on for ever with a damaged one.
 """
@@ -13,7 +15,7 @@ import h5py
 import numpy as np
 
 from ademxapp.data.resize import scaled_size
-from ademxapp.evaluation.dense import ScoreMap
+from ademxapp.evaluation.dense import DenseSettings, ScoreMap
 from ademxapp.files import replacing
 
 DATASET = "scores"
@@ -23,14 +25,17 @@ _VERSION, _START = ("v108", "v108"), b"\x89HDF\r\n\x1a\n\x02"
 _LARGEST = 2 ** 20  # pixels of a side
 
 
-def write_scores(path, score_map, scale, settings, weights):
-    """Write the `ScoreMap` of an image at a scale, made with `settings` (DenseSettings), whole or not at all."""
+def write_scores(path: str, score_map: ScoreMap, scale: int, settings: DenseSettings, weights: str, identity: str = ""
+                 ) -> None:
+    """Write the `ScoreMap` of an image at a scale, made with `settings`, whole or not at all."""
     cells = score_map.scores.shape[1:]
     with replacing(path) as temporary, h5py.File(temporary, "w", libver=_VERSION) as out:
         stored = out.create_dataset(DATASET, data=score_map.scores.astype(np.float16))
         stored.attrs.update({
             "scale": scale, "flip": settings.flipping, "steps": settings.steps, "pred_stride": score_map.cell,
             "input_size": [side * score_map.cell for side in cells], "image_size": score_map.size, "weights": weights})
+        if identity:
+            stored.attrs["identity"] = identity
         if settings.window:
             stored.attrs["window"] = settings.window
 
@@ -85,7 +90,7 @@ def _read(source):
         raise ValueError("its scores are no array of floats")
     if stored.nbytes > size:
         raise ValueError(f"its scores would be {stored.nbytes} bytes, the file has {size}")
-    names = [name for name in (*ATTRIBUTES, "window") if name in stored.attrs]
+    names = [name for name in (*ATTRIBUTES, "window", "identity") if name in stored.attrs]
     large = [name for name in names if stored.attrs.get_id(name).get_storage_size() > size]
     if large:
         raise ValueError(f"its attribute {large[0]} is larger than the file")

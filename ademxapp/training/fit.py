@@ -133,7 +133,8 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
         run = _Run(plan, engine, symbol, module, loader, metric, log, stop, snapshot, validations, workers, watchdog,
                    background)
         run.watches += [board] if board else []
-        validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
+        if workers.rank == 0:
+            validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
             if plan.from_epoch < plan.stop_epoch:
                 module.fit(loader, metric, parameters, plan.optimizer,

@@ -8,17 +8,17 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass, field
-from typing import Iterator
+from typing import Any, Dict, Iterator, List, Optional
 
-from ademxapp.files import write_json
+import numpy as np
+
+from ademxapp.files import PART, part_beside, write_json
 from ademxapp.locks import only_one
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
 from ademxapp.weights.params_files import read_params, write_params
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
-_PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,17 @@ class Snapshot:
     """
 
     parameters: Parameters
-    optimizer_states: dict
-    state: dict
-    device_statistics: dict = field(default_factory=dict)
+    optimizer_states: Dict[str, np.ndarray]
+    state: Dict[str, Any]
+    device_statistics: Dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def save_snapshot(folder, snapshot, keep=1):
+def save_snapshot(folder: str, snapshot: Snapshot, keep: int = 1) -> None:
     """Write a snapshot below `folder`, then remove all but the newest `keep`, and those that this one goes behind."""
     os.makedirs(folder, exist_ok=True)
     name = f"{snapshot.state['epoch']:04d}-{snapshot.state['batch']:06d}"
-    part = tempfile.mkdtemp(prefix=_PART, dir=folder)
+    part = part_beside(os.path.join(folder, name))
+    os.mkdir(part)  # not by mkdtemp, so that it has the permissions that the umask leaves
     try:
         save_parameters(os.path.join(part, "parameters.params"), snapshot.parameters)
         write_params(os.path.join(part, "optimizer.params"), snapshot.optimizer_states)
@@ -63,12 +64,15 @@ def save_snapshot(folder, snapshot, keep=1):
     place = names.index(name)
     kept = names[max(0, place + 1 - keep):place + 1]
     for other in os.listdir(folder):
-        if other not in kept and (_NAME.fullmatch(other) or other.startswith(_PART)):
+        if other not in kept and (_NAME.fullmatch(other) or other.startswith(PART)):
             shutil.rmtree(os.path.join(folder, other), ignore_errors=True)
 
 
-def load_snapshot(folder):
-    """The newest whole snapshot below `folder`; ValueError if there is none."""
+def load_snapshot(folder: str) -> Optional[Snapshot]:
+    """The newest whole snapshot below `folder`, None where there is none.
+
+    ValueError if all that there are have been damaged; OSError if one cannot be read.
+    """
     for name in reversed(_names(folder)):
         path = os.path.join(folder, name)
         try:
@@ -78,10 +82,12 @@ def load_snapshot(folder):
             states = read_params(os.path.join(path, "optimizer.params"))
             devices = os.path.join(path, "devices.params")
             statistics = read_params(devices) if os.path.exists(devices) else {}
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             continue
         return Snapshot(parameters, states, state, statistics)
-    raise ValueError(f"there is no whole snapshot in {folder}: start without --resume")
+    if _names(folder):
+        raise ValueError(f"there is no whole snapshot in {folder}: bring one back, or start anew with --overwrite")
+    return None
 
 
 @contextlib.contextmanager
@@ -94,7 +100,7 @@ def only_run(folder: str) -> Iterator[None]:
         yield
 
 
-def _sync(folder):
+def _sync(folder: str) -> None:
     """Have the system write the folder's names to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -103,7 +109,7 @@ def _sync(folder):
         os.close(handle)
 
 
-def _names(folder):
+def _names(folder: str) -> List[str]:
     """Names of the snapshots below `folder`, oldest first."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return sorted((name for name in names if _NAME.fullmatch(name)),

@@ -1,11 +1,18 @@
 """Validations inside a training: when, how they are reported, and the best checkpoint."""
 import json
 import time
+from logging import Logger
+from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from ademxapp.files import write_text
+from ademxapp.stopping import StopRequests
 from ademxapp.training.progress import clock, read_reports
+from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import write_description
-from ademxapp.weights.parameters import save_parameters
+from ademxapp.weights.parameters import Parameters, save_parameters
+
+if TYPE_CHECKING:
+    from ademxapp.training.fit import Plan
 
 
 class Validations:
@@ -15,20 +22,21 @@ class Validations:
     best. A signal ends a validation at once: `stop` are the run's `StopRequests`. `board` shows the scores.
     """
 
-    def __init__(self, plan, validate, stop, log, board=None):
+    def __init__(self, plan: "Plan", validate: Optional[Callable[[Parameters], Dict[str, float]]], stop: StopRequests,
+                 log: Logger, board: Optional[Board] = None) -> None:
         self._plan, self._validate, self._stop, self._log, self._board = plan, validate, stop, log, board
         self._path = f"{plan.path}_val"
 
-    def resume(self, epoch, parameters, inside):
+    def resume(self, epoch: int, parameters: Parameters, inside: bool) -> None:
         """Forget those of later epochs; make up for that after `epoch`, unless the run goes on `inside` the next."""
-        if self._validate is None:
-            return
-        kept = [row for row in read_reports(self._path) if row["epoch"] <= epoch]
-        write_text(f"{self._path}.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        before = read_reports(self._path)
+        kept = [row for row in before if row["epoch"] <= epoch]
+        if len(kept) < len(before):
+            write_text(f"{self._path}.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
         if not inside and not any(row["epoch"] == epoch for row in kept):
             self.after_epoch(epoch, parameters)
 
-    def after_epoch(self, epoch, parameters):
+    def after_epoch(self, epoch: int, parameters: Parameters) -> None:
         """Validate if it is time: a line for `<label>_val.jsonl`, and perhaps the best checkpoint."""
         if self._validate is None or not self._plan.validates(epoch):
             return

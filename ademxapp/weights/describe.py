@@ -61,8 +61,10 @@ def run_label(path: str) -> str:
         if kept is None:
             raise ValueError(_nameless(path)) from None
         return kept.label
-    of_run = kept and parse_label(kept.label)
-    return name if of_run is None or dataclasses.replace(named, tag=of_run.tag) == of_run else kept.label
+    if kept is None:
+        return name
+    of_run = parse_label(kept.label)
+    return name if dataclasses.replace(named, tag=of_run.tag) == of_run else kept.label
 
 
 def _nameless(path: str) -> str:

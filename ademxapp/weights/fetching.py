@@ -3,6 +3,7 @@ import http.client
 import os
 import urllib.error
 import urllib.request
+from typing import Optional
 from urllib.parse import quote, urlsplit
 
 from tqdm import tqdm
@@ -14,7 +15,7 @@ _TIMEOUT = 60  # seconds without a byte
 _PART = ".part"  # beside the file's name, of what has come so far
 
 
-def fetch(base, name, folder, md5):
+def fetch(base: str, name: str, folder: str, md5: str) -> None:
     """Fetch `base`/`name` into `folder`; what an earlier try left there is completed where the server can do that.
 
     Raises
@@ -36,7 +37,7 @@ def fetch(base, name, folder, md5):
     os.replace(path + _PART, path)
 
 
-def _transfer(url, part):
+def _transfer(url: str, part: str) -> None:
     start = os.path.getsize(part) if os.path.exists(part) else 0
     try:
         answer = _ask(url, start)
@@ -55,7 +56,7 @@ def _transfer(url, part):
         raise OSError(f"{url}: broke off after {have:,} of {total:,} bytes; the same command goes on from there")
 
 
-def _ask(url, start):
+def _ask(url: str, start: int) -> Optional[http.client.HTTPResponse]:
     """The server's answer for all from byte `start` on; None if there is nothing from there on."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
@@ -66,7 +67,7 @@ def _ask(url, start):
         raise OSError(f"{url}: the server answers {error.code} {error.reason}") from None
 
 
-def _copy(answer, part, start, total):
+def _copy(answer: http.client.HTTPResponse, part: str, start: int, total: Optional[int]) -> None:
     with open(part, "ab" if start else "wb") as out, tqdm(
             total=total, initial=start, unit="B", unit_scale=True, desc=os.path.basename(part)[:-len(_PART)],
             disable=None) as bar:

@@ -1,10 +1,13 @@
 """Parameters to start from, as functions of (seed, name, shape)."""
 import zlib
+from typing import Dict, Mapping, Tuple
 
 import numpy as np
 
+Shape = Tuple[int, ...]
 
-def initial_parameter(name, shape, seed):
+
+def initial_parameter(name: str, shape: Shape, seed: int) -> np.ndarray:
     """The starting value of one parameter, float32.
 
     Convolutions are normal with variance 2 / fan_in and without bias (He et al. 2015); fully connected layers uniform
@@ -22,7 +25,7 @@ def initial_parameter(name, shape, seed):
     raise ValueError(f"no rule to initialise parameter {name}")
 
 
-def initial_parameters(shapes, seed):
+def initial_parameters(shapes: Mapping[str, Shape], seed: int) -> Dict[str, np.ndarray]:
     """Starting values of all parameters: {name: ndarray} for {name: shape}."""
     values = {name: initial_parameter(name, shape, seed) for name, shape in shapes.items()}
     for name in shapes:
@@ -32,9 +35,9 @@ def initial_parameters(shapes, seed):
     return values
 
 
-def _uniform(rng, shape, fan_in):
+def _uniform(rng: np.random.Generator, shape: Shape, fan_in: int) -> np.ndarray:
     return rng.uniform(-np.sqrt(1 / fan_in), np.sqrt(1 / fan_in), shape).astype(np.float32)
 
 
-def _rng(name, seed):
+def _rng(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -12,7 +12,7 @@ Version 1 (0xF993FAC8) has no storage; still older files have no version either,
 import math
 import os
 import struct
-from typing import Any, Dict, Tuple
+from typing import Any, BinaryIO, Dict, Mapping, Tuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ _FLAGS = {np.dtype(name): flag for flag, name in _TYPES.items()}
 _MOST_DIMENSIONS = 32  # NumPy's limit
 
 
-def read_params(path):
+def read_params(path: str) -> Dict[str, np.ndarray]:
     """Read a `.params` file.
 
     No more is ever allocated than the file holds.
@@ -65,7 +65,7 @@ def by_kind(weights: Dict[str, Any], path: str) -> Tuple[Dict[str, Any], Dict[st
     return parts["arg"], parts["aux"]
 
 
-def write_params(path, arrays):
+def write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write {name: ndarray} as MXNet 1.9.1 does, byte by byte; the file is whole or not there.
 
     Raises
@@ -94,22 +94,22 @@ class _Damage(Exception):
 class _Fields:
     """Takes fields off a file; `_Damage` for one that reaches beyond its end."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.left = os.fstat(stream.fileno()).st_size
 
-    def take(self, form):
+    def take(self, form: str) -> Tuple[int, ...]:
         """Numbers in `struct`'s notation."""
         return struct.unpack("<" + form, self.bytes(struct.calcsize("<" + form)))
 
-    def bytes(self, count):
+    def bytes(self, count: int) -> bytes:
         """The next `count` bytes."""
         self._reserve(count)
         taken = self._stream.read(count)
         self._require_all(len(taken), count)
         return taken
 
-    def array(self, shape, dtype):
+    def array(self, shape: Tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array; its size is checked before it is allocated."""
         count = math.prod(shape) * dtype.itemsize
         self._reserve(count)
@@ -117,18 +117,18 @@ class _Fields:
         self._require_all(self._stream.readinto(array.reshape(-1).view(np.uint8)), count)
         return array
 
-    def _reserve(self, count):
+    def _reserve(self, count: int) -> None:
         if count > self.left:
             raise _Damage(f"{count:,} bytes are announced where {self.left:,} are left")
         self.left -= count
 
     @staticmethod
-    def _require_all(got, count):
+    def _require_all(got: int, count: int) -> None:
         if got != count:  # the file has become shorter
             raise _Damage(f"{got:,} bytes came where {count:,} were left")
 
 
-def _read_list(fields):
+def _read_list(fields: _Fields) -> Dict[str, np.ndarray]:
     magic, _, count = fields.take("3Q")
     if magic != _LIST:
         raise _Damage("its first bytes are others")
@@ -146,7 +146,7 @@ def _read_list(fields):
     return dict(zip(names, arrays))
 
 
-def _read_array(fields):
+def _read_array(fields: _Fields) -> np.ndarray:
     version, = fields.take("I")
     if version == _VERSION_2 and fields.take("i") != (_DENSE,):
         raise _Damage("it is sparse")
@@ -163,14 +163,14 @@ def _read_array(fields):
     return fields.array(shape, np.dtype(_TYPES[flag]))
 
 
-def _name_count(fields, arrays):
+def _name_count(fields: _Fields, arrays: int) -> int:
     count, = fields.take("Q")
     if count != arrays:
         raise _Damage(f"it has {count} names for {arrays} arrays")
     return count
 
 
-def _read_name(fields):
+def _read_name(fields: _Fields) -> str:
     length, = fields.take("Q")
     try:
         return fields.bytes(length).decode()

@@ -15,6 +15,7 @@ tells the number of classes. A layer outside of a unit keeps its name in both di
 have names in this layout. No number changes.
 """
 import re
+from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 AUXILIARY = {"moving_mean": "running_mean", "moving_var": "running_var"}  # the statistics of batch normalisation
 _BN = {"gamma": "weight", "beta": "bias", **AUXILIARY}
@@ -25,7 +26,7 @@ _KINDS = {"res": "conv", "bn": "bn"}
 _COUNTER = "num_batches_tracked"  # PyTorch's, of no use here
 
 
-def to_torch(weights):
+def to_torch(weights: Mapping[str, Any]) -> Dict[str, Any]:
     """{name in the PyTorch layout: array} for {`arg:…` or `aux:…`: array}, in the same order.
 
     Raises
@@ -36,7 +37,7 @@ def to_torch(weights):
     return {_to_torch(key): array for key, array in weights.items()}
 
 
-def from_torch(state):
+def from_torch(state: Mapping[str, Any]) -> Dict[str, Any]:
     """{`arg:…` or `aux:…`: array} for {name in the PyTorch layout: array}, in the same order.
 
     PyTorch's counters of batches are left out.
@@ -45,7 +46,7 @@ def from_torch(state):
     return {_from_torch(name, normalisations): array for name, array in state.items() if not name.endswith(_COUNTER)}
 
 
-def _to_torch(key):
+def _to_torch(key: str) -> str:
     kind, _, name = key.partition(":")
     layer, part = _split(name)
     if layer is None or (kind == "aux") != (part in AUXILIARY) or "." in name:
@@ -57,7 +58,7 @@ def _to_torch(key):
     return f"{layer}.{ {**_PLAIN, **_BN}[part]}"
 
 
-def _split(name):
+def _split(name: str) -> Tuple[Optional[str], Optional[str]]:
     """Layer and part of a parameter's name: ("bn7", "moving_mean"); (None, None) if it has no such end."""
     for part in (*_PLAIN, *_BN):
         if name.endswith("_" + part):
@@ -65,7 +66,7 @@ def _split(name):
     return None, None
 
 
-def _from_torch(name, normalisations):
+def _from_torch(name: str, normalisations: Set[str]) -> str:
     layer, _, end = name.rpartition(".")
     parts = _BN if layer in normalisations else _PLAIN
     part = next((mine for mine, torch in parts.items() if torch == end), None)

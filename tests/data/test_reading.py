@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from ademxapp.cli import UsageError
+from ademxapp.data.fast_resize import grow, shrink
 from ademxapp.data.images import ImageFile, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.near import grow, shrink
-from ademxapp.data.png import upper_left
+from ademxapp.data.png_corner import upper_left
 from ademxapp.data.resize import RESERVE, choose_filter, resize_part
 from ademxapp.symbol import network
 from iclass.data import TrainImages

@@ -219,6 +219,7 @@ def test_what_a_file_says(checkpoints, capsys):
         "std": [0.229, 0.224, 0.225], "interpolation": "adaptive", "test_scale": 480,
         "class_names": list(record.class_names), "label_ids": list(range(11)),
         "palette": record.palette.tolist(), "same_size": True, "pixels": "uint8", "head": "2conv", "pool_style": "",
+        "folders": [],
         "ignored_ids": [11], "crop_size": 0, "origin_size": 0, "recipe": {}, "versions": {}, "weights_sha256": ""}
 
 

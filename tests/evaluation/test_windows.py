@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from ademxapp.evaluation import dense
+from ademxapp import machine
+from ademxapp.backend import mx
+from ademxapp.evaluation import dense, fitting
 from ademxapp.evaluation.windows import OVERLAP, predict_in_windows, window_starts
+from ademxapp.symbol import SymbolOptions, segmentation_symbol
 
 STRIDE, REACH = 8, 2  # a cell sees 2 cells around it
 
@@ -75,3 +78,18 @@ def test_probabilities_still_add_up_to_one():
 def test_windows_are_whole_cells():
     with pytest.raises(ValueError, match="100 pixels are no whole number of cells of 8"):
         dense.DenseSettings((0, 0, 0), (1, 1, 1), STRIDE, window=100)
+
+
+def test_free_memory_is_measured_when_a_size_is_new(monkeypatch):
+    """By then a training is bound, or the networks before this one; what it holds itself is its own."""
+    options, free = SymbolOptions(bn_use_global_stats=True), [0]
+    symbol = segmentation_symbol("demo_rna-b1-w0.02_cls6_s8", options, "1conv", "softmax")
+    monkeypatch.setattr(machine, "free_bytes", lambda: free[0])
+    monkeypatch.setattr(fitting, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
+    first, second = (fitting.WindowChoice(symbol, [mx.cpu()], 1, 8, say=str) for _ in range(2))
+    free[0] = 2 * (4 * sum(fitting.parameter_counts(symbol, (1, 3, 96, 96))) + 1000 * 96 * 96)
+    assert first((96, 96)) == 0
+    free[0] = 1000
+    assert first((64, 64)) == first((96, 96)) == 0
+    with pytest.raises(ValueError, match="do not fit into the free memory"):
+        second((96, 96))

@@ -23,7 +23,6 @@ from issegm import Segmenter, testing, voc
 from issegm.segmenter import test_symbol as symbol_to_test
 from issegm.settings import shard
 from tools import msctest
-from tools.comparison_page import comparison_page
 
 LABEL = "demo_rna-b1-w0.02_cls6_s8"
 HALF = 2.0 ** -11  # float16's relative rounding
@@ -139,6 +138,7 @@ def test_stored_scores_are_the_networks_within_float16(world):
     np.testing.assert_allclose(stored.scores, direct.scores, rtol=HALF, atol=1e-7)
     assert (stored.cell, stored.scaled, stored.size) == (direct.cell, direct.scaled, direct.size) == (
         4, (43, 52), (40, 48))
+    assert attributes.pop("identity") == result(W)["identity"]
     assert attributes == {"scale": 52, "flip": True, "steps": 2, "pred_stride": 4, "input_size": [56, 56],
                           "image_size": [40, 48], "weights": f"{W}.params"}
     with h5py.File(f"{W}/scores/images/i1.h5") as file:
@@ -232,7 +232,9 @@ def test_what_stems_from_something_else_is_predicted_again(world, predicted, cha
     del predicted[:]
     if change == "weights":
         shutil.copy(f"{LABEL}_other_ep-0001.params", f"{W}.params")
-    drive("--tag a --skip-done" + ("" if change == "weights" else " --test-flipping --overwrite"))
+        with pytest.raises(UsageError, match="holds the result of a test with another weights: give this one a --tag"):
+            drive("--tag a --skip-done")
+    drive("--tag a --skip-done --overwrite" + ("" if change == "weights" else " --test-flipping"))
     assert len(predicted) == 4 and "images_done_before" not in result(f"{W}_a")
     drive("--tag b" + ("" if change == "weights" else " --test-flipping"))
     assert same(f"{W}_a", f"{W}_b")
@@ -461,31 +463,3 @@ def test_networks_of_different_classes_cannot_be_averaged(world):
     shutil.copy(f"{W}.params", "demo_rna-b1-w0.02_cls7_s8_ep-0001.params")
     with pytest.raises(UsageError, match="cls7.* has 7 classes, the first network 6"):
         average(f"--weights {W}.params --weights demo_rna-b1-w0.02_cls7_s8_ep-0001.params --test-scales 48")
-
-
-def test_page_that_compares_tests(world):
-    drive("--tag one --output o")
-    drive("--tag flip --output o --test-flipping")
-    results = {tag: result(f"o/{W}_{tag}") for tag in ("one", "flip")}
-    Path("o/searched").mkdir()
-    settings = vars(crf.CrfSettings())
-    Path("o/searched/search.json").write_text(json.dumps({"results": [
-        {"mean_iou": 1.5, "pixel_acc": 2.5, "crf": None}, {"mean_iou": 3.5, "pixel_acc": 4.5, "crf": settings}]}))
-    slow = dict(results["flip"], cpu_seconds=6, crf_cpu_seconds=10, processors=2, seconds=12)
-    Path(f"o/{W}_flip/result.json").write_text(json.dumps(slow))
-    stages = [{"name": name, "command": f"issegm/voc.py --tag {name}", "makes": f"{{output}}/{W}_{name}/result.json"}
-              for name in ("one", "flip")]
-    stages.append({"name": "search", "command": "tools/msctest.py --search", "makes": "{output}/searched/search.json"})
-    comparison_page("recipes/x.yaml", {"title": "A title", "about": "About.", "stages": stages}, "o", "docs/x.md")
-    page = Path("docs/x.md").read_text().splitlines()
-    one, flip = (results[tag]["mean_iou"] for tag in ("one", "flip"))
-    assert page[0] == "# A title"
-    row, = (line for line in page if line.startswith("| flip | ") and line.count("|") == 7)
-    assert row.split(" | ")[1:4] == [f"{flip:.2f}", f"{flip - one:+.2f}", f"{results['flip']['pixel_acc']:.2f}"]
-    assert row.endswith("| 4.00 |")  # (6 + 10) / 4 images
-    assert any("10 s for the CRF; on 2 processors it took 12 s, 1.50 times their share" in line for line in page)
-    assert "| 1.50 | 2.50 | no CRF | no CRF | no CRF | no CRF | no CRF | no CRF |" in page
-    assert "| 3.50 | 4.50 | 10 | 3 | 3 | 4 | 67 | 3 |" in page
-    assert sum(line.startswith("| background | ") for line in page) == 1 and "python issegm/voc.py --tag one" in page
-    assert sorted(path.name for path in Path("docs/x").iterdir()) == sorted(
-        ["searched.json", f"{W}_one.json", f"{W}_flip.json"])

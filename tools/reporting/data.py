@@ -1,6 +1,9 @@
 """What training sees: the samples of a list, and the crops that the drivers make of them."""
 import os
 import sys
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Callable, Iterator, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import numpy as np
 
@@ -8,150 +11,158 @@ from ademxapp import IGNORE_LABEL
 from ademxapp.cli import UsageError, existing_file, number, numbers
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import decode_rgb, stem, write_png
-from ademxapp.data.lists import list_task, read_classification_list, read_segmentation_list
+from ademxapp.data.lists import Sample, list_task, read_classification_list, read_segmentation_list
 from ademxapp.data.loader import Loader
 from ademxapp.data.records import RecordFile, read_contents, read_records
 from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colours, labels_over
-from ademxapp.symbol import network, output_stride, parse_label, whole_cells
+from ademxapp.flags import Settings, changed, flag
+from ademxapp.settings import Run, Training
+from ademxapp.symbol import Label, network, output_stride, parse_label, whole_cells
+from ademxapp.symbol.networks import InputSettings
 from iclass import datasets as classification
 from iclass.data import TrainImages
 from issegm import datasets as segmentation
 from issegm.data import TrainCrops, read_pair
 
 NETWORK, STRIDE = "rna-a1", 8  # unless --model says otherwise
+R = TypeVar("R", classification.ClassificationDataset, segmentation.SegmentationDataset)
 WIDTH = 2400  # of a sheet, in pixels, where that can be kept
 
 
-def add_arguments(parser):
-    """The arguments of `report.py data`; those of the drivers have the drivers' names and defaults."""
-    parser.add_argument("list", nargs="?", type=existing_file, metavar="LIST", help="list of samples, of either task")
-    parser.add_argument("--records", metavar="PREFIX", help="samples packed by tools/pack.py, instead of a list")
-    parser.add_argument("--root", metavar="DIR", help="where list paths start (default: data/<dataset>)")
-    parser.add_argument("--model", metavar="LABEL", help="a run's label: its dataset, and its network's normalisation, "
-                        f"filter, crop and stride (default: those of {NETWORK}, stride {STRIDE})")
-    parser.add_argument("--dataset", metavar="NAME", help="(default: from the label, else the name of the list's "
-                        "folder)")
-    parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of pairs.png (or images.png) and crops.png")
-    parser.add_argument("--images", type=number(int, 1), default=12, metavar="N", help="the first so many of the epoch")
-    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the training")
-    parser.add_argument("--epoch", type=number(int, 1), default=1, metavar="E", help="of the training, counted from 1")
-    parser.add_argument("--height", type=number(int, 32), default=240, metavar="PIXELS", help="of each picture")
-    parser.add_argument("--crop-size", type=number(int, 1), metavar="PIXELS", help="(default: the network's / 500)")
-    parser.add_argument("--crop-area-range", type=range_of(0.001, 1), default=(0.08, 1.0), metavar="LOW,HIGH",
-                        help="classification: share of an image's area that a crop takes")
-    parser.add_argument("--origin-size", type=number(int, 1), metavar="PIXELS", help="segmentation: what the longer "
-                        "side is resized to, times the scale (default: the dataset's)")
-    parser.add_argument("--scale-rate-range", type=range_of(0.05), default=(0.7, 1.3), metavar="LOW,HIGH",
-                        help="segmentation: of the scales")
-
-
-def range_of(minimum, maximum=None):
+def range_of(minimum: float, maximum: Optional[float] = None) -> Callable[[str], Tuple[float, float]]:
     """An argparse type: LOW,HIGH within bounds, the smaller first."""
-    def convert(text):
+    def convert(text: str) -> Tuple[float, float]:
         low, high = numbers(float, minimum, count=2)(text)
         number(float, low, maximum)(high)
         return low, high
     return convert
 
 
-def run(args):
+@dataclass(frozen=True)
+class DataSheets(Settings):
+    """What `report.py data` is asked for; flags of the drivers have the drivers' names and defaults."""
+
+    list: Optional[str] = flag("list of samples, of either task", positional=True, nargs="?", type=existing_file,
+                               metavar="LIST")
+    records: Optional[str] = flag("samples packed by tools/pack.py, instead of a list", metavar="PREFIX")
+    root: Optional[str] = flag("where list paths start (default: data/<dataset>)", metavar="DIR")
+    model: Optional[str] = flag("a run's label: its dataset, and its network's normalisation, filter, crop and stride "
+                                f"(default: those of {NETWORK}, stride {STRIDE})", metavar="LABEL")
+    dataset: Optional[str] = flag("(default: from the label, else the name of the list's folder)", metavar="NAME")
+    dataset_file: Optional[str] = flag("a dataset that is not built in", type=existing_file, metavar="YAML")
+    out: str = flag("folder of pairs.png (or images.png) and crops.png", required=True, metavar="DIR")
+    images: int = flag("the first so many of the epoch", 12, type=number(int, 1), metavar="N")
+    seed: int = changed(Run, "seed", 0)
+    epoch: int = flag("of the training, counted from 1", 1, type=number(int, 1), metavar="E")
+    height: int = flag("of each picture", 240, type=number(int, 32), metavar="PIXELS")
+    crop_size: Optional[int] = changed(Training, "crop_size", None)
+    crop_area_range: Tuple[float, float] = flag("classification: share of an image's area that a crop takes",
+                                                (0.08, 1.0), type=range_of(0.001, 1), metavar="LOW,HIGH")
+    origin_size: Optional[int] = flag("segmentation: what the longer side is resized to, times the scale (default: the "
+                                      "dataset's)", type=number(int, 1), metavar="PIXELS")
+    scale_rate_range: Tuple[float, float] = flag("segmentation: of the scales", (0.7, 1.3), type=range_of(0.05),
+                                                 metavar="LOW,HIGH")
+
+
+def run(asked: DataSheets) -> None:
     """Write the sheets."""
-    if (args.list is None) == (args.records is None):
+    if (asked.list is None) == (asked.records is None):
         raise UsageError("wanted a LIST or --records PREFIX, and not both")
     try:
-        label = args.model and parse_label(args.model)
-        settings = network(label.network if label else NETWORK).input
+        label = parse_label(asked.model) if asked.model else None
+        inputs = network(label.network if label else NETWORK).input
         stride = output_stride(label) if label else STRIDE
     except ValueError as error:
         raise UsageError(str(error)) from None
-    folder = os.path.basename(os.path.dirname(os.path.abspath(args.list or args.records)))
-    args.dataset = args.dataset or (label.dataset if label else folder)
-    args.root = args.root or os.path.join("data", args.dataset)
-    if task(args) == "classification":
-        show_classification(args, label, settings)
+    folder = os.path.basename(os.path.dirname(os.path.abspath(asked.list or asked.records)))
+    dataset = asked.dataset or (label.dataset if label else folder)
+    asked = replace(asked, dataset=dataset, root=asked.root or os.path.join("data", dataset))
+    if task(asked) == "classification":
+        show_classification(asked, label, inputs)
     else:
-        show_segmentation(args, label, settings, stride)
+        show_segmentation(asked, label, inputs, stride)
 
 
-def task(args):
+def task(asked: DataSheets) -> str:
     """Of the samples: "classification" or "segmentation"."""
-    if args.list:
-        return list_task(args.list)
-    contents = read_contents(RecordFile(f"{args.records}.rec"))
+    if asked.list:
+        return list_task(asked.list)
+    contents = read_contents(RecordFile(f"{asked.records}.rec"))
     return contents[0]["task"] if contents else "classification"  # none: a file of MXNet's im2rec
 
 
-def record_of(args, label, task, kind):
+def record_of(asked: DataSheets, label: Optional[Label], task: ModuleType, kind: Type[R]) -> Optional[R]:
     """The dataset's record, of the number of classes that the label says, if there is one; None if there is none."""
     try:
         if label:
-            return task.dataset_record(args.dataset, label.classes, args.dataset_file)
-        if args.dataset_file:
-            return read_dataset_file(args.dataset_file, kind, args.dataset)
+            return task.dataset_record(asked.dataset, label.classes, asked.dataset_file)
+        if asked.dataset_file:
+            return read_dataset_file(asked.dataset_file, kind, asked.dataset)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return task.DATASETS.get(args.dataset)
+    return task.DATASETS.get(asked.dataset)
 
 
-def show_classification(args, label, settings):
+def show_classification(asked: DataSheets, label: Optional[Label], inputs: InputSettings) -> None:
     """Write images.png and crops.png, with the classes under the pictures."""
-    record = record_of(args, label, classification, classification.ClassificationDataset)
+    record = record_of(asked, label, classification, classification.ClassificationDataset)
     names = record.class_names if record else ()
-    samples = read_records(args.records, len(names) or sys.maxsize) if args.records else \
-        read_classification_list(args.list, args.root, len(names) or None)
-    dataset = TrainImages(samples, args.crop_size or settings.train_crop, settings, settings.interpolation,
-                          args.crop_area_range)
+    samples = read_records(asked.records, len(names) or sys.maxsize) if asked.records else \
+        read_classification_list(asked.list, asked.root, len(names) or None)
+    dataset = TrainImages(samples, asked.crop_size or inputs.train_crop, inputs, inputs.interpolation,
+                          asked.crop_area_range)
     images, crops, captions = [], [], []
-    for index, crop, class_id in seen(dataset, args, settings):
-        images.append(at_height(decode_rgb(samples[index].read()[0], samples[index].image_path), args.height))
-        crops.append(at_height(crop, args.height))
+    for index, crop, class_id in seen(dataset, asked, inputs):
+        images.append(at_height(decode_rgb(samples[index].read()[0], samples[index].image_path), asked.height))
+        crops.append(at_height(crop, asked.height))
         folder = os.path.basename(os.path.dirname(samples[index].image))
         captions.append(f"{int(class_id)} {names[int(class_id)] if names else folder}")
-    columns = min(6, args.images)
-    save(args, "images", captioned_grid(images, captions, columns))
-    save(args, "crops", captioned_grid(crops, captions, columns))
-    tell(args, len(images), samples)
+    columns = min(6, asked.images)
+    save(asked, "images", captioned_grid(images, captions, columns))
+    save(asked, "crops", captioned_grid(crops, captions, columns))
+    tell(asked, len(images), samples)
 
 
-def show_segmentation(args, label, settings, stride):
+def show_segmentation(asked: DataSheets, label: Optional[Label], inputs: InputSettings, stride: int) -> None:
     """Write pairs.png and crops.png: image, labels over it, labels alone; hatched or white where none counts."""
-    record = record_of(args, label, segmentation, segmentation.SegmentationDataset)
+    record = record_of(asked, label, segmentation, segmentation.SegmentationDataset)
     if record is None:
-        raise UsageError(f"dataset {args.dataset!r} is not known: --dataset names one of "
+        raise UsageError(f"dataset {asked.dataset!r} is not known: --dataset names one of "
                          f"{', '.join(sorted(segmentation.DATASETS))}; --dataset-file describes another")
-    samples = read_records(args.records) if args.records else read_segmentation_list(args.list, args.root)
+    samples = read_records(asked.records) if asked.records else read_segmentation_list(asked.list, asked.root)
     if any(sample.label_image is None for sample in samples):
         raise ValueError("the list names images without labels: nothing is trained on them")
-    crop = whole_cells(args.crop_size or 500, stride)
-    dataset = TrainCrops(samples, record, settings, stride, crop, args.origin_size or record.largest_side,
-                         args.scale_rate_range)
+    crop = whole_cells(asked.crop_size or 500, stride)
+    dataset = TrainCrops(samples, record, inputs, stride, crop, asked.origin_size or record.largest_side,
+                         asked.scale_rate_range)
     pairs, crops, names = [], [], []
-    for index, pixels, cells in seen(dataset, args, settings):
+    for index, pixels, cells in seen(dataset, asked, inputs):
         pairs.append(read_pair(samples[index], record))
         crops.append((pixels, cells.reshape(crop // stride, -1).astype(np.uint8)))
         names.append(stem(samples[index].image))
-    save(args, "pairs", labelled_sheet(pairs, names, record, args.height))
-    save(args, "crops", labelled_sheet(crops, names, record, args.height))
-    tell(args, len(pairs), samples)
+    save(asked, "pairs", labelled_sheet(pairs, names, record, asked.height))
+    save(asked, "crops", labelled_sheet(crops, names, record, asked.height))
+    tell(asked, len(pairs), samples)
 
 
-def seen(dataset, args, settings):
+def seen(dataset: Union[TrainImages, TrainCrops], asked: DataSheets, inputs: InputSettings
+         ) -> Iterator[Tuple[int, np.ndarray, np.ndarray]]:
     """What training gets, in its order: (index, crop (H, W, 3) uint8, label) of the first samples of an epoch."""
-    with Loader(dataset, 1, shuffle=True, seed=args.seed) as loader:
-        loader.start(args.epoch - 1)
-        for _ in range(min(args.images, len(dataset))):
+    with Loader(dataset, 1, shuffle=True, seed=asked.seed) as loader:
+        loader.start(asked.epoch - 1)
+        for _ in range(min(asked.images, len(dataset))):
             batch = next(loader)
-            yield int(batch.index[0]), pixels_of(batch.data[0], settings), batch.label[0].copy()
+            yield int(batch.index[0]), pixels_of(batch.data[0], inputs), batch.label[0].copy()
 
 
-def pixels_of(data, settings):
+def pixels_of(data: np.ndarray, inputs: InputSettings) -> np.ndarray:
     """A network's input (3, H, W) float32 as pixels (H, W, 3) uint8; colours outside of 0 … 255 are cut off."""
-    colours = data.transpose(1, 2, 0) * np.asarray(settings.std) + np.asarray(settings.mean)
+    colours = data.transpose(1, 2, 0) * np.asarray(inputs.std) + np.asarray(inputs.mean)
     return np.clip(np.round(colours * 255), 0, 255).astype(np.uint8)
 
 
-def labelled_sheet(pairs, names, record, height):
+def labelled_sheet(pairs: Sequence[Tuple[np.ndarray, np.ndarray]], names: Sequence[str],
+                   record: segmentation.SegmentationDataset, height: int) -> np.ndarray:
     """A sheet of images and their classes, (H, W, 3) and (h, w) uint8: image, classes over it, classes alone."""
     colours, pictures, captions, found = class_colours(record.palette, record.label_ids), [], [], set()
     for (image, classes), name in zip(pairs, names):
@@ -164,13 +175,13 @@ def labelled_sheet(pairs, names, record, height):
     return captioned_grid(pictures, captions, 6 if two_beside else 3, legend)
 
 
-def save(args, name, sheet):
+def save(asked: DataSheets, name: str, sheet: np.ndarray) -> None:
     """Write a sheet, and say so."""
-    path = os.path.join(args.out, f"{name}.png")
+    path = os.path.join(asked.out, f"{name}.png")
     write_png(path, sheet)
     print(path)
 
 
-def tell(args, count, samples):
+def tell(asked: DataSheets, count: int, samples: Sequence[Sample]) -> None:
     """Say which samples are shown."""
-    print(f"{count} of {len(samples)} images, the first of epoch {args.epoch} with seed {args.seed}")
+    print(f"{count} of {len(samples)} images, the first of epoch {asked.epoch} with seed {asked.seed}")

@@ -5,7 +5,8 @@ It opens without a server.
 import json
 import os
 import shutil
-from typing import Any, Dict
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -13,14 +14,17 @@ from tqdm import tqdm
 
 from ademxapp.cli import number
 from ademxapp.data.images import decode_rgb
+from ademxapp.data.lists import Sample
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, correct_picture
 from ademxapp.files import replacing, write_text
+from ademxapp.flags import Settings, flag
+from issegm.datasets import SegmentationDataset
 from issegm.outputs import label_path
 
 from .gallery import labels_of, pictures
-from .runs import read_run
+from .runs import Run, read_run
 from .training_page import training_in, training_page
 
 TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
@@ -33,34 +37,38 @@ SCORES = {  # of result.json, in the order of the page
     "frequency_weighted_iou": "frequency-weighted IoU", "mean_iou_of_categories": "mean IoU of categories",
     "mean_iiou": "mean iIoU", "mean_iiou_of_categories": "mean iIoU of categories", "top1_error": "top-1 error",
     "top5_error": "top-5 error"}
+TOLD = ("also", "dtype", "calibrate_list", "predictions", "weights_of", "tag", "shard", "list", "records",
+        "dataset_file")  # of the arguments
 DIFFERENCE = "Difference: grey is right, black is wrong, white does not count. A picture opens by a click."
 
 
-def add_arguments(parser):
-    """The arguments of `report.py run`."""
-    parser.add_argument("folder", help="folder of a test, or of a training, running or ended; or its <label>.jsonl")
-    parser.add_argument("--out", metavar="DIR", help="folder of index.html and its pictures (default: page, in the "
-                        "test's; <label>_page beside a training's)")
-    parser.add_argument("--images", type=number(int, 0), default=500, metavar="N", help="in the gallery: the worst")
-    parser.add_argument("--height", type=number(int, 16), default=240, metavar="PIXELS", help="of the pictures")
-    parser.add_argument("--data-root", metavar="DIR", help="where list paths start (default: as in the test)")
+@dataclass(frozen=True)
+class Page(Settings):
+    """What `report.py run` is asked for."""
+
+    folder: str = flag("folder of a test, or of a training, running or ended; or its <label>.jsonl", positional=True)
+    out: Optional[str] = flag("folder of index.html and its pictures (default: page, in the test's; "
+                             "<label>_page beside a training's)", metavar="DIR")
+    images: int = flag("in the gallery: the worst", 500, type=number(int, 0), metavar="N")
+    height: int = flag("of the pictures", 240, type=number(int, 16), metavar="PIXELS")
+    data_root: Optional[str] = flag("where list paths start (default: as in the test)", metavar="DIR")
 
 
-def run(args):
+def run(asked: Page) -> None:
     """Write the page."""
-    training = training_in(args.folder)
+    training = training_in(asked.folder)
     if training:
-        out = args.out or f"{training}_page"
+        out = asked.out or f"{training}_page"
         print(f"{write_page(out, training_page(training, out))}: the training so far")
         return
-    tested = read_run(args.folder, args.data_root)
-    out = args.out or os.path.join(args.folder, "page")
+    tested = read_run(asked.folder, asked.data_root)
+    out = asked.out or os.path.join(asked.folder, "page")
     make = segmentation_page if tested.segmentation else classification_page
     page = {"title": tested.name, "segmentation": tested.segmentation, "facts": facts(tested),
             "scores": [(title, tested.result[key]) for key, title in SCORES.items() if key in tested.result
                        and (key != ADE20K_SCORE or tested.record.name == "ade20k")],
             "categories": categories(tested.result), "pictures": PICTURES, "curves": curves(tested, out),
-            **make(tested, args, out)}
+            **make(tested, asked, out)}
     print(f"{write_page(out, page)}: {len(tested.samples)} images, {len(page['images'])} of them shown")
 
 
@@ -73,19 +81,19 @@ def write_page(out: str, page: Dict[str, Any]) -> str:
     return path
 
 
-def facts(tested):
+def facts(tested: Run) -> List[Tuple[str, str]]:
     """What was tested, and how: (name, text)."""
     result, arguments = tested.result, tested.result["arguments"]
     told = [("weights", ", ".join(tested.weights)), ("dataset", f"{arguments['dataset']} {result.get('split')}"),
             ("images", result.get("images")), ("images per second", result.get("images_per_second"))]
     told += [(name.replace("_", " "), "yes" if value is True else ", ".join(map(str, value)) if isinstance(value, list)
               else value) for name, value in arguments.items()
-             if value not in (None, False) and name.startswith(("test_", "crf", "window", "also"))]
+             if value not in (None, False, []) and (name.startswith(("test_", "crf", "window")) or name in TOLD)]
     paper = ", ".join(f"{SCORES.get(name, name)} {value}" for name, value in (result.get("paper") or {}).items())
     return [(name, str(value)) for name, value in [*told, ("in the paper", paper)] if value not in (None, "")]
 
 
-def categories(result):
+def categories(result: Dict[str, Any]) -> List[List]:
     """Rows of the table of categories, with its head; none where there are no categories."""
     if "category_iou" not in result:
         return []
@@ -94,7 +102,7 @@ def categories(result):
         [name, value, *([instances[name]] if instances else [])] for name, value in result["category_iou"].items()]
 
 
-def curves(tested, out):
+def curves(tested: Run, out: str) -> Optional[str]:
     """The name of a copy of the training's curves in the page's folder; None if there are none beside the weights."""
     path = os.path.join(os.path.dirname((tested.weights or [""])[0]), f"{tested.name}.png")
     if not os.path.isfile(path):
@@ -104,12 +112,12 @@ def curves(tested, out):
     return "curves.png"
 
 
-def entries(counts):
+def entries(counts: np.ndarray) -> List[List[int]]:
     """The counts of a confusion matrix that are not 0: [true, predicted, count]."""
     return [[int(i), int(j), int(counts[i, j])] for i, j in zip(*np.nonzero(counts))]
 
 
-def colour_of(colour):
+def colour_of(colour: Sequence[int]) -> str:
     """An (r, g, b) as CSS has it."""
     return "rgb({},{},{})".format(*map(int, colour))
 
@@ -117,17 +125,17 @@ def colour_of(colour):
 # Segmentation
 
 
-def segmentation_page(tested, args, out):
+def segmentation_page(tested: Run, asked: Page, out: str) -> Dict[str, Any]:
     """What the page has of a segmentation test."""
     result, record = tested.result, tested.record
     counts = np.asarray(result.get("confusion", np.zeros((0, 0))))
-    images, note = segmentation_images(tested, args, out)
+    images, note = segmentation_images(tested, asked, out)
     return {"names": record.class_names, "classes": class_table(result, record, counts), "confusion": entries(counts),
             "unit": "pixels", "images": images, "note": note,
             "orders": [("worst", "worst first"), ("best", "best first"), ("list", "as in the list")]}
 
 
-def class_table(result, record, counts):
+def class_table(result: Dict[str, Any], record: SegmentationDataset, counts: np.ndarray) -> Dict[str, List]:
     """Columns and rows of the table of classes; no rows where the test was not scored."""
     columns = [("class", False), ("IoU", True), ("accuracy", True), ("iIoU", True), ("share of the pixels", True)]
     scores = [result.get("class_iou"), result.get("class_acc"), result.get("class_iiou"),
@@ -139,7 +147,7 @@ def class_table(result, record, counts):
     return {"columns": [{"name": columns[place][0], "percent": columns[place][1]} for place in there], "rows": rows}
 
 
-def segmentation_images(tested, args, out):
+def segmentation_images(tested: Run, asked: Page, out: str) -> Tuple[List[Dict[str, Any]], str]:
     """The gallery's images, their pictures written, and a note; those with the smallest share of right pixels."""
     there = [os.path.isfile(label_path(tested.folder, sample)) for sample in tested.samples]
     if not any(there):
@@ -150,17 +158,17 @@ def segmentation_images(tested, args, out):
     scored = [image_scores(tested, sample) for sample in tqdm(tested.samples, unit="image", desc="scoring",
                                                               disable=None)]
     order = sorted(range(len(scored)), key=lambda index: (scored[index]["score"] is None, scored[index]["score"] or 0))
-    chosen = sorted(order[:args.images])
+    chosen = sorted(order[:asked.images])
     for index in tqdm(chosen, unit="image", desc="pictures", disable=None):
         drawn = pictures(*labels_of(tested.samples[index], tested.folder, tested.record), tested.record)
         names = PICTURES if len(drawn) == 4 else (PICTURES[0], PICTURES[2])
-        scored[index]["files"] = [write_picture(out, f"{index:05d}-{name}", picture, args.height)
+        scored[index]["files"] = [write_picture(out, f"{index:05d}-{name}", picture, asked.height)
                                   for name, picture in zip(names, drawn)]
     left_out = "" if len(chosen) == len(scored) else f"The worst {len(chosen)} of {len(scored)} images. "
     return [scored[index] for index in chosen], left_out + DIFFERENCE
 
 
-def image_scores(tested, sample):
+def image_scores(tested: Run, sample: Sample) -> Dict[str, Any]:
     """What the gallery tells of an image: share of right pixels, and IoU by class, in percent."""
     record = tested.record
     _, truth, predicted = labels_of(sample, tested.folder, record)
@@ -177,7 +185,7 @@ def image_scores(tested, sample):
             "of": {str(index): round(float(iou[index]), 2) for index in classes}}
 
 
-def write_picture(out, name, picture, height):
+def write_picture(out: str, name: str, picture: np.ndarray, height: int) -> str:
     """Write a picture, no higher than `height`, and return its file's name: photographs as JPEG, others as PNG.
 
     Only photographs get mixed colours.
@@ -195,7 +203,7 @@ def write_picture(out, name, picture, height):
 # Classification
 
 
-def classification_page(tested, args, out):
+def classification_page(tested: Run, asked: Page, out: str) -> Dict[str, Any]:
     """What the page has of a classification test: from its file of predictions, where there is one."""
     path = os.path.join(tested.folder, "predictions.tsv")
     rows = read_predictions(path) if os.path.isfile(path) else []
@@ -209,11 +217,11 @@ def classification_page(tested, args, out):
             counts[truth, best[0][0]] += 1
     images = [classified_image(row, names) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: images[index]["score"])
-    chosen = order[:args.images]
+    chosen = order[:asked.images]
     for index in tqdm(chosen, unit="image", desc="pictures", disable=None):
         sample = tested.samples[index]
         image = decode_rgb(sample.read()[0], sample.image_path)
-        images[index]["files"] = [write_picture(out, f"{index:05d}-image", image, args.height)]
+        images[index]["files"] = [write_picture(out, f"{index:05d}-image", image, asked.height)]
     return {"names": names, "classes": errors_by_class(rows, names), "confusion": entries(counts), "unit": "images",
             "images": [images[index] for index in sorted(chosen)], "note": "Score: the true class's probability, or "
             "the best class's where the truth is not known. " + ("" if len(chosen) == len(rows) else
@@ -221,7 +229,7 @@ def classification_page(tested, args, out):
             "orders": [("worst", "worst first"), ("best", "best first"), ("list", "as in the list")]}
 
 
-def classified_image(row, names):
+def classified_image(row: Tuple, names: Sequence[str]) -> Dict[str, Any]:
     """What the gallery tells of an image."""
     image, truth, probability, best = row
     lines = [] if truth < 0 else [f"{names[truth]}: {100 * probability:.1f} %"]
@@ -230,7 +238,7 @@ def classified_image(row, names):
             "classes": sorted({best[0][0]} | ({truth} if truth >= 0 else set()))}
 
 
-def errors_by_class(rows, names):
+def errors_by_class(rows: Sequence[Tuple], names: Sequence[str]) -> Dict[str, List]:
     """The table of classes; no rows where no class is known."""
     hits = [[[] for _ in names] for _ in range(2)]
     for _, truth, _, best in rows:

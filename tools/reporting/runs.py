@@ -1,16 +1,21 @@
 """What a test's folder holds: its result, the dataset's record, the samples."""
 import os
 from dataclasses import dataclass, replace
-from typing import Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ademxapp.cli import UsageError
+from ademxapp.data.lists import Sample
 from ademxapp.driver import find_samples, read_result
 from ademxapp.errors import one_line
 from ademxapp.symbol import parse_label
+from ademxapp.weights.description import CLASSIFICATION, SEGMENTATION
+from iclass.datasets import ClassificationDataset
 from iclass.datasets import dataset_record as classification_record
 from iclass.settings import ClassificationSettings
+from issegm.datasets import SegmentationDataset
 from issegm.datasets import dataset_record as segmentation_record
 from issegm.settings import SegmentationSettings
+from issegm.testing import of_shard
 
 
 @dataclass(frozen=True)
@@ -27,35 +32,38 @@ class Run:
     segmentation : bool
         Else classification.
     record : SegmentationDataset or ClassificationDataset
-    samples : list of Sample
+    samples : sequence of Sample
     """
 
     folder: str
-    result: dict
+    result: Dict[str, Any]
     arguments: Union[ClassificationSettings, SegmentationSettings]
     segmentation: bool
-    record: object
-    samples: list
+    record: Union[ClassificationDataset, SegmentationDataset]
+    samples: Sequence[Sample]
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The network's label or, of scored label images, which have none, what they are of."""
         return self.result.get("label") or f"{self.arguments.dataset} {self.arguments.split}"
 
     @property
-    def weights(self):
-        """Paths of the networks' files (list of str)."""
+    def weights(self) -> List[str]:
+        """Paths of the networks' files."""
         weights = self.result.get("weights") or []
         return [weights] if isinstance(weights, str) else weights
 
 
-def read_run(folder, data_root=None):
-    """The `Run` of a test's folder; `data_root` is where list paths start, if not where they did in the test."""
+def read_run(folder: str, data_root: Optional[str] = None, whole: bool = False) -> Run:
+    """The `Run` of a test's folder; `data_root` is where list paths start, if not where they did in the test.
+
+    Of a shard, its samples or, of the `whole` test, all.
+    """
     path = os.path.join(folder, "result.json")
     if not os.path.isfile(path):
         raise UsageError(f"there is no {path}: wanted the folder of a test that has ended")
     result = read_result(path)
-    segmentation = "test_3crops" not in result["arguments"]
+    segmentation = result.get("task", "" if "test_3crops" in result["arguments"] else SEGMENTATION) == SEGMENTATION
     kind = SegmentationSettings if segmentation else ClassificationSettings
     arguments = kind.from_recorded(result["arguments"])
     arguments = replace(arguments, data_root=data_root or arguments.data_root)
@@ -64,9 +72,11 @@ def read_run(folder, data_root=None):
     try:
         record = make_record(arguments.dataset, label.classes if label else len(result["class_iou"]),
                              arguments.dataset_file)
-        samples = find_samples(arguments, "segmentation" if segmentation else "classification",
+        samples = find_samples(arguments, SEGMENTATION if segmentation else CLASSIFICATION,
                                label.classes if label else None, unknown=True, folders=getattr(record, "folders", ()))
     except (UsageError, OSError) as error:
         raise UsageError(f"{path}: {one_line(error).partition(';')[0]}. A test's paths start where it was run: run "
                          "this there; --data-root says where the images are now") from None
+    if segmentation and not whole:
+        samples = of_shard(samples, arguments.shard)
     return Run(folder, result, arguments, segmentation, record, samples)
