@@ -69,7 +69,8 @@ def as_annotated(hint: Any, value: Any, where: str) -> Any:
                 for key, item in value.items()}
     if origin is None and type(value) is hint:
         return value
-    raise ValueError(f"{where}: wanted {_words(hint)}, got {reprlib.repr(value)}")
+    quotes = "; YAML takes it for another thing unless it stands in quotes" if hint is str else ""
+    raise ValueError(f"{where}: wanted {_words(hint)}, got {reprlib.repr(value)}{quotes}")
 
 
 def _words(hint: Any, many: bool = False) -> str:

@@ -107,6 +107,7 @@ def test_dataset_file_of_classification(tmp_path):
     ("label_ids: [1, 2]\n", "there is no class_names"),
     ("class_names: grass\n", "class_names: wanted a list of texts, got 'grass'"),
     ("class_names: [a, 7]\n", "class_names: item 1: wanted a text, got 7"),
+    ("class_names: [on, off]\n", "item 0: wanted a text, got True; YAML takes it for another thing unless it"),
     ("class_names: [a, b]\nlabel_ids: [1]\n", "label_ids: 1 values for 2 classes"),
     ("class_names: [a, b]\nlabel_ids: [1, 300]\n", "label_ids and ignored_ids: wanted values in 0 … 255"),
     ("class_names: [a, b]\nlabel_ids: [1, 255]\n", "label_ids and ignored_ids: a value stands twice"),
