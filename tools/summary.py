@@ -120,10 +120,13 @@ def cost_row(item: Costs) -> Tuple[object, ...]:
     setting = item.setting
     top = f" ({setting.head}, {setting.loss})" if setting.task == "segmentation" else ""
     statistics = f" + {item.statistics:,}" if item.statistics else ""
-    less = item.recomputed_bytes / max(item.training_bytes, 1)
+    memory = ["needs MXNet"] * 3
+    if item.training_bytes is not None:
+        less = item.recomputed_bytes / max(item.training_bytes, 1)
+        memory = [f"{item.training_bytes // MIB:,}", f"{item.recomputed_bytes // MIB:,} ({less:.2f})",
+                  f"{item.testing_bytes // MIB:,}"]
     return (item.label + top, f"{setting.images} x {setting.crop}x{setting.crop}", item.depth,
-            f"{item.parameters:,}{statistics}", f"{item.multiply_adds / 1e9:.2f}", f"{item.training_bytes // MIB:,}",
-            f"{item.recomputed_bytes // MIB:,} ({less:.2f})", f"{item.testing_bytes // MIB:,}")
+            f"{item.parameters:,}{statistics}", f"{item.multiply_adds / 1e9:.2f}", *memory)
 
 
 def draw(found: Sequence[Costs], path: str) -> None:
@@ -140,8 +143,9 @@ def draw(found: Sequence[Costs], path: str) -> None:
     for shift, (name, key) in enumerate((("training", "training_bytes"), ("recomputed", "recomputed_bytes"),
                                          ("testing", "testing_bytes"))):
         axes[2].barh([place + 0.27 * (shift - 1) for place in places],
-                     [getattr(item, key) / 2 ** 30 for item in found], height=0.27, label=name)
-    axes[2].set_xlabel("planned memory (GiB)")
+                     [(getattr(item, key) or 0) / 2 ** 30 for item in found], height=0.27, label=name)
+    axes[2].set_xlabel("planned memory (GiB)" if all(item.training_bytes is not None for item in found) else
+                       "planned memory: needs MXNet")
     axes[2].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3, frameon=False)
     axes[0].set_yticks(places)
     axes[0].set_yticklabels([f"{item.label}\n{item.setting.images} x {item.setting.crop}x{item.setting.crop}"

@@ -4,7 +4,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ademxapp.engine import Symbol
 from ademxapp.inspection import graph
-from ademxapp.inspection.memory import planned_bytes, training_bytes
+from ademxapp.inspection.memory import can_plan, planned_bytes, training_bytes
 from ademxapp.symbol import (
     SymbolOptions,
     classification_symbol,
@@ -61,7 +61,8 @@ class Costs:
     multiply_adds : int
         Of one image.
     training_bytes, recomputed_bytes, testing_bytes : int
-        MXNet's plans, without parameters: training as is, training with `SymbolOptions.recompute`, testing.
+        MXNet's plans, without parameters: training as is, training with `SymbolOptions.recompute`, testing; None where
+        MXNet is not installed.
     """
 
     label: str
@@ -71,9 +72,9 @@ class Costs:
     parameters: int
     statistics: int
     multiply_adds: int
-    training_bytes: int
-    recomputed_bytes: int
-    testing_bytes: int
+    training_bytes: Optional[int]
+    recomputed_bytes: Optional[int]
+    testing_bytes: Optional[int]
     groups: List[Group] = field(default_factory=list)
     layers: List[graph.Layer] = field(default_factory=list)
 
@@ -118,11 +119,14 @@ def costs(label: Label, setting: Setting) -> Costs:
     shape = setting.data_shape
     layers = graph.layers(symbol, shape)
     parameters, statistics = graph.parameter_counts(symbol, shape)
+    plans = [None] * 3
+    if can_plan():
+        plans = [planned_bytes(symbol, shape),
+                 planned_bytes(build(label, setting, training=True, recompute=True), shape),
+                 planned_bytes(build(label, setting, training=False), shape, training=False)]
     return Costs(
         str(label), setting, network(label.network).depth, graph.depth(symbol), parameters, statistics,
-        sum(layer.multiply_adds for layer in layers), planned_bytes(symbol, shape),
-        planned_bytes(build(label, setting, training=True, recompute=True), shape),
-        planned_bytes(build(label, setting, training=False), shape, training=False), group_units(layers), layers)
+        sum(layer.multiply_adds for layer in layers), *plans, group_units(layers), layers)
 
 
 def group_units(layers: Sequence[graph.Layer]) -> List[Group]:

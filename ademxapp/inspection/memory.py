@@ -1,4 +1,5 @@
 """Memory that a network needs."""
+from importlib import util
 from typing import TYPE_CHECKING, Tuple
 
 from ademxapp import engine
@@ -8,6 +9,11 @@ if TYPE_CHECKING:
 
 MIB = 2 ** 20
 TRAINING_COPIES = 3  # of the parameters: values, gradients, momentum
+
+
+def can_plan() -> bool:
+    """Whether MXNet, which alone plans the memory of trainings, is installed."""
+    return util.find_spec("mxnet") is not None
 
 
 def planned_bytes(symbol: "Symbol", data_shape: Tuple[int, ...], training: bool = True) -> int:

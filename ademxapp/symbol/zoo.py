@@ -6,7 +6,7 @@ from typing import List, Optional, Union
 from ademxapp.symbol import heads, inception, losses, resnet, rna, vgg
 from ademxapp.symbol.labels import Label, parse_label
 from ademxapp.symbol.layers import Scope, concat
-from ademxapp.symbol.networks import Features, InputSettings, Network  # noqa: F401
+from ademxapp.symbol.networks import Features, Network
 from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.recorder import Symbol
 

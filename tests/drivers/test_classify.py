@@ -7,11 +7,10 @@ import pytest
 from random_weights import make_weights
 from scipy.io import savemat
 
-from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list
-from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.engine import load
 from ademxapp.evaluation.classification import read_predictions, write_entry, write_predictions
 from iclass import ilsvrc
 from iclass.classifier import Classifier
@@ -58,14 +57,14 @@ test_network.__test__ = False
 def all_probabilities(folder, name, **views):
     network = Classifier.read(str(folder / f"{name}.params"), **views)
     samples = [Sample(str(folder), f"images/{6 - number}.png", number % 6) for number in range(7)]
-    return network.on([mx.cpu()]).probabilities(samples)
+    return network.on(load().devices(cpus=1)).probabilities(samples)
 
 
 def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images(made):
     """Each crop alone through the network, on a scaled image that is made by hand."""
     from PIL import Image
     network = Classifier.read(str(made / f"{LABEL}_ep-0001.params"))
-    predict = Predictor(network.symbol, network.parameters, [mx.cpu()])
+    predict = load().Predictor(network.symbol, network.parameters, load().devices(cpus=1))
     image = Image.open(made / "images/6.png").resize((round(52 * 64 / 40), 64), Image.BICUBIC)
     crops = []
     for left, top in ((0, 0), (image.width - 56, 0), (0, 8), (image.width - 56, 8), (-(-(image.width - 56) // 2), 4)):

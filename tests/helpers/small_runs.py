@@ -4,10 +4,9 @@ import logging
 import numpy as np
 
 from ademxapp import engine
-from ademxapp.backend import mx
 from ademxapp.data.loader import Batch
-from ademxapp.engine.mxnet import optimizers  # noqa: F401 (MXNet finds ours by name)
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
+from ademxapp.symbol.recorder import calls
 from ademxapp.training.fit import NESTEROV, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
@@ -15,6 +14,7 @@ from ademxapp.weights.parameters import parameter_shapes, start_afresh
 SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls6_s8", "x_rna-b1-w0.04_cls5"
 
 
+SYM = calls()
 LOG = logging.getLogger("test")
 
 
@@ -48,9 +48,9 @@ def plan(folder, label, optimizer, to_epoch=1, stop_epoch=None, from_epoch=0, fi
 
 
 def two_layers():
-    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="hidden")
-    scores = mx.sym.FullyConnected(mx.sym.relu(hidden), num_hidden=3, name="linear3")
-    return mx.sym.SoftmaxOutput(scores, name="softmax")
+    hidden = SYM.FullyConnected(SYM.Variable("data"), num_hidden=6, name="hidden")
+    scores = SYM.FullyConnected(SYM.Activation(hidden, act_type="relu", name="relu"), num_hidden=3, name="linear3")
+    return SYM.SoftmaxOutput(scores, name="softmax")
 
 
 def same_bits(found, wanted):
@@ -90,7 +90,8 @@ def run(folder, loader, lr=0.01, epochs=1, start=None, snapshot=None, validate=N
     start = start or start_afresh(parameter_shapes(symbol, data=(4, 5)), 1)
     how = Plan("x", str(folder), plan.pop("from_epoch", 0), epochs, "sgd",
                {"learning_rate": lr, "momentum": 0.9, "rescale_grad": 0.25}, **plan)
-    return fit(how, engine.load(), symbol, loader, start, TrainingMetric(3), [mx.cpu()], LOG, snapshot, validate)
+    return fit(how, engine.load(), symbol, loader, start, TrainingMetric(3), engine.load().devices(cpus=1), LOG,
+               snapshot, validate)
 
 
 SHARDS, IMAGES, BATCH = 2, 12, 6
@@ -102,7 +103,7 @@ def network(task):
         return classification_symbol(CLASSIFICATION), 5, NESTEROV, 1 / BATCH, False
     symbol, _, classes, optimizer, rescale = TASKS[task]
     text = symbol.tojson().replace('"p": "0.3"', '"p": "0.0"').replace('"p": "0.5"', '"p": "0.0"')
-    return mx.sym.load_json(text), classes, optimizer, rescale(SHARDS, BATCH), True
+    return SYM.load_json(text), classes, optimizer, rescale(SHARDS, BATCH), True
 
 
 def shard(task, rank, count):

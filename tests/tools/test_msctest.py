@@ -12,9 +12,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ademxapp import machine
-from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
+from ademxapp.engine import load
 from ademxapp.evaluation import crf, dense, windows
 from ademxapp.evaluation.score_files import read_scores, write_scores
 from ademxapp.symbol import parse_label
@@ -133,7 +133,7 @@ def test_stored_scores_are_the_networks_within_float16(world):
     drive("--test-flipping --test-steps 2 --save-predictions", "52")
     stored, attributes = read_scores(f"{W}/scores/images/i1.h5", (40, 48), 6)
     image = np.asarray(Image.open("images/i1.png"))
-    network = Segmenter.load(f"{W}.params", devices=[mx.cpu()], scales=(52,), steps=2, flipping=True)
+    network = Segmenter.load(f"{W}.params", devices=load().devices(cpus=1), scales=(52,), steps=2, flipping=True)
     direct, = network.score_maps(None, image)
     np.testing.assert_allclose(stored.scores, direct.scores, rtol=HALF, atol=1e-7)
     assert (stored.cell, stored.scaled, stored.size) == (direct.cell, direct.scaled, direct.size) == (
@@ -272,7 +272,8 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
 
 def test_inputs_with_more_numbers_than_mxnet_counts_go_in_windows():
     said = []
-    window = windows.WindowChoice(symbol_to_test(parse_label(LABEL), "1conv"), [mx.cpu()], 1, 8, say=said.append,
+    symbol = symbol_to_test(parse_label(LABEL), "1conv")
+    window = windows.WindowChoice(symbol, load().devices(cpus=1), 1, 8, say=said.append,
                                   free=2 ** 60)
     assert window((2000, 3000)) == 0 and not said
     side = window((60000, 60000))

@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from ademxapp.cli import UsageError
 from tools import bench, summary
 
 ROOT = Path(__file__).resolve().parents[2]
+NEEDS_MXNET = pytest.mark.skipif(util.find_spec("mxnet") is None, reason="needs MXNet, which is not installed")
 
 
+@NEEDS_MXNET
 def test_a_table_shows_the_layers_and_both_plans(capsys):
     summary.main(["voc_rna-a1_cls21_s8", "--head", "1conv"])
     text = capsys.readouterr().out
@@ -30,6 +33,7 @@ def test_several_networks_in_markdown(capsys):
     assert "longest path has 176 layers" in lines[-1]
 
 
+@NEEDS_MXNET
 def test_json_has_every_layer(capsys):
     summary.main(["x_vgg-16-w0.125_cls21_s8", "--format", "json", "--crop", "64"])
     found, = json.loads(capsys.readouterr().out)
@@ -55,6 +59,7 @@ def test_wrong_use_is_one_line():
     assert done.stderr.count("\n") == 1 and "known are rna-a" in done.stderr
 
 
+@NEEDS_MXNET
 def test_bench_networks(capsys):
     bench.main(["networks", "rna-f-w0.03125", "--crop", "32", "--batch", "1", "--rounds", "1", "--format", "json"])
     item, = json.loads(capsys.readouterr().out)

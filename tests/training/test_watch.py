@@ -182,9 +182,10 @@ def test_the_batch_with_a_loss_that_is_not_finite_is_named_with_its_images(tmp_p
 
 def test_parameters_are_looked_at_with_every_report(tmp_path, monkeypatch):
     """oneDNN's ReLU makes 0 of what is no number, so that the loss stays finite."""
-    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="hidden")
-    scores = mx.sym.FullyConnected(mx.sym.Activation(hidden, act_type="relu"), num_hidden=3, name="linear3")
-    monkeypatch.setattr(small_runs, "two_layers", lambda: mx.sym.SoftmaxOutput(scores, name="softmax"))
+    sym = small_runs.SYM
+    hidden = sym.FullyConnected(sym.Variable("data"), num_hidden=6, name="hidden")
+    scores = sym.FullyConnected(sym.Activation(hidden, act_type="relu", name="relu"), num_hidden=3, name="linear3")
+    monkeypatch.setattr(small_runs, "two_layers", lambda: sym.SoftmaxOutput(scores, name="softmax"))
     start = start_afresh(parameter_shapes(two_layers(), data=(4, 5)), 1)
     start.args["hidden_weight"][:] = np.nan
     with pytest.raises(ValueError, match="hidden_weight is not finite at epoch 1, batch 4: the training has diverged"):
