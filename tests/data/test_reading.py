@@ -21,7 +21,7 @@ from issegm.datasets import DATASETS, SegmentationDataset
 from tools import bench
 from tools.benchmarks import reading
 from tools.benchmarks.comparison import Comparison, in_turns
-from tools.benchmarks.plain_reading import PlainCrops, PlainImages
+from tools.benchmarks.reading import PlainCrops, PlainImages
 
 SETTINGS = network("rna-a1").input
 RECORD = SegmentationDataset("bits", ("a", "b", "c"), (7, 3, 20))
