@@ -5,6 +5,7 @@ import pytest
 from conftest import ROOT
 
 from ademxapp.cli import UsageError
+from tools.benchmarks import comparison
 from tools.benchmarks.comparison import Comparison, as_text
 
 
