@@ -223,7 +223,7 @@ def test_where_files_have_no_locks_a_file_stands_for_one(tmp_path, caplog, monke
 
 
 def test_without_flock_a_file_stands_for_a_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     with only_run(str(tmp_path)), pytest.raises(ValueError, match="is training into"), only_run(str(tmp_path)):
         pass
     assert not (tmp_path / ".lock.held").exists()
