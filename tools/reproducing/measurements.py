@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Dict, Tuple
 
-from ademxapp.kept import Values, kept
+from ademxapp.files import Values, kept
 from ademxapp.paper import Row
 from ademxapp.symbol import Label, network, parse_label
 
