@@ -54,7 +54,7 @@ MEASUREMENTS = {
     "graph": "the PyTorch engine's graph beside a plain PyTorch module",
     "step": "images per second of training steps, beside PyTorch's, and with online bootstrapping",
 }
-RUNS = {"all": ("everything", "everything, kept for the pages"),
+RUNS = {"all": ("comparison", "everything, kept for the pages"),
         "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
 
 

@@ -13,8 +13,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Opti
 from ademxapp.data.records import HEADER, RecordFile, contents_record, frame, index_text
 from ademxapp.data.samples import Sample
 from ademxapp.errors import UsageError
-from ademxapp.files import write_text
-from ademxapp.locks import only_one
+from ademxapp.files import only_one, write_text
 
 SYNC_BYTES = 2 ** 26  # of records that may not be on the disk yet
 Entry = Union[str, Tuple[int, int, str]]
@@ -125,7 +124,8 @@ class Parts:
         contents = contents_record(about, rows, self._end)
         _append(self._records, frame(contents))
         os.fsync(self._records.fileno())
-        os.posix_fadvise(self._records.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk, not from memory
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._records.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk, not memory
         self._compare(packed, contents, run)
         index = f"{self.prefix}.idx"
         if os.path.exists(index):
