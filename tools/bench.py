@@ -37,7 +37,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Optional, Sequence
 
-from ademxapp.cli import Parser, make_parser
+from ademxapp.cli import Formatter, Parser, make_parser
 from ademxapp.text_tables import FORMATS
 
 from .benchmarks.comparison import show
@@ -63,7 +63,7 @@ def build_parser(asked: str) -> Parser:
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in {**MEASUREMENTS, **{name: text for name, (_, text) in RUNS.items()}}.items():
-        command = commands.add_parser(name, help=text)
+        command = commands.add_parser(name, help=text, formatter_class=Formatter)
         if name == asked:
             module_of(name).add_arguments(command)
         if name in MEASUREMENTS:
