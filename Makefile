@@ -16,7 +16,7 @@ help:
 	@echo "make demo       train, test and look at a small network, in a few minutes on a laptop"
 	@echo "make test       lint and the fast tests"
 	@echo "make test-slow  the slow tests"
-	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
+	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.14 that is here; FULL=1: all fast tests"
 	@echo "make bench-card  PyTorch on this machine's card, in 8 minutes and without installing anything: docs/results/speed/card.json"
 	@echo "                 (reading too, where data/card.rec is: tools/bench.py card --help tells how it is made)"
 	@echo "make lint       lint"
