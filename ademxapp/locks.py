@@ -9,7 +9,7 @@ from typing import Iterator, Tuple
 try:
     import fcntl
 except ImportError:  # no Unix
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what file systems without locks answer
 

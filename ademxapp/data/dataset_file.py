@@ -2,11 +2,14 @@
 import dataclasses
 import reprlib
 import typing
-from typing import Any, Dict, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, Type, TypeVar
 
 from ademxapp.yaml_files import read_yaml
 
-Record = TypeVar("Record")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def read_dataset_file(path: str, kind: Type[Record], name: str) -> Record:

@@ -25,8 +25,9 @@ def shrink(pixels: np.ndarray, inner: Tuple[int, int, int, int], size: Tuple[int
     Both sides must shrink. `pixels` should go on beyond the part, where the image does, by `LOBES` times the scale.
     """
     left, top, right, bottom = inner
-    taps = [_taps(round(_STEPS * source / target)) for source, target in zip((right - left, bottom - top), size[::-1])]
-    smooth = cv2.sepFilter2D(pixels, -1, *taps, borderType=cv2.BORDER_REFLECT)[top:bottom, left:right]
+    across, down = (_taps(round(_STEPS * source / target))
+                    for source, target in zip((right - left, bottom - top), size[::-1]))
+    smooth = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REFLECT)[top:bottom, left:right]
     return cv2.resize(smooth, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
 
 

@@ -75,7 +75,8 @@ def crf_label_maps(score_maps: Sequence[ScoreMap], weights: Optional[Sequence[fl
     probabilities = None
     if any(one.pairwise for one in settings):
         probabilities = np.concatenate([part for _, part in scores_at_image_size(score_maps, weights)], 1)
-    return [refined(probabilities, image, one) if one.pairwise else label_map(score_maps, weights) for one in settings]
+    return [refined(probabilities, image, one) if one.pairwise and probabilities is not None else
+            label_map(score_maps, weights) for one in settings]
 
 
 def refined(probabilities: np.ndarray, image: np.ndarray, settings: CrfSettings) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Whether an input fits into the free memory, by the engine's own plan, and the windows for those that do not."""
 import math
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from ademxapp import engine
 from ademxapp.inspection.graph import parameter_counts
@@ -45,7 +45,8 @@ class WindowChoice:
         self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
         self._given, self._held = free, 0
-        self._known, self.chosen = {}, {}
+        self._known: Dict[Tuple[int, int], int] = {}
+        self.chosen: Dict[Tuple[int, int], int] = {}
 
     def __call__(self, size: Tuple[int, int]) -> int:
         """The side of the windows for inputs of (H, W) pixels; 0 where they go through as they are.

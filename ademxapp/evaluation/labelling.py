@@ -3,6 +3,7 @@ from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
+from ademxapp.data.resize import size_of
 from ademxapp.evaluation.crf import CrfSettings, crf_label_maps, needed_bytes
 from ademxapp.evaluation.dense import ScoreMap, label_map
 from ademxapp.machine import MainMemory, processors
@@ -62,7 +63,7 @@ class CrfLabels:
         ValueError if it is too large for the free memory.
         """
         try:
-            with self._memory.part(needed_bytes(score_maps, image.shape[:2], self._settings)):
+            with self._memory.part(needed_bytes(score_maps, size_of(image), self._settings)):
                 return self._processes("the CRF of " + name, score_maps, self._weights, image, self._settings)
         except MemoryError as error:
             raise ValueError(f"{name}: a CRF over {image.shape[1]}x{image.shape[0]} pixels and "

@@ -6,7 +6,7 @@ for the rows and one for the columns. Score maps go to image size by two product
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Resampling
 
 CUBIC = -0.5  # Pillow's free parameter of the cubic kernel
 
@@ -26,7 +26,7 @@ def _lanczos(x):
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-KERNELS = {Image.BILINEAR: (_bilinear, 1), Image.BICUBIC: (_bicubic, 2), Image.LANCZOS: (_lanczos, 3)}
+KERNELS = {Resampling.BILINEAR: (_bilinear, 1), Resampling.BICUBIC: (_bicubic, 2), Resampling.LANCZOS: (_lanczos, 3)}
 
 
 @dataclass(frozen=True)

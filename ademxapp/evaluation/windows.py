@@ -36,10 +36,10 @@ def predict_in_windows(predict, inputs, window, stride):
             if total is None:
                 total = np.zeros(part.shape[:2] + weights.shape, np.float32)
             weight = np.outer(*(_distances(side) for side in part.shape[2:]))
-            place = (slice(top // stride, top // stride + part.shape[2]),
-                     slice(left // stride, left // stride + part.shape[3]))
-            total[(..., *place)] += part * weight
-            weights[place] += weight
+            down = slice(top // stride, top // stride + part.shape[2])
+            across = slice(left // stride, left // stride + part.shape[3])
+            total[:, :, down, across] += part * weight
+            weights[down, across] += weight
     return total / weights
 
 

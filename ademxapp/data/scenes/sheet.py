@@ -12,7 +12,7 @@ class Sheet:
     channels then is the usual "over" operator, whatever lies below.
     """
 
-    def __init__(self, size: int, angle: float = 0.0, mirror: bool = False) -> None:
+    def __init__(self, size: float, angle: float = 0.0, mirror: bool = False) -> None:
         side = int(np.ceil(1.5 * size))
         self.rgba = np.zeros((side, side, 4), np.uint8)
         self.scale = size / 2.0
@@ -39,7 +39,7 @@ class Sheet:
         turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
         self.polygon(np.stack([x + radius_x * np.cos(turn), y + radius_y * np.sin(turn)], 1), colour)
 
-    def mix(self, field: np.ndarray, colour: np.ndarray) -> None:
+    def mix(self, field: np.ndarray, colour: Union[np.ndarray, np.floating]) -> None:
         """Move what is painted towards `colour` by `field` (in 0..1, one value per pixel)."""
         rgb, alpha = self.rgba[..., :3].astype(np.float32), self.rgba[..., 3:] / np.float32(255)
         rgb += (colour * alpha - rgb) * field[..., None]
