@@ -45,7 +45,7 @@ class Progress:
         self._batch_images = workers * loader.batch_size
         self._draw_time, self._patience = time.monotonic(), FIRST_SECONDS
         self._drawn: Optional[Tuple[int, List[Report]]] = None
-        self._said, self._last = time.monotonic(), (0.0, 0, 0)
+        self._said: float
         self.restart_clock()
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
         write_text(f"{path}.jsonl", "".join(json.dumps(report) + "\n" for report in self._reports))
