@@ -89,7 +89,7 @@ def test_the_driver_numbers_folders_by_the_dataset_file(tree, tmp_path, monkeypa
     (tmp_path / "own.yaml").write_text("class_names: [one, two, ten]\nfolders: ['1', '2', '10']\n")
     seen = []
 
-    def stop(args, workers, symbol, dataset, *more):
+    def stop(settings, run, workers, symbol, dataset, *more):
         seen.extend(sorted((sample.image, sample.class_id) for sample in dataset.samples))
     monkeypatch.setattr(driver, "train", stop)
     ilsvrc.main(["--model", "own_rna-b1-w0.02_cls3", "--to-epoch", "1", "--data-root", root, "--dataset-file",
