@@ -110,8 +110,8 @@ def expected_contributions(lengths: Union[np.ndarray, Sequence[int]], means: Uni
     What all paths of a length would contribute if their gradients pointed the same way; Veit et al., Fig. 6 (right).
     Between the measured lengths, the logarithm of the norm is interpolated linearly.
     """
-    every = np.arange(units + 1)
-    logs = np.interp(every, lengths, np.log(np.maximum(means, TINY))) + [_log_binomial(units, k) for k in every]
+    counts = [_log_binomial(units, length) for length in range(units + 1)]
+    logs = np.interp(np.arange(units + 1), lengths, np.log(np.maximum(means, TINY))) + np.array(counts)
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 

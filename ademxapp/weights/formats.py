@@ -116,7 +116,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) 
 
 
 def _write_npz(path: str, weights: Weights) -> None:
-    np.savez(path, **weights)
+    np.savez(path, **cast(Dict[str, Any], weights))
 
 
 def _read_safetensors(path: str) -> Weights:
