@@ -1,8 +1,8 @@
 """Which packages are installed; all else stands in setup.cfg."""
-from setuptools import find_namespace_packages, find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 PROGRAMS = "ademxapp.programs"  # what tools/ is called where it is installed, as `tools` would be anybody's
 
 setup(package_dir={PROGRAMS: "tools"},
       packages=[*find_namespace_packages(include=["ademxapp*", "iclass*", "issegm*"]), PROGRAMS,
-                *(f"{PROGRAMS}.{name}" for name in find_packages("tools"))])
+                *(f"{PROGRAMS}.{name}" for name in find_namespace_packages("tools"))])

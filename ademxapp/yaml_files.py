@@ -1,6 +1,6 @@
 """YAML files of users: plain values only, read so that a damaged or hostile file costs little."""
 import os
-from typing import Any, Dict
+from typing import Any, ClassVar, Dict
 
 import yaml
 
@@ -29,7 +29,7 @@ def read_yaml(path: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """SafeLoader without the types that JSON does not have, and without what grows."""
 
-    yaml_constructors: Dict[Any, Any] = {
+    yaml_constructors: ClassVar[Dict[Any, Any]] = {
         f"tag:yaml.org,2002:{name}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{name}"] for name in _TYPES}
     yaml_constructors["tag:yaml.org,2002:timestamp"] = yaml.SafeLoader.construct_yaml_str
     yaml_constructors[None] = yaml.SafeLoader.construct_undefined

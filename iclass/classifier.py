@@ -24,7 +24,7 @@ from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
 from ademxapp.evaluation import int8
 from ademxapp.evaluation.classification import mean_of_passes, view_means
-from ademxapp.evaluation.finite import require_finite
+from ademxapp.evaluation.pipeline import require_finite
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import CLASSIFICATION, Description

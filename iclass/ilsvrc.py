@@ -51,8 +51,15 @@ from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 from iclass.classifier import Classifier
 from iclass.data import TrainImages, Views
-from iclass.datasets import SYNSETS, ClassificationDataset, dataset_record, described_record, named_by_folders
-from iclass.devkit import DEVKIT, kit_numbers
+from iclass.datasets import (
+    DEVKIT,
+    SYNSETS,
+    ClassificationDataset,
+    dataset_record,
+    described_record,
+    kit_numbers,
+    named_by_folders,
+)
 from iclass.settings import ClassificationSettings
 
 SHOWN, PICTURE_HEIGHT = 8, 160  # of the first validation images: how many, pixels

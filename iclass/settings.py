@@ -6,7 +6,7 @@ from ademxapp.cli import existing_file, number, numbers
 from ademxapp.flags import Decides, flag
 from ademxapp.settings import DriverSettings
 from ademxapp.symbol.options import POOL_STYLES
-from iclass.devkit import DEVKIT
+from iclass.datasets import DEVKIT
 
 
 def existing_files(text: str) -> Tuple[str, ...]:

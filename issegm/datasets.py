@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from ademxapp import IGNORE_LABEL
-from ademxapp.data.dataset_file import read_dataset_file
-from ademxapp.data.palettes import full_palette, voc_palette
+from ademxapp.data.dataset_file import full_palette, read_dataset_file, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.paper import published
 from ademxapp.weights.description import Description

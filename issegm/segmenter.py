@@ -29,9 +29,9 @@ from ademxapp.evaluation.dense import (
     scaled_pixels,
     scores_at_image_size,
 )
-from ademxapp.evaluation.finite import require_finite
-from ademxapp.evaluation.fitting import WindowChoice
 from ademxapp.evaluation.pictures import class_colours, labels_over
+from ademxapp.evaluation.pipeline import require_finite
+from ademxapp.evaluation.windows import WindowChoice
 from ademxapp.symbol import Label, SymbolOptions, parse_label, segmentation_symbol, whole_cells
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description

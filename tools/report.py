@@ -30,8 +30,7 @@ from ademxapp.evaluation.pictures import contact_sheet
 from ademxapp.flags import Settings, flag
 
 from .reporting import data, run_page
-from .reporting.gallery import labels_of, pictures, read_label, right_share
-from .reporting.runs import read_run
+from .reporting.runs import labels_of, pictures, read_label, read_run, right_share
 
 CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")

@@ -39,10 +39,9 @@ from ademxapp.weights.description import (
     kept_description,
     write_description,
 )
-from ademxapp.weights.fetching import fetch
 from ademxapp.weights.formats import FORMATS, is_format, read_weights, write_weights
 from ademxapp.weights.parameters import load_parameters
-from ademxapp.weights.released import BY_FILE, RELEASED, Released, md5_of
+from ademxapp.weights.released import BY_FILE, RELEASED, Released, fetch, md5_of
 from iclass import datasets as classification
 from issegm import datasets as segmentation
 from issegm.segmenter import test_symbol

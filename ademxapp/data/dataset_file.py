@@ -1,8 +1,10 @@
-"""Datasets described in a file: YAML with the fields of a record."""
+"""Datasets described in a file: YAML with the fields of a record; and colours of classes."""
 import dataclasses
 import reprlib
 import typing
-from typing import TYPE_CHECKING, Any, Dict, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple, Type, TypeVar
+
+import numpy as np
 
 from ademxapp.yaml_files import read_yaml
 
@@ -10,6 +12,24 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def voc_palette() -> np.ndarray:
+    """PASCAL VOC's colours, (256, 3) uint8: the bits of an index, three at a time, from the highest bit of R, G, B."""
+    index = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return colours
+
+
+def full_palette(colours: Sequence[Tuple[int, int, int]]) -> np.ndarray:
+    """A (256, 3) uint8 palette that starts with `colours` and goes on with VOC's; 255 is white unless given."""
+    palette = voc_palette()
+    palette[255] = 255
+    palette[:len(colours)] = colours
+    return palette
 
 
 def read_dataset_file(path: str, kind: Type[Record], name: str) -> Record:

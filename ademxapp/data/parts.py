@@ -13,8 +13,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Opti
 from ademxapp.data.records import HEADER, RecordFile, contents_record, frame, index_text
 from ademxapp.data.samples import Sample
 from ademxapp.errors import UsageError
-from ademxapp.files import write_text
-from ademxapp.locks import only_one
+from ademxapp.files import only_one, write_text
 
 SYNC_BYTES = 2 ** 26  # of records that may not be on the disk yet
 Entry = Union[str, Tuple[int, int, str]]

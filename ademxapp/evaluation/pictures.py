@@ -1,18 +1,25 @@
-"""Pictures: correctness, labels drawn over images, sheets as in the paper's Figures 5 to 11, and captioned grids."""
-from typing import List, Optional, Sequence, Tuple
+"""Pictures: correctness, labels drawn over images, sheets as in the paper's Figures 5 to 11, and captioned grids.
+
+Pillow's own font has Latin-1 alone; other letters come from matplotlib's font and the system's.
+"""
+import functools
+import logging
+import os
+import unicodedata
+from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Resampling
 
 from ademxapp import IGNORE_LABEL
-from ademxapp.evaluation.fonts import drawable
 
 Colour = Tuple[int, int, int]
 RIGHT, WRONG = 127, 0
 GAP, CAPTION = 6, 16
 GROUND = (225, 225, 225)  # not white: that stands for what does not count
 HATCH = 8  # pixels from one line to the next where labels do not count
+FONT_SIZE = 11  # about that of Pillow's own font
 
 
 def correct_picture(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -163,3 +170,60 @@ def _write(draw: ImageDraw.ImageDraw, place: Tuple[int, int], text: str) -> None
 def _length(draw: ImageDraw.ImageDraw, text: str) -> float:
     text, font = drawable(text)
     return draw.textlength(text, font=font)
+
+
+def drawable(text: str) -> Tuple[str, Optional[ImageFont.FreeTypeFont]]:
+    """A text as pictures can have it, and the font to draw it with; None: Pillow's own.
+
+    Letters that no font here has are written as their numbers, which is told as a warning, once for a script.
+    """
+    text = unicodedata.normalize("NFC", text)
+    foreign = [letter for letter in text if ord(letter) > 255]
+    if not foreign:
+        return text, None
+    own = _bundled()
+    beyond = next((letter for letter in foreign if ord(letter) not in _letters(own)), None)
+    path = own if beyond is None else _font_with(beyond) or own
+    lost = [letter for letter in foreign if ord(letter) not in _letters(path)]
+    if lost:
+        _tell(unicodedata.name(lost[0], "some").split()[0])
+        text = "".join(_number(letter) if letter in lost else letter for letter in text)
+    return text, ImageFont.truetype(path, FONT_SIZE)
+
+
+def _bundled() -> str:
+    import matplotlib  # not needed for most pictures
+    return os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+
+@functools.lru_cache(maxsize=8)
+def _letters(path: str) -> FrozenSet[int]:
+    """The numbers of the letters that a font has; none of a file that is no font."""
+    from matplotlib.ft2font import FT2Font
+    try:
+        return frozenset(FT2Font(path).get_charmap())
+    except (RuntimeError, OSError):
+        return frozenset()
+
+
+@functools.lru_cache(maxsize=64)
+def _font_with(letter: str) -> Optional[str]:
+    """A font of the system's that has a letter, or else None."""
+    return next((path for path in _system_fonts() if ord(letter) in _letters(path)), None)
+
+
+@functools.lru_cache(maxsize=1)
+def _system_fonts() -> Tuple[str, ...]:
+    from matplotlib.font_manager import findSystemFonts
+    return tuple(sorted(findSystemFonts()))
+
+
+@functools.lru_cache(maxsize=64)
+def _tell(script: str) -> None:
+    logging.getLogger("ademxapp").warning(
+        "pictures: no font here has %s letters: they are written as their numbers, as \\u6811; install one that has, "
+        "such as Noto Sans CJK", script)
+
+
+def _number(letter: str) -> str:
+    return letter.encode("ascii", "backslashreplace").decode()

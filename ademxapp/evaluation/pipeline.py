@@ -1,6 +1,9 @@
-"""Reading, forward pass and what follows it, side by side."""
+"""Reading, forward pass and what follows it, side by side; what is no number is never taken for a class."""
 import collections
 from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
+
+import numpy as np
 
 
 def overlapped(items, read, forward, finish, workers=1, finishers=1):
@@ -30,3 +33,17 @@ def overlapped(items, read, forward, finish, workers=1, finishers=1):
             future.cancel()
         readers.shutdown()
         others.shutdown()
+
+
+def require_finite(values: np.ndarray, weights: str, image: Callable[[int], str]) -> np.ndarray:
+    """`values` (images, …); ValueError, which names the weights and the image, unless all of them are finite numbers.
+
+    `image` gives the name of the image in a place.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = int(finite.reshape(len(values), -1).all(1).argmin())
+        whose = weights or "the network"
+        raise ValueError(f"{whose} gives {image(place)} probabilities that are not finite: tools/weights.py check "
+                         "tells whether the weights are; a training that gives them has diverged")
+    return values

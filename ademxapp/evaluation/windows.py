@@ -1,7 +1,23 @@
-"""Overlapping windows, for inputs that are too large to go through the network at once."""
+"""Overlapping windows, for inputs that are too large to go through the network at once; and whether they are.
+
+That is by the engine's own plan, and the free memory.
+"""
+import math
+from typing import Callable, Dict, Optional, Sequence, Tuple
+
 import numpy as np
 
+from ademxapp import engine
+from ademxapp.inspection.graph import parameter_counts
+from ademxapp.inspection.memory import MIB
+from ademxapp.inspection.speed import MEMORY_SHARE
+from ademxapp.symbol import whole_cells
+
 OVERLAP = 1 / 3  # of a window's side, at least
+SMALLER = 3 / 4  # from one window that is tried to the next
+LEAST_CELLS = 8  # of a window's side
+BEYOND = 2 ** 62  # bytes: more than any machine has
+LARGEST_MAP = 2 ** 31  # numbers: MXNet's builds count no further
 
 
 def predict_in_windows(predict, inputs, window, stride):
@@ -57,3 +73,91 @@ def _distances(cells):
     """Cells from each of a row to the nearer end, both included."""
     places = np.arange(1, cells + 1, dtype=np.float32)
     return np.minimum(places, places[::-1])
+
+
+class WindowChoice:
+    """The side of the windows in which inputs go through a network.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    contexts : list of Device
+    batch : int
+        Inputs at a time, over all devices.
+    stride : int
+    asked : int, optional
+        A side that the user wants, in pixels; it is rounded up to whole cells. Without it windows are chosen only for
+        inputs whose planned memory does not fit.
+    say : callable
+        Takes the text that tells of a choice.
+    free : int, optional
+        Bytes; found out, when a size is new, if not given: by then other networks have what they need.
+
+    Attributes
+    ----------
+    chosen : dict
+        {(H, W) of inputs: side of their windows}, of those that do not fit.
+    """
+
+    def __init__(self, symbol: "engine.Symbol", contexts: Sequence["engine.Device"], batch: int, stride: int,
+                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None) -> None:
+        self._symbol, self._stride, self._say = symbol, stride, say
+        self._asked = whole_cells(asked or 0, stride)
+        self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
+        self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
+        self._given, self._held = free, 0
+        self._known: Dict[Tuple[int, int], int] = {}
+        self.chosen: Dict[Tuple[int, int], int] = {}
+
+    def __call__(self, size: Tuple[int, int]) -> int:
+        """The side of the windows for inputs of (H, W) pixels; 0 where they go through as they are.
+
+        ValueError if not even the smallest window fits.
+        """
+        if self._asked:
+            return self._asked if self._asked < max(size) else 0
+        if size not in self._known:
+            free = self._free()
+            self._known[size] = 0 if free is None else self._largest_fitting(size, free)
+        return self._known[size]
+
+    def _free(self) -> Optional[int]:
+        """Bytes that the network can have now: what is free, and what it holds for other sizes."""
+        if self._given:
+            return self._given
+        free = engine.load().free_bytes(self._devices)
+        return None if free is None else free + self._held
+
+    def _largest_fitting(self, size: Tuple[int, int], free: int) -> int:
+        fitting = needed = self._needed(size)
+        side, least = max(size), LEAST_CELLS * self._stride
+        while fitting > MEMORY_SHARE * free:
+            side = int(side * SMALLER) // self._stride * self._stride
+            if side < least:
+                raise ValueError(f"inputs of {size[1]}x{size[0]} pixels do not fit into the free memory "
+                                 f"({free // MIB:,} MiB), and windows of {least} neither: free some of it")
+            fitting = self._needed((min(side, size[0]), min(side, size[1])))
+        self._held = max(self._held, fitting)
+        if side == max(size):
+            return 0
+        self.chosen[size] = side
+        words = f"{needed // MIB:,} MiB" if needed < BEYOND else "more than there can be"
+        self._say(f"inputs of {size[1]}x{size[0]} pixels need {words}, {free // MIB:,} MiB are free: they are "
+                  f"predicted in overlapping windows of {side} pixels (--window chooses others)")
+        return side
+
+    def _needed(self, size: Tuple[int, int]) -> int:
+        """Bytes of the maps and the parameters; more than there can be where there are too many numbers."""
+        shape = (self._batch, 3, *size)
+        _, shapes, _ = self._symbol.get_internals().infer_shape(data=shape)
+        if max(math.prod(one) for one in (shape, *shapes)) >= LARGEST_MAP:
+            return BEYOND
+        try:
+            return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
+        except ValueError:
+            return BEYOND
+
+
+def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool) -> int:
+    """What the engine of this process plans for the maps of a network."""
+    return engine.load().planned_bytes(symbol, shape, training)

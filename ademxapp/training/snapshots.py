@@ -13,8 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
 
-from ademxapp.files import PART, part_beside, write_json
-from ademxapp.locks import only_one
+from ademxapp.files import PART, only_one, part_beside, write_json
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
 from ademxapp.weights.params_files import read_params, write_params
 

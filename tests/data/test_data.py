@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from ademxapp.data import transforms
+from ademxapp.data.dataset_file import full_palette, voc_palette
 from ademxapp.data.images import decode_label, decode_rgb, stem, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.palettes import full_palette, voc_palette
 from ademxapp.data.resize import choose_filter, resize, scaled_size
 from ademxapp.symbol import network
 from iclass.data import TestImages, TrainImages

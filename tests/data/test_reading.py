@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from ademxapp.cli import UsageError
-from ademxapp.data.fast_resize import grow, shrink
 from ademxapp.data.images import ImageFile, write_png
 from ademxapp.data.lists import Sample
 from ademxapp.data.png_corner import upper_left
-from ademxapp.data.resize import RESERVE, choose_filter, resize_part
+from ademxapp.data.resize import RESERVE, choose_filter, grow, resize_part, shrink
 from ademxapp.symbol import network
 from iclass.data import TrainImages
 from issegm.data import TrainCrops
@@ -22,7 +21,7 @@ from issegm.datasets import DATASETS, SegmentationDataset
 from tools import bench
 from tools.benchmarks import reading
 from tools.benchmarks.comparison import Comparison, in_turns
-from tools.benchmarks.plain_reading import PlainCrops, PlainImages
+from tools.benchmarks.reading import PlainCrops, PlainImages
 
 SETTINGS = network("rna-a1").input
 RECORD = SegmentationDataset("bits", ("a", "b", "c"), (7, 3, 20))

@@ -15,8 +15,7 @@ from ademxapp.evaluation.classification import read_predictions, write_entry, wr
 from iclass import ilsvrc
 from iclass.classifier import Classifier
 from iclass.data import testing_size as size_for_test
-from iclass.datasets import SYNSETS
-from iclass.devkit import kit_numbers
+from iclass.datasets import SYNSETS, kit_numbers
 
 LABEL = "tiny_rna-b1-w0.02_cls6"
 

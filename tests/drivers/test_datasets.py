@@ -4,7 +4,7 @@ import pytest
 
 from ademxapp import IGNORE_LABEL
 from ademxapp.cli import UsageError
-from ademxapp.data.palettes import voc_palette
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.symbol import network
 from iclass import datasets as classification
 from iclass import ilsvrc

@@ -16,8 +16,8 @@ from PIL import Image
 from worlds import site_without, write_data
 
 from ademxapp import cli
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.images import write_png
-from ademxapp.data.palettes import voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.engine import usual
 from ademxapp.files import digest

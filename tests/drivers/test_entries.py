@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from ademxapp.cli import UsageError
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_segmentation_list
-from ademxapp.data.palettes import voc_palette
 from issegm.datasets import DATASETS
 from tools import submit
 

@@ -2,14 +2,13 @@
 import numpy as np
 import pytest
 
-from ademxapp.evaluation import fonts
-from ademxapp.evaluation.fonts import drawable
-from ademxapp.evaluation.pictures import captioned_grid
+from ademxapp.evaluation import pictures
+from ademxapp.evaluation.pictures import captioned_grid, drawable
 
 
 @pytest.fixture(autouse=True)
 def no_memory():
-    for cached in (fonts._font_with, fonts._system_fonts, fonts._tell):
+    for cached in (pictures._font_with, pictures._system_fonts, pictures._tell):
         cached.cache_clear()
 
 
@@ -31,16 +30,16 @@ def test_cyrillic_and_greek_are_drawn(one, other, caplog):
 
 def test_a_font_of_the_systems_has_what_the_bundled_one_lacks(monkeypatch):
     tree = "\u6811"
-    monkeypatch.setattr(fonts, "_system_fonts", lambda: ("/none.ttf", "/cjk.ttf"))
-    own = fonts._bundled()
-    monkeypatch.setattr(fonts, "_letters", lambda path: {own: {0x434}, "/cjk.ttf": {0x6811, 0x434}}.get(path, set()))
-    monkeypatch.setattr(fonts.ImageFont, "truetype", lambda path, size: path)
+    monkeypatch.setattr(pictures, "_system_fonts", lambda: ("/none.ttf", "/cjk.ttf"))
+    own = pictures._bundled()
+    monkeypatch.setattr(pictures, "_letters", lambda path: {own: {0x434}, "/cjk.ttf": {0x6811, 0x434}}.get(path, set()))
+    monkeypatch.setattr(pictures.ImageFont, "truetype", lambda path, size: path)
     assert drawable(tree) == (tree, "/cjk.ttf") and drawable("\u0434" + tree)[1] == "/cjk.ttf"
     assert drawable("\u0434") == ("\u0434", own)
 
 
 def test_letters_that_no_font_has_are_numbers_and_told_once(monkeypatch, caplog):
-    monkeypatch.setattr(fonts, "_system_fonts", lambda: ())
+    monkeypatch.setattr(pictures, "_system_fonts", lambda: ())
     tree, letter = "\u6811", "\u6811".encode("ascii", "backslashreplace").decode()
     assert drawable("A" + tree)[0] == "A" + letter
     assert (grid(tree) != grid("?")).any()

@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ademxapp.data.palettes import voc_palette
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.video import FORMATS, Video, VideoWriter
 from ademxapp.evaluation.videos import classify_video, segment_video
 

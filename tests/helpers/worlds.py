@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from conftest import ROOT
 
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.images import write_png
-from ademxapp.data.palettes import voc_palette
 
 
 def write_data(root):

@@ -15,7 +15,7 @@ from ademxapp import machine
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.engine import load
-from ademxapp.evaluation import crf, dense, fitting
+from ademxapp.evaluation import crf, dense, windows
 from ademxapp.evaluation.score_files import read_scores, write_scores
 from ademxapp.symbol import parse_label
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
@@ -256,9 +256,9 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
     drive("--window 40 --tag windows", "96")
     drive("--window 96 --tag fits", "96")
     assert same(f"{W}_whole", f"{W}_fits") and not same(f"{W}_whole", f"{W}_windows")
-    free = 4 * sum(fitting.parameter_counts(symbol_to_test(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
-    monkeypatch.setattr(fitting, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
-    monkeypatch.setattr(machine, "free_bytes", lambda: (free + 1000 * 72 * 72) / fitting.MEMORY_SHARE + 1)
+    free = 4 * sum(windows.parameter_counts(symbol_to_test(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
+    monkeypatch.setattr(windows, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
+    monkeypatch.setattr(machine, "free_bytes", lambda: (free + 1000 * 72 * 72) / windows.MEMORY_SHARE + 1)
     drive("--tag short --save-predictions", "96")
     assert result(f"{W}_short")["windows_chosen"] == {"96x96": 72}
     assert "inputs of 96x96 pixels need" in Path(f"{LABEL}.log").read_text()
@@ -273,7 +273,7 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
 def test_inputs_with_more_numbers_than_mxnet_counts_go_in_windows():
     said = []
     symbol = symbol_to_test(parse_label(LABEL), "1conv")
-    window = fitting.WindowChoice(symbol, load().devices(cpus=1), 1, 8, say=said.append,
+    window = windows.WindowChoice(symbol, load().devices(cpus=1), 1, 8, say=said.append,
                                   free=2 ** 60)
     assert window((2000, 3000)) == 0 and not said
     side = window((60000, 60000))

@@ -8,8 +8,8 @@ from PIL import Image
 from random_weights import make_weights
 
 from ademxapp.cli import UsageError
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.data.palettes import voc_palette
 from ademxapp.data.video import Video, VideoWriter
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol

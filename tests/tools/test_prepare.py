@@ -11,8 +11,8 @@ from scipy.io import savemat
 
 from ademxapp import files, processes
 from ademxapp.cli import UsageError
+from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.images import write_png
-from ademxapp.data.palettes import voc_palette
 from issegm import voc
 from tools import prepare
 from tools.preparing import common, tree

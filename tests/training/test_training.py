@@ -21,9 +21,9 @@ from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import read_reports
 from ademxapp.training.schedules import make_schedule
 from ademxapp.training.snapshots import Snapshot, load_snapshot, save_snapshot
-from ademxapp.weights.initialise import initial_parameters
 from ademxapp.weights.parameters import (
     Parameters,
+    initial_parameters,
     load_parameters,
     parameter_shapes,
     require_exact,

@@ -12,7 +12,7 @@ import pytest
 import small_runs
 from small_runs import batches, run, same_bits, two_layers
 
-from ademxapp import locks
+from ademxapp import files
 from ademxapp.backend import mx
 from ademxapp.data.loader import Loader
 from ademxapp.training import progress
@@ -204,7 +204,7 @@ def test_parameters_that_are_not_finite_are_never_kept(tmp_path):
 def test_where_files_have_no_locks_a_file_stands_for_one(tmp_path, caplog, monkeypatch):
     def refused(*_):
         raise OSError(errno.ENOLCK, "No locks available")
-    monkeypatch.setattr(locks.fcntl, "flock", refused)
+    monkeypatch.setattr(files.fcntl, "flock", refused)
     held = tmp_path / ".lock.held"
     with only_run(str(tmp_path)):
         assert f"no locks of files for {tmp_path}/.lock: " in warnings(caplog)[0]
@@ -217,7 +217,7 @@ def test_where_files_have_no_locks_a_file_stands_for_one(tmp_path, caplog, monke
     held.write_text(f"{2 ** 22 + 1} {socket.gethostname()}")  # a number that no process has
     with only_run(str(tmp_path)):
         assert held.read_text().split() == [str(os.getpid()), socket.gethostname()]
-    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+    monkeypatch.setattr(files.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
     with pytest.raises(OSError, match="I/O error"), only_run(str(tmp_path)):
         pass
 

@@ -20,12 +20,10 @@ from ademxapp.symbol import known_networks, parse_label
 from ademxapp.symbol.heads import TOP
 from ademxapp.weights.checking import network_shapes
 from ademxapp.weights.description import write_description
-from ademxapp.weights.fetching import fetch
 from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
-from ademxapp.weights.initialise import initial_parameters
-from ademxapp.weights.parameters import Parameters, load_parameters
+from ademxapp.weights.parameters import Parameters, initial_parameters, load_parameters
 from ademxapp.weights.params_files import read_params, write_params
-from ademxapp.weights.released import BY_FILE, RELEASED, md5_of
+from ademxapp.weights.released import BY_FILE, RELEASED, fetch, md5_of
 from ademxapp.weights.torch_layout import from_torch, to_torch
 from iclass import ilsvrc
 from issegm import voc

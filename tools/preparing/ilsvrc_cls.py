@@ -21,8 +21,7 @@ from ademxapp.cli import UsageError, existing_file
 from ademxapp.data.class_folders import class_folders
 from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
-from iclass.datasets import DATASETS
-from iclass.devkit import DEVKIT, kit_synsets
+from iclass.datasets import DATASETS, DEVKIT, kit_synsets
 
 from .common import Preparation, Split, lines_of
 from .images import UNKNOWN, Images, image_names, in_class_folders, no_images

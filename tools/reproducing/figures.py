@@ -15,8 +15,8 @@ from ademxapp.cli import Parser, number
 from ademxapp.yaml_files import read_yaml
 
 from .. import report
+from .paper_tables import scores_of
 from .steps import add_data_argument
-from .tested import scores_of
 
 SHEETS_OF_RUN = (("results.png", "spread"), ("failures.png", "worst"))
 

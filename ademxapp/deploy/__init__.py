@@ -1,1 +1,0 @@
-"""Networks outside of this program: other formats, and running them without MXNet."""

@@ -1,1 +1,0 @@
-"""Testing: the network's forward pass, score maps, scores, pictures."""

@@ -1,1 +1,0 @@
-"""Training on top of MXNet's Module. Nothing here knows what the network is."""

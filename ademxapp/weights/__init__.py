@@ -1,1 +1,0 @@
-"""Weights: files of parameters, initial values, what fits what, other formats, the released ones."""

@@ -1,1 +1,0 @@
-"""Running the processes of a job together."""

@@ -1,1 +1,0 @@
-"""What `tools/reproduce.py` is made of."""
