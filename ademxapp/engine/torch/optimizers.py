@@ -40,16 +40,16 @@ class Optimizer:
             self.learning_rate = self._schedule(self.updates)
         descents = torch._foreach_mul(list(gradients), self._rescale)
         torch._foreach_add_(descents, torch._foreach_mul(self._weights, self._decays))
-        self._apply(descents, [self.learning_rate * rate for rate in self._rates])
+        self._apply(list(descents), [self.learning_rate * rate for rate in self._rates])
 
-    def _apply(self, descents: Sequence[Tensor], rates: List[float]) -> None:
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
         raise NotImplementedError
 
 
 class Sgd(Optimizer):
     """MXNet's: m = mu m - lr g; w += m."""
 
-    def _apply(self, descents: Sequence[Tensor], rates: List[float]) -> None:
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
         torch._foreach_mul_(descents, rates)
         if self.momentum:
             states = list(self.states.values())
@@ -63,7 +63,7 @@ class Sgd(Optimizer):
 class TorchNesterov(Optimizer):
     """Torch's: m = mu m + g; w -= lr (g + mu m). The states hold -m, as MXNet's engine has them."""
 
-    def _apply(self, descents: Sequence[Tensor], rates: List[float]) -> None:
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
         if self.momentum:
             states = list(self.states.values())
             torch._foreach_mul_(states, self.momentum)
