@@ -34,13 +34,13 @@ class _Loader(yaml.SafeLoader):
     yaml_constructors["tag:yaml.org,2002:timestamp"] = yaml.SafeLoader.construct_yaml_str
     yaml_constructors[None] = yaml.SafeLoader.construct_undefined
 
-    def fetch_flow_collection_start(self, TokenClass):
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         if self.flow_level >= DEEPEST:
             raise yaml.scanner.ScannerError(None, None, f"more than {DEEPEST} brackets within each other",
                                             self.get_mark())
         super().fetch_flow_collection_start(TokenClass)
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: Any, index: Any) -> Any:
         alias = self.peek_event() if self.check_event(yaml.AliasEvent) else None
         node = super().compose_node(parent, index)
         if alias is not None and not isinstance(node, yaml.ScalarNode):  # lists of lists of … would grow beyond measure

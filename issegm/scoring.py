@@ -56,7 +56,7 @@ class Scores:
         if (self.instances is None) != (other.instances is None):
             raise ValueError("scores with instances and without them cannot be added up")
         self.confusion.merge(other.confusion)
-        if self.instances:
+        if self.instances and other.instances:
             self.instances.merge(other.instances)
         return self
 

@@ -258,11 +258,17 @@ class Segmenter:
                    ) -> List[ScoreMap]:
         """An image's score maps, one of each scale. The largest is made first: the others fit into its memory."""
         pixels = prepared or self.prepare(sample, image)
-        maps = {scale: predict_dense(self.forward, image, scale, self.settings(scale, size_of(image)), pixels[scale])
+        maps = {scale: predict_dense(self._ready, image, scale, self.settings(scale, size_of(image)), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
         for one in maps.values():
             require_finite(one.scores[None], self.weights, lambda _: sample.image_path if sample else "the image")
         return [maps[scale] for scale in self.scales]
+
+    @property
+    def _ready(self) -> Callable[[np.ndarray], np.ndarray]:
+        if self.forward is None:
+            raise ValueError(f"{self.weights} is on no device yet: wanted on(devices) before it is tested")
+        return self.forward
 
     def score_with(self, forward: Callable[[np.ndarray], np.ndarray], sample: Sample) -> None:
         """Give another `forward` what it would be given of a sample."""

@@ -1,4 +1,6 @@
 """Instance-level scores of a labeling by class: iIoU, as the Cityscapes benchmark defines it (Cordts et al. 2016)."""
+from typing import Mapping, Sequence
+
 import numpy as np
 
 
@@ -16,7 +18,7 @@ class InstanceCounts:
         Class indices of each category.
     """
 
-    def __init__(self, sizes, groups):
+    def __init__(self, sizes: Mapping[int, float], groups: Sequence[Sequence[int]]) -> None:
         classes = 1 + max(max(group) for group in groups)
         self.sizes, self.groups = dict(sizes), [tuple(group) for group in groups]
         self.group_of = np.full(classes, -1)
@@ -24,7 +26,7 @@ class InstanceCounts:
             self.group_of[list(group)] = number
         self.by_class, self.by_group = np.zeros((2, classes)), np.zeros((2, len(groups)))  # right, wrong
 
-    def add(self, classes, instances, predicted):
+    def add(self, classes: np.ndarray, instances: np.ndarray, predicted: np.ndarray) -> "InstanceCounts":
         """Count an image: arrays of one shape.
 
         Parameters
@@ -52,29 +54,29 @@ class InstanceCounts:
             np.add.at(totals[1], rows, weights * (pixels - right))
         return self
 
-    def merge(self, other):
+    def merge(self, other: "InstanceCounts") -> "InstanceCounts":
         """Add the counts of other images."""
         self.by_class += other.by_class
         self.by_group += other.by_group
         return self
 
-    def class_iiou(self, counts):
+    def class_iiou(self, counts: np.ndarray) -> np.ndarray:
         """iIoU of every class, percent, NaN where there are no instances; `counts` is the confusion matrix."""
-        scores = _iiou(*self.by_class, counts)
+        scores = _iiou(self.by_class[0], self.by_class[1], counts)
         scores[[index for index in range(len(scores)) if index not in self.sizes]] = np.nan
         return scores
 
-    def group_iiou(self, counts):
+    def group_iiou(self, counts: np.ndarray) -> np.ndarray:
         """iIoU of every category, percent, NaN where not all of its classes have instances.
 
         `counts` is the confusion matrix of the categories.
         """
-        scores = _iiou(*self.by_group, counts)
+        scores = _iiou(self.by_group[0], self.by_group[1], counts)
         scores[[number for number, group in enumerate(self.groups) if not set(group) <= set(self.sizes)]] = np.nan
         return scores
 
 
-def _iiou(right, wrong, counts):
+def _iiou(right: np.ndarray, wrong: np.ndarray, counts: np.ndarray) -> np.ndarray:
     false_positives = counts.sum(0) - np.diag(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         return 100.0 * right / (right + false_positives + wrong)

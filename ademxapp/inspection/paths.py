@@ -47,7 +47,7 @@ class PathGradients:
     """
 
     def __init__(self, symbol: engine.Symbol, parameters: Parameters, data_shape: Tuple[int, ...],
-                 device: Optional[engine.Device] = None):
+                 device: Optional[engine.Device] = None) -> None:
         self.units = gated_units(symbol)
         if not self.units:
             raise ValueError("the network has no residual units, so there are no paths to choose from")

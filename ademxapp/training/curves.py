@@ -1,10 +1,12 @@
 """Learning curves."""
+from typing import Any, Dict, List
+
 from ademxapp.files import replacing
 
 _PANELS = (("loss", "loss"), ("accuracy", "accuracy"), ("lr", "learning rate"))
 
 
-def plot_curves(reports, validations, path, batches):
+def plot_curves(reports: List[Dict[str, Any]], validations: List[Dict[str, Any]], path: str, batches: int) -> None:
     """Draw loss, accuracy, learning rate and, where there are any, validation scores over epochs, as a PNG.
 
     `reports` are those of training, `batches` to an epoch; `validations` have an epoch and scores (list of dict both).
@@ -32,7 +34,7 @@ def plot_curves(reports, validations, path, batches):
         figure.savefig(temporary, dpi=90, format="png")
 
 
-def _axes(figure, panels, place, title):
+def _axes(figure: Any, panels: int, place: int, title: str) -> Any:  # Matplotlib's, which is imported late
     axes = figure.add_subplot(1, panels, place)
     axes.set_xlabel("epoch")
     axes.set_title(title)
