@@ -18,6 +18,7 @@ help:
 	@echo "make test-slow  the slow tests"
 	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
 	@echo "make bench-card  PyTorch on this machine's card, in 8 minutes and without installing anything: docs/results/speed/card.json"
+	@echo "                 (reading too, where data/card.rec is: tools/bench.py card --help tells how it is made)"
 	@echo "make lint       lint and check the types"
 	@echo "make bench      measure speed, some twenty minutes, and fill docs/results/speed.md"
 	@echo "make clean      remove the environments and what was built; runs, models and data stay"

@@ -37,7 +37,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Optional, Sequence
 
-from ademxapp.cli import Parser, make_parser
+from ademxapp.cli import Formatter, Parser, make_parser
 from ademxapp.text_tables import FORMATS
 
 from .benchmarks.comparison import show
@@ -54,7 +54,7 @@ MEASUREMENTS = {
     "graph": "the PyTorch engine's graph beside a plain PyTorch module",
     "step": "images per second of training steps, beside PyTorch's, and with online bootstrapping",
 }
-RUNS = {"all": ("everything", "everything, kept for the pages"),
+RUNS = {"all": ("comparison", "everything, kept for the pages"),
         "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
 
 
@@ -63,7 +63,7 @@ def build_parser(asked: str) -> Parser:
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in {**MEASUREMENTS, **{name: text for name, (_, text) in RUNS.items()}}.items():
-        command = commands.add_parser(name, help=text)
+        command = commands.add_parser(name, help=text, formatter_class=Formatter)
         if name == asked:
             module_of(name).add_arguments(command)
         if name in MEASUREMENTS:

@@ -124,7 +124,8 @@ class Parts:
         contents = contents_record(about, rows, self._end)
         _append(self._records, frame(contents))
         os.fsync(self._records.fileno())
-        os.posix_fadvise(self._records.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk, not from memory
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._records.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk, not memory
         self._compare(packed, contents, run)
         index = f"{self.prefix}.idx"
         if os.path.exists(index):

@@ -3,6 +3,7 @@ import copy
 import math
 import mmap
 import os
+import tempfile
 from multiprocessing.reduction import DupFd
 from typing import Any, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
@@ -45,7 +46,7 @@ class BatchMemory:
         self._setting = batches, batch_size, tuple(data_shape), tuple(label_shape)
         shapes = [(batches, batch_size) + shape for shape in self._setting[2:]]
         sizes = [math.prod(shape) for shape in shapes]
-        self._handle = os.memfd_create("batches") if handle is None else handle.detach()
+        self._handle = _nameless() if handle is None else handle.detach()
         if handle is None:
             os.ftruncate(self._handle, 4 * sum(sizes))
         values = np.frombuffer(mmap.mmap(self._handle, 4 * sum(sizes)), np.float32)
@@ -57,6 +58,14 @@ class BatchMemory:
     def __del__(self) -> None:
         if hasattr(self, "_handle"):
             os.close(self._handle)
+
+
+def _nameless() -> int:
+    """The descriptor of an empty file that has no name: in main memory, or where the system (no Linux) has no such."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("batches")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:

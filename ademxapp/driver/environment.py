@@ -1,7 +1,6 @@
 """What a run runs on, and what it says of itself: devices, workers, log, versions, time."""
 import logging
 import os
-import resource
 import time
 from typing import Dict, List, Optional
 
@@ -77,5 +76,5 @@ class Stopwatch:
 
     @staticmethod
     def _of_children() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
+        used = os.times()
+        return used.children_user + used.children_system

@@ -39,7 +39,10 @@ COLUMNS = {
     "mean_iou_of_categories": Column("mean IoU of categories (%)"),
     "mean_of_pixel_acc_and_mean_iou": Column("mean of pixel acc. and mean IoU (%)"),
     "memory": Column("memory (GB)", even=False), "memory_ratio": Column("plan / paper's", 3),
-    "models": Column("networks", 0)}
+    "models": Column("networks", 0), "card_ratio": Column("speed / ResNet-101's on a card"),
+    **{f"card_{kind}_{dtype}": Column(f"{text} on a card, {dtype}", digits) for kind, text, digits in (
+        ("testing", "images/s", 0), ("training", "images/s in training", 0), ("tuning", "images/s in training", 1),
+        ("memory", "GiB in training", 2)) for dtype in ("float32", "bfloat16")}}
 
 
 @dataclass(frozen=True)

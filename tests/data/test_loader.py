@@ -284,6 +284,17 @@ for _ in range(2):  # both of them, in turn
 """
 
 
+def test_the_memory_of_batches_is_shared_without_linux(tmp_path):
+    """As where the system has no nameless memory: a file without a name is in its place."""
+    without = "import os\ndel os.memfd_create\n" + PROGRAM
+    code = without.format(root=str(ROOT), tests=str(ROOT / "tests" / "helpers"), folder=str(tmp_path), end="")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100,
+                          env={**os.environ, "TMPDIR": str(temporary)})
+    assert (done.returncode, done.stderr) == (0, "") and not list(temporary.iterdir())
+
+
 @pytest.mark.parametrize("end, status", [("", 0), ("raise SystemExit(3)", 3),
                                          ("os.kill(os.getpid(), signal.SIGKILL)", -9)], ids=["end", "error", "killed"])
 def test_no_process_outlives_the_program(tmp_path, end, status):

@@ -308,20 +308,58 @@ def test_workers_train_as_devices_do(tmp_path):
         np.testing.assert_allclose(first[name], value, rtol=1e-5, atol=1e-6)
 
 
-def test_a_card_is_measured_in_every_way(monkeypatch):
-    """Here the CPU stands in for one."""
+def test_the_cards_measurements_are_rehearsed(tmp_path, monkeypatch, capsys):
+    """The CPU stands in: batches that are too large are halved, what fails is told, what is left is named."""
+    from tools import bench
     from tools.benchmarks import card
-    for name, value in (("synchronize", None), ("reset_peak_memory_stats", None), ("max_memory_allocated", 2 ** 30)):
-        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
-    for name, value in (("LEAST_SECONDS", 0.01), ("TRAINED", 4), ("TESTED", 4), ("TUNED_CROP", 64)):
-        monkeypatch.setattr(card, name, value)
-    cpu, = TORCH.devices(cpus=1)
-    for job in (card.Job("testing", "rna-f-w0.02"), card.Job("training", "rna-f-w0.02", dtype="bfloat16"),
-                card.Job("tuning", "rna-f1-w0.02", "1conv")):
-        found = card.measured(job, cpu)
-        assert found["images_per_s"] > 0 and found.get("memory", 1) == 1
-    wanted = list(card.jobs())
+    names = ("rna-f", "rna-b", "rna-c", "rna-d")
+    wanted = [card.Job("testing", names[0]), card.Job("training", names[1], dtype="bfloat16"),
+              card.Job("tuning", "rna-f1", "1conv"), card.Job("training", "rna-a1", read=True),
+              card.Job("testing", names[2]), card.Job("testing", names[3], compiled=True)]
+    monkeypatch.setattr(card, "jobs", lambda has_records: list(wanted))
+    measured = card.measured
+
+    def short(job, images, *more):
+        if job.network == names[0] and images == 2:
+            raise torch.cuda.OutOfMemoryError("too large")
+        if job.network == names[2]:
+            raise RuntimeError("no kernel\nmore")
+        return measured(job, images, *more)
+    monkeypatch.setattr(card, "measured", short)
+    records, output = packed_images(tmp_path), tmp_path / "card.json"
+    assert bench.main(["card", "--rehearse", "--minutes", "1.5", "--records", records, "--output", str(output)]) == 0
+    found = json.loads(output.read_text())
+    assert found["rehearsed"] and found["apart"] == {"probabilities": 0, "gradient": 0, "change": 0}
+    assert found["reading"]["images"] == 4 and found["reading"]["images_per_s"] > 0
+    rows = found["rows"]
+    assert [row.get("images") for row in rows] == [1, 2, 1, 2, 2] and rows[4]["error"] == "no kernel"
+    assert all(row["images_per_s"] > 0 for row in rows[:4]) and rows[3]["read"]
+    assert [row["network"] for row in found["left"]] == [names[3]]  # compiling takes more time than is left
+    monkeypatch.setattr(card, "apart_from_cpu", lambda *_: {"gradient": 0.01})
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="the card's numbers are not the CPU's"):
+        bench.main(["card", "--rehearse", "--minutes", "0", "--records", "none"])
+    assert "not measured: there is no none.rec" in json.loads(capsys.readouterr().out)["reading"]
+
+
+def packed_images(folder):
+    """Records of four noisy images."""
+    from PIL import Image
+
+    from tools import pack
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 256, (40, 48, 3)).astype(np.uint8)).save(folder / f"{number}.png")
+    (folder / "few.lst").write_text("".join(f"{number}\t{number}\t{number}.png\n" for number in range(4)))
+    pack.main([str(folder / "few.lst"), "--root", str(folder), "--out", str(folder / "few"), "--workers", "1"])
+    return str(folder / "few")
+
+
+def test_a_card_is_measured_in_the_order_of_what_is_wanted():
+    from tools.benchmarks import card
+    wanted = list(card.jobs(True))
     assert wanted[0] == card.Job("tuning", "rna-a1", "2conv") and len(set(wanted)) == len(wanted) > 60
+    assert sum(job.read for job in wanted) == 2 and not any(job.read for job in card.jobs())
 
 
 def test_the_graph_is_measured_beside_a_plain_module(capsys):

@@ -5,7 +5,7 @@ import pytest
 from conftest import ROOT
 
 from ademxapp.cli import UsageError
-from tools.benchmarks import everything
+from tools.benchmarks import comparison
 from tools.benchmarks.comparison import Comparison, as_text
 
 
@@ -27,19 +27,19 @@ def test_the_table_has_what_was_found():
 def test_what_fails_is_told_and_the_rest_is_kept(tmp_path, monkeypatch, capfd):
     program = tmp_path / "bench.py"
     program.write_text(f"import sys\nprint({json.dumps(json.dumps([found()]))})\nsys.exit(sys.argv[1] == 'bad')\n")
-    monkeypatch.setattr(everything, "PROGRAM", str(program))
+    monkeypatch.setattr(comparison, "PROGRAM", str(program))
     kept = tmp_path / "speed"
     kept.mkdir()
     (kept / "bad.json").write_text("{}")
-    assert everything.run(["good", "bad"], None, str(kept)) == 1
+    assert comparison.run(["good", "bad"], None, str(kept)) == 1
     assert "bad failed with exit status 1" in capfd.readouterr().err
     assert [path.name for path in kept.iterdir()] == ["good.json"]
     program.write_text(program.read_text().replace("fast way", "other way"))
-    assert everything.run(["good", "bad"], "good", str(kept)) == 0
+    assert comparison.run(["good", "bad"], "good", str(kept)) == 0
     assert json.loads((kept / "good.json").read_text())["found"][0]["what"] == "other way"
     with pytest.raises(UsageError, match="--only best: there are good, bad"):
-        everything.run(["good", "bad"], "best", str(kept))
+        comparison.run(["good", "bad"], "best", str(kept))
 
 
 def test_the_program_is_there():
-    assert (ROOT / everything.PROGRAM).is_file()
+    assert (ROOT / comparison.PROGRAM).is_file()

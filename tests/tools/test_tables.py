@@ -17,7 +17,7 @@ from ademxapp.paper import LOST, Row, read_table
 from ademxapp.weights.released import BY_FILE, RELEASED
 from issegm.datasets import DATASETS
 from tools import reproduce
-from tools.reproducing import full_scale, measurements
+from tools.reproducing import full_scale, measurements, paper_tables
 from tools.reproducing.recipes import read_recipe
 from tools.reproducing.steps import made_by, record_of
 
@@ -257,3 +257,57 @@ def test_hours_are_the_formula(monkeypatch):
     assert "| unknown |" in full_scale.block("voc-coco")
     hours = [float(full_scale.block("places", f"peak={peak}").split("|")[-2]) for peak in (10, 20)]
     assert hours[0] == pytest.approx(2 * hours[1], abs=1)
+
+
+# What a card has measured
+
+
+@pytest.fixture
+def card(tmp_path, monkeypatch):
+    """Made-up figures of a card: {path: what stands there}."""
+    monkeypatch.chdir(ROOT)
+    for name in ("counted.json", "speed/networks.json"):
+        write(str(tmp_path / name), (ROOT / "docs/results" / name).read_text())
+    monkeypatch.setattr(measurements, "RESULTS", tmp_path)
+    plain = {"head": None, "dtype": "float32", "compiled": False, "read": False, "images": 64}
+    rows = [{**plain, "kind": "testing", "network": "rn-101", "images_per_s": 800.0},
+            {**plain, "kind": "testing", "network": "rna-a", "images_per_s": 5000.0, "compiled": True},
+            {**plain, "kind": "testing", "network": "rna-a", "images_per_s": 200.0},
+            {**plain, "kind": "testing", "network": "vgg-16", "images_per_s": 900.0},
+            {**plain, "kind": "training", "network": "rna-a", "images_per_s": 9.0, "memory": 40.0, "read": True},
+            {**plain, "kind": "training", "network": "rna-a", "images_per_s": 100.0, "memory": 40.0},
+            {**plain, "kind": "tuning", "network": "rna-a1", "head": "2conv", "images_per_s": 20.0, "memory": 12.5},
+            {**plain, "kind": "tuning", "network": "rna-a1", "head": "1conv", "error": "too little memory"}]
+    found = {"card": "Card X", "rehearsed": False, "torch": "2.99", "rows": rows, "left": []}
+    write(str(tmp_path / "speed" / "card.json"), json.dumps(found))
+    return found
+
+
+def test_tables_1_and_2_have_what_a_card_has_measured(card):
+    rows = rows_of("table1")
+    assert rows["Model A"]["here"]["card_testing_float32"] == 200 and rows["Model A"]["here"]["card_ratio"] == 0.25
+    assert rows["Model A"]["here"]["card_training_float32"] == 100
+    assert "card_testing_bfloat16" not in rows["Model A"]["here"]
+    assert rows["VGG16 [14], 10 crops"]["here"]["card_testing_float32"] == 90
+    assert any("Card X, PyTorch 2.99" in how for how in rows["Model A"]["how"])
+    assert not any(name.startswith("card") for name in rows["Model B"]["here"])
+    tuned = rows_of("table2")
+    assert tuned["Model A, 2 conv."]["here"]["card_memory_float32"] == 12.5
+    assert tuned["Model A, 2 conv."]["here"]["card_tuning_float32"] == 20
+    assert "card_memory_float32" not in tuned["Model A, 1 conv."]["here"]
+    assert "| GiB in training on a card, float32 |" in paper_tables.page("table2").splitlines()[0]
+
+
+def test_hours_are_those_measured_beside_the_estimate(card):
+    lines = full_scale.block("ilsvrc:rna-a", "ilsvrc:rna-b", "voc:rna-a1-2conv", "voc:rna-a1-1conv").splitlines()
+    assert lines[0].endswith("| hours (estimate) | hours on Card X (as measured) |")
+    cells = [line.split("|")[-3:-1] for line in lines[2:]]
+    assert [measured.strip() for _, measured in cells] == [
+        f"{1281167 * 90 / 400 / 3600:.1f}", "–", f"{10582 * (39 + 18) / 80 / 3600:.1f}", "–"]
+    assert cells[0][0].strip() == "379"
+
+
+def test_nothing_is_claimed_of_a_rehearsal(card, tmp_path):
+    write(str(tmp_path / "speed" / "card.json"), json.dumps({**card, "rehearsed": True}))
+    assert measurements.card_of(read_table("table1").rows[-1]) == ({}, "")
+    assert "measured" not in full_scale.block("ilsvrc:rna-a")

@@ -222,6 +222,13 @@ def test_where_files_have_no_locks_a_file_stands_for_one(tmp_path, caplog, monke
         pass
 
 
+def test_without_flock_a_file_stands_for_a_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "fcntl", None)
+    with only_run(str(tmp_path)), pytest.raises(ValueError, match="is training into"), only_run(str(tmp_path)):
+        pass
+    assert not (tmp_path / ".lock.held").exists()
+
+
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
     with only_run(str(tmp_path)):
         with pytest.raises(ValueError, match="another process is training into"), only_run(str(tmp_path)):

@@ -1,91 +1,165 @@
 """The PyTorch engine on a card, in minutes: Model A1 held to the CPU's numbers, then speed and memory at full width.
 
-Nothing is read but the paper's Tables 1 and 2, for the names of the networks. What is most wanted comes first; what the
-time does not suffice for is told.
+Nothing is installed or downloaded. What is most wanted comes first; after each measurement the JSON is written anew,
+with what was not measured yet under "left". Speeds are those of the programs: a batch comes from the processors' memory
+and a test's probabilities go back there; float32 is TF32 in convolutions, PyTorch's default. Reading wants records of a
+list of small images (45 MB suffice): `python tools/pack.py LIST --root DIR --out data/card --shorter-side 256`.
 """
+import gc
 import json
 import logging
+import os
+import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from contextlib import contextmanager, nullcontext
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ademxapp import engine
 from ademxapp.cli import Parser, number
+from ademxapp.data.loader import Loader
+from ademxapp.data.records import read_records
+from ademxapp.files import write_json
+from ademxapp.machine import processors
 from ademxapp.paper import read_table
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, segmentation_symbol
-from ademxapp.text_tables import emit
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
+from iclass.data import TrainImages
 
 if TYPE_CHECKING:
-    from ademxapp.engine import Device, Symbol
+    from ademxapp.engine import Device, Module, Symbol
     from ademxapp.weights.parameters import Parameters
 
 FIXED = SymbolOptions(bn_use_global_stats=True)
 TUNED = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
 CHECKED, LIMIT, STEPS = (2, 3, 64, 64), 1e-3, 10
-TESTED, TRAINED = 32, 64  # images in a batch of a classifier
-TUNED_IMAGES, TUNED_CROP = 4, 504  # of a device in the fine-tuning of Table 2, and their side
-LEAST_SECONDS = 2.0
+CLASSES, TUNED_CROP, READ_CROP = 1000, 504, 224
+READING_TIMES = 5  # as many seconds as without reading, which comes in bursts
+COMPILING_SECONDS = 120  # a network that is compiled is not begun with less time left
 LOG = logging.getLogger("ademxapp")
+Arrays = Tuple[np.ndarray, np.ndarray]
 
 
 class Job(NamedTuple):
-    """What is measured: "testing" or "training" of a classifier, or "tuning" of a segmenter with that head."""
+    """What is measured: "testing" or "training" of a classifier, or "tuning" of a segmenter with that head.
+
+    With `read`, the batches of a training are read from the records meanwhile.
+    """
 
     kind: str
     network: str
     head: Optional[str] = None
     dtype: str = "float32"
     compiled: bool = False
+    read: bool = False
+
+
+class Scale(NamedTuple):
+    """How much is computed: a suffix of the networks, images in a batch, their side (else the network's), seconds."""
+
+    width: str
+    images: Dict[str, int]
+    side: Optional[int]
+    seconds: float
+
+
+FULL = Scale("", {"testing": 32, "training": 64, "tuning": 4}, None, 1.0)
+REHEARSAL = Scale("-w0.02", {"testing": 2, "training": 2, "tuning": 1}, 112, 0.01)
 
 
 def add_arguments(command: Parser) -> None:
     """The arguments of `card`."""
+    command.description = __doc__
     command.add_argument("--gpus", type=number(int, 0), default=0, metavar="N", help="the card")
+    command.add_argument("--records", default=os.path.join("data", "card"), metavar="PREFIX", help="of images for "
+                         "classification, packed by tools/pack.py; without them, reading is not measured")
     command.add_argument("--minutes", type=number(float, 0), default=7, help="after which nothing more is begun")
-    command.add_argument("--output", metavar="FILE", help="write there instead of printing")
+    command.add_argument("--rehearse", action="store_true", help="let the CPU stand in for the card, with narrow "
+                         "networks and small images: tries the command, and measures nothing")
+    command.add_argument("--output", metavar="FILE", help="write there, after each measurement, instead of printing")
 
 
-def run(gpus: int, minutes: float, output: Optional[str]) -> int:
+def run(gpus: int, records: str, minutes: float, rehearse: bool, output: Optional[str]) -> int:
     """Check, measure, and write what was found as JSON; ValueError where the card's numbers are not the CPU's."""
     import torch
-    end, torch_engine = time.monotonic() + 60 * minutes, engine.load("torch")
-    device, = torch_engine.devices([gpus])
-    found: Dict[str, Any] = {"card": torch.cuda.get_device_name(gpus), "torch": torch.__version__,
-                             "apart": apart_from_cpu(device), "rows": [], "left": []}
-    for job in jobs():
-        if time.monotonic() > end:
-            found["left"].append(job._asdict())
+    end, runs, scale = time.monotonic() + 60 * minutes, engine.load("torch"), REHEARSAL if rehearse else FULL
+    device, = runs.devices(cpus=1) if rehearse else runs.devices([gpus])
+    has_records = os.path.exists(f"{records}.rec")
+    left = list(jobs(has_records))
+    found: Dict[str, Any] = {
+        "card": "CPU" if rehearse else torch.cuda.get_device_name(gpus), "rehearsed": rehearse, **runs.versions(),
+        "cuda": torch.version.cuda, "processors": processors(), "apart": apart_from_cpu(device, scale), "rows": []}
+    found["reading"] = reading(records, scale) if has_records else f"not measured: there is no {records}.rec"
+    tell(found, left, output, f"apart from the CPU: {found['apart']}; reading: {found['reading']}")
+    for job in list(left):
+        if time.monotonic() > end - COMPILING_SECONDS * job.compiled:
             continue
-        try:
-            found["rows"].append({**job._asdict(), **measured(job, device)})
-        except (ValueError, *torch_engine.ERRORS) as error:  # a card that is too small for this one
-            found["rows"].append({**job._asdict(), "error": str(error).splitlines()[0]})
-        torch.cuda.empty_cache()
-    emit(json.dumps(found, indent=1) + "\n", output)
+        found["rows"].append({**job._asdict(), **outcome(job, device, scale, records)})
+        left.remove(job)
+        tell(found, left, output, str(found["rows"][-1]))
+    if not output:
+        print(json.dumps(found, indent=1))
     if max(found["apart"].values()) > LIMIT:
         raise ValueError(f"the card's numbers are not the CPU's: {found['apart']}, wanted at most {LIMIT:g}")
     return 0
 
 
-def jobs() -> Iterator[Job]:
-    """In the order of what is wanted: Model A1 in every way, then the rows of Tables 1 and 2 in both types."""
-    first = [Job("tuning", "rna-a1", "2conv"), Job("testing", "rna-a1"), Job("training", "rna-a1")]
-    rows = [Job("tuning", row.network, row.head) for row in read_table("table2").rows] + [
-        Job(kind, row.network) for kind in ("testing", "training") for row in read_table("table1").rows]
-    wanted = [job._replace(dtype=dtype, compiled=compiled) for compiled in (False, True)
-              for dtype in ("float32", "bfloat16") for job in first]
-    wanted += [job._replace(dtype=dtype) for dtype in ("float32", "bfloat16") for job in rows if job.network]
+def tell(found: Dict[str, Any], left: List[Job], output: Optional[str], news: str) -> None:
+    """Print the news, and write all that is known now."""
+    print(news, file=sys.stderr, flush=True)
+    found["left"] = [job._asdict() for job in left]
+    if output:
+        write_json(output, found)
+
+
+def jobs(has_records: bool = False) -> Iterator[Job]:
+    """In the order of what is wanted: Model A1 in every way, then the rows of Tables 1 and 2, float32 first."""
+    first = [Job("tuning", "rna-a1", "2conv"), Job("training", "rna-a1"), Job("testing", "rna-a1")]
+    rows = [Job(kind, row.network) for kind in ("testing", "training") for row in read_table("table1").rows]
+    rows[len(rows) // 2:len(rows) // 2] = [Job("tuning", row.network, row.head) for row in read_table("table2").rows]
+    types = ("float32", "bfloat16")
+    wanted = [job._replace(dtype=dtype) for dtype in types for job in first]
+    wanted += [Job("training", "rna-a1", dtype=dtype, read=True) for dtype in types if has_records]
+    wanted += [job._replace(dtype=dtype, compiled=True) for job in first[:2] for dtype in types[::-1]]
+    wanted += [job._replace(dtype=dtype) for dtype in types for job in rows if job.network]
+    wanted += [first[2]._replace(dtype=dtype, compiled=True) for dtype in types]
     return iter(dict.fromkeys(wanted))
 
 
-def apart_from_cpu(card: "Device") -> Dict[str, float]:
-    """How far probabilities, a gradient and ten updates of A1 on the card are from the CPU's, without TF32."""
+def outcome(job: Job, device: "Device", scale: Scale, records: str) -> Dict[str, Any]:
+    """What a job gives: images per second in batches of `images`, and the most memory in GiB; or the error.
+
+    A classifier's batch is halved until it fits into the memory.
+    """
+    import torch
+    lacks, images = engine.load("torch").ERRORS, scale.images[job.kind]
+    while True:
+        try:
+            return {"images": images, **measured(job, images, device, scale, records)}
+        except Exception as error:  # whatever this one met, the next is measured
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            small = isinstance(error, lacks) or isinstance(error.__context__, lacks)
+        finally:
+            if job.compiled:
+                torch.compiler.reset()
+            gc.collect()
+            torch.cuda.empty_cache()
+        if not small or images == 1 or job.kind == "tuning":
+            return {"images": images, "error": said}
+        images //= 2
+
+
+def apart_from_cpu(card: "Device", scale: Scale) -> Dict[str, float]:
+    """How far probabilities, a gradient and ten updates of A1 on the card are from the CPU's, without TF32.
+
+    The CPU's are computed here, in seconds: whole arrays of the full network are compared, which no small file holds.
+    """
     import torch
     kept = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
-    symbol = segmentation_symbol("check_rna-a1_cls21_s8_dropout-off", FIXED, loss="softmax")
+    symbol = segmentation_symbol(f"check_rna-a1{scale.width}_cls21_s8", FIXED, loss="softmax")
     parameters = start_afresh(parameter_shapes(symbol, data=CHECKED), 0)
     cpu, gpu = (_trained(symbol, parameters, device) for device in (*engine.load("torch").devices(cpus=1), card))
     torch.backends.cudnn.allow_tf32 = kept
@@ -109,30 +183,55 @@ def _trained(symbol: "Symbol", parameters: "Parameters", device: "Device") -> Di
     return found
 
 
-def measured(job: Job, device: "Device") -> Dict[str, float]:
-    """Images per second and, of trainings, the most memory in GiB."""
+def reading(records: str, scale: Scale) -> Dict[str, float]:
+    """Images per second that all processors read for training, with nothing else to do, and how many they are of."""
+    with _read(records, scale.images["training"]) as batches:
+        rate = _per_second(lambda: next(batches), READING_TIMES * scale.seconds)
+    return {"images_per_s": scale.images["training"] * rate, "images": len(read_records(records, CLASSES))}
+
+
+@contextmanager
+def _read(records: str, images: int) -> Iterator[Iterator[Arrays]]:
+    """Within, batches without end of images from the records."""
+    def endless() -> Iterator[Arrays]:
+        while True:
+            for batch in loader:
+                yield batch.data, batch.label
+            loader.reset()
+
+    dataset = TrainImages(read_records(records, CLASSES), READ_CROP, network("rna-a1").input)
+    with Loader(dataset, images, shuffle=True, workers=processors(), kind="process") as loader:
+        yield endless()
+
+
+def measured(job: Job, images: int, device: "Device", scale: Scale, records: str) -> Dict[str, float]:
+    """Images per second and, of trainings on a card, the most memory in GiB."""
     import torch
-    tuning, testing = job.kind == "tuning", job.kind == "testing"
-    settings = network(job.network).input
-    side = TUNED_CROP if tuning else settings.test_crop if testing else settings.train_crop
-    images = TUNED_IMAGES if tuning else TESTED if testing else TRAINED
-    symbol = (segmentation_symbol(f"card_{job.network}_cls21_s8", TUNED, job.head, "softmax") if tuning else
-              classification_symbol(f"card_{job.network}_cls1000", FIXED if testing else SymbolOptions()))
+    on_card, name, tuning = device.device_type == "gpu", f"{job.network}{scale.width}", job.kind == "tuning"
+    settings = network(name).input
+    side = READ_CROP if job.read else scale.side or (
+        TUNED_CROP if tuning else settings.test_crop if job.kind == "testing" else settings.train_crop)
+    symbol = (segmentation_symbol(f"card_{name}_cls21_s8", TUNED, job.head, "softmax") if tuning else
+              classification_symbol(f"card_{name}_cls{CLASSES}", FIXED if job.kind == "testing" else SymbolOptions()))
     shape = (images, 3, side, side)
     parameters = start_afresh(parameter_shapes(symbol, data=shape), 0)
-    data = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    torch.cuda.reset_peak_memory_stats(device.device_id)
-    if testing:
+    data = np.random.default_rng(0).standard_normal(shape, np.float32)
+    if on_card:
+        torch.cuda.reset_peak_memory_stats(device.device_id)
+    if job.kind == "testing":
         predict = engine.load("torch").Predictor(symbol, parameters, [device], job.dtype, job.compiled)
-        return {"images_per_s": images * _per_second(lambda: predict(data))}
+        return {"images_per_s": images * _per_second(lambda: predict(data), scale.seconds)}
     label = np.zeros((images, (side // 8) ** 2) if tuning else (images,), np.float32)
     module = _module(symbol, device, parameters, shape, label.shape, job)
-    rate = images * _per_second(lambda: (_step(module, data, label), torch.cuda.synchronize()))
-    return {"images_per_s": rate, "memory": torch.cuda.max_memory_allocated(device.device_id) / 2 ** 30}
+    with _read(records, images) if job.read else nullcontext(repeat((data, label))) as batches:
+        rate = images * _per_second(lambda: (_step(module, *next(batches)), on_card and torch.cuda.synchronize(
+            device.device_id)), READING_TIMES * scale.seconds if job.read else scale.seconds)
+    memory = {"memory": torch.cuda.max_memory_allocated(device.device_id) / 2 ** 30} if on_card else {}
+    return {"images_per_s": rate, **memory}
 
 
 def _module(symbol: "Symbol", device: "Device", parameters: "Parameters", shape: Tuple[int, ...],
-            labels: Tuple[int, ...], job: Job) -> Any:
+            labels: Tuple[int, ...], job: Job) -> "Module":
     module = engine.load("torch").Module(symbol, [device], job.kind == "training", LOG, None, job.dtype, job.compiled)
     module.bind(shape, labels)
     module.init_params(parameters)
@@ -140,17 +239,17 @@ def _module(symbol: "Symbol", device: "Device", parameters: "Parameters", shape:
     return module
 
 
-def _step(module: Any, data: np.ndarray, label: np.ndarray) -> None:
+def _step(module: "Module", data: np.ndarray, label: np.ndarray) -> None:
     module.forward(data, label)
     module.backward()
     module.update()
 
 
-def _per_second(call: Any) -> float:
-    """How often a second, of two seconds at least, after two calls that do not count."""
+def _per_second(call: Callable[[], object], seconds: float) -> float:
+    """How often a second, in so many seconds at least, after two calls that do not count."""
     call(), call()
     begin, count = time.monotonic(), 0
-    while time.monotonic() - begin < LEAST_SECONDS:
+    while time.monotonic() - begin < seconds:
         call()
         count += 1
     return count / (time.monotonic() - begin)

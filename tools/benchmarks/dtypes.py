@@ -16,7 +16,7 @@ from ademxapp.symbol import SymbolOptions, classification_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 
 from .comparison import Comparison, in_turns
-from .torch_twin import import_torch, torch_network
+from .graph import import_torch, torch_network
 
 ASKED = {"float32": 1.1, "bfloat16": 1.7, "int8": 4.0}
 NEEDED = {"float32": set(), "bfloat16": {"avx512_vnni", "avx512_bf16"}, "int8": {"avx512_vnni", "avx512_bf16"}}

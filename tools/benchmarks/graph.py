@@ -1,16 +1,41 @@
 """What the PyTorch engine's graph costs beside the same network as a plain PyTorch module: fine-tuning, and testing."""
 import time
-from typing import Callable, List
+from types import ModuleType
+from typing import TYPE_CHECKING, Callable, List, Optional
 
-from ademxapp.cli import Parser, number
+from ademxapp.cli import Parser, UsageError, number
 from ademxapp.symbol import SymbolOptions, segmentation_symbol
-from ademxapp.weights.parameters import parameter_shapes, start_afresh
+from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
+from ademxapp.weights.torch_layout import to_torch
 
 from .comparison import Comparison, Way, in_turns
-from .torch_twin import NETWORK, import_torch, torch_network
 
+if TYPE_CHECKING:
+    from ademxapp.deploy.torch_rna import Rna
+
+NETWORK = "a1"
 ASKED = 0.97
 CLASSES, STRIDE, HEAD = 21, 8, "2conv"
+
+
+def import_torch() -> ModuleType:
+    """PyTorch; UsageError where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        raise UsageError("PyTorch is not installed: pip install 'ademxapp[bench]'") from None
+    return torch
+
+
+def torch_network(parameters: Parameters, classes: int, stride: Optional[int], head: Optional[str], width: float
+                  ) -> "Rna":
+    """Model A1 with the parameters of its MXNet form."""
+    from ademxapp.deploy.torch_rna import Rna
+    net, torch = Rna(NETWORK, classes, stride, head, width), import_torch()
+    state = to_torch({**{f"arg:{name}": value for name, value in parameters.args.items()},
+                      **{f"aux:{name}": value for name, value in parameters.auxs.items()}})
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    return net
 
 
 def add_arguments(command: Parser) -> None:

@@ -15,7 +15,7 @@ from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afre
 from ademxapp.weights.torch_layout import to_torch
 
 from .comparison import Comparison, in_turns
-from .torch_twin import NETWORK, import_torch, torch_network
+from .graph import NETWORK, import_torch, torch_network
 
 TORCH_ASKED, OHEM_ASKED = 0.9, 0.91  # OHEM: at most 1.1 times as long
 STRIDE, HEAD = 8, "2conv"

@@ -15,6 +15,7 @@ from ademxapp.stopping import heeded, leave_terminal
 LOOK_SECONDS = 0.1
 END_SECONDS = 10  # for what should end by itself: servers after the workers, workers after a signal
 _PR_SET_PDEATHSIG = 1
+_GUARD = """read -r _; for group in "$@"; do kill -9 "-$group"; done"""  # its input ends with the launcher
 
 
 class Job:
@@ -29,6 +30,7 @@ class Job:
         self._commands, self._environment = commands, {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._running: Dict[str, subprocess.Popen] = {}
         self._copies: List[threading.Thread] = []
+        self._guard: Optional[subprocess.Popen] = None
         self._signal: Optional[int] = None
         self._deadline: Optional[float] = None
         self._killed = False
@@ -37,11 +39,14 @@ class Job:
         """Start all, wait for the end of the workers or of anyone who fails, and end the others."""
         before = {number: signal.signal(number, self._pass_on) for number in heeded()}
         try:
-            die = partial(_die_with, os.getpid(), ctypes.CDLL(None, use_errno=True))
+            libc = ctypes.CDLL(None, use_errno=True)
+            die = partial(_die_with, os.getpid(), libc) if hasattr(libc, "prctl") else None
             for name, command in self._commands.items():
                 self._running[name] = subprocess.Popen(
                     command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, start_new_session=True, preexec_fn=die)
+            if die is None:
+                self._guard = _start_guard([process.pid for process in self._running.values()])
             width = max(map(len, self._commands))
             for name, process in self._running.items():
                 for source, out in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
@@ -91,6 +96,9 @@ class Job:
         return None
 
     def _kill(self) -> None:
+        if self._guard:
+            self._guard.kill()
+            self._guard.wait()
         self._kill_groups()
         for process in self._running.values():
             process.wait()
@@ -110,6 +118,12 @@ def _die_with(parent: int, libc: ctypes.CDLL) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _start_guard(groups: Sequence[int]) -> subprocess.Popen:
+    """A process that kills process groups when this process ends, where the system (no Linux) would not."""
+    return subprocess.Popen(["sh", "-c", _GUARD, "guard", *map(str, groups)], stdin=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def _copy(source: BinaryIO, prefix: str, out: TextIO) -> None:

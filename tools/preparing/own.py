@@ -39,8 +39,7 @@ from issegm.datasets import SegmentationDataset
 
 from .common import OwnPreparation, Split, dataset_name
 from .images import image_names, no_images, note
-from .label_files import colour_values, is_coloured, values_of_colours
-from .pairs import Pairs
+from .pairs import Pairs, colour_values, is_coloured, values_of_colours
 
 CONVERTED = "labels-by-colours"
 

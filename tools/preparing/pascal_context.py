@@ -24,8 +24,7 @@ from issegm.datasets import DATASETS
 from issegm.tables import PASCAL_CONTEXT
 
 from .common import Preparation, Split, lines_of
-from .label_files import read_matrix
-from .pairs import Pairs
+from .pairs import Pairs, read_matrix
 
 LABELS = 459
 

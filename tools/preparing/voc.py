@@ -47,8 +47,7 @@ from issegm.tables import COCO, COCO_OF_VOC
 from .coco import instance_splits
 from .common import Preparation, Split, lines_of, path_below
 from .images import image_names
-from .label_files import read_matrix
-from .pairs import Pairs
+from .pairs import Pairs, read_matrix
 
 RECORD = DATASETS["voc"]
 IMAGES, LABELS = "VOC2012/JPEGImages/{}.jpg", "VOC2012/SegmentationClass/{}.png"

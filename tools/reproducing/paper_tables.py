@@ -1,9 +1,10 @@
 """One of the paper's tables: what the paper has, what there is here, and what the rest needs.
 
 Nothing is run: for each row that lacks something the `reproduce.py run` is named that tests, or trains and tests, it.
-Speeds are those of `python tools/bench.py all --only networks`. Tables 1 and 2 in miniature: `python tools/reproduce.py
-show miniature 1`, `… 2`. What a benchmark's server answers to the entry <folder>.tgz goes into <folder>_answer.json,
-for instance {"mean_iou": 82.5, "IoU of aeroplane": 94.4}: percentages of columns of the paper's tables.
+Speeds are those of `python tools/bench.py all --only networks` and, on a card, of `make bench-card`. Tables 1 and 2 in
+miniature: `python tools/reproduce.py show miniature 1`, `… 2`. What a benchmark's server answers to the entry
+<folder>.tgz goes into <folder>_answer.json, for instance {"mean_iou": 82.5, "IoU of aeroplane": 94.4}: percentages of
+columns of the paper's tables.
 """
 import importlib
 import json
@@ -21,7 +22,7 @@ from ademxapp.text_tables import FORMATS, emit, paragraphs, table
 from issegm.datasets import dataset_record
 
 from ..submit import ENTRIES
-from .measurements import counts_of, speeds_of
+from .measurements import card_of, counts_of, speeds_of
 from .recipes import Step, in_output, read_recipe
 from .steps import DONE, add_data_argument, record_of, state_of
 
@@ -152,7 +153,7 @@ def line_of(row: Row, described: Table, data: str, root: str) -> Line:
 def counted_line(row: Row, described: Table) -> Line:
     """What there is of a row without any dataset."""
     here, how = {}, []
-    for of in (counts_of, speeds_of) if row.network and {"depth", "memory"} & set(described.columns) else ():
+    for of in (counts_of, speeds_of, card_of) if row.network and {"depth", "memory"} & set(described.columns) else ():
         values, text = of(row)
         here.update({name: value for name, value in values.items() if name in described.columns})
         how += [text] if set(values) & set(described.columns) else []
