@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ademxapp.engine import Symbol
 
 Shape = Tuple[int, ...]
-Shapes = Tuple[Dict[str, Shape], Dict[str, Shape]]  # of arguments and of auxiliary states, by name
+Shapes = Tuple[Mapping[str, Shape], Mapping[str, Shape]]  # of arguments and of auxiliary states, by name
 
 INPUTS = ("data", "softmax_label")
 SHOWN = 4  # of many problems
