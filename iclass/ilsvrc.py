@@ -44,8 +44,8 @@ from ademxapp.evaluation.pictures import at_height, captioned_grid
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
+from ademxapp.training.curves import Board
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.tensorboard import Board
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes

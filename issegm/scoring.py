@@ -7,8 +7,7 @@ import numpy as np
 
 from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
-from ademxapp.evaluation.confusion import Confusion
-from ademxapp.evaluation.instances import InstanceCounts
+from ademxapp.evaluation.confusion import Confusion, InstanceCounts
 from issegm.datasets import SegmentationDataset
 
 INSTANCE_BASE = 1000  # pixels of an instance have its label id times this, plus its number

@@ -13,9 +13,8 @@ from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
 from ademxapp.evaluation import crf
 from ademxapp.evaluation.confusion import most_frequent_class_scores
-from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.evaluation.crf import BestClasses, CrfLabels, CrfSettings
 from ademxapp.evaluation.dense import ScoreMap
-from ademxapp.evaluation.labelling import BestClasses, CrfLabels
 from ademxapp.evaluation.pictures import class_colours, contact_sheet, correct_picture
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors

@@ -35,13 +35,13 @@ from typing import Callable, Dict, List, Optional, Sequence
 from ademxapp import IGNORE_LABEL, driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device, load
-from ademxapp.evaluation.labelling import BestClasses
+from ademxapp.evaluation.crf import BestClasses
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.heads import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
+from ademxapp.training.curves import Board
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops

@@ -38,9 +38,9 @@ import sys
 from importlib import util
 from typing import List, Optional, Sequence
 
-from ademxapp import backend
 from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.engine import ENGINES
+from ademxapp.engine.mxnet import backend
 from ademxapp.stopping import SIGNALS
 
 from .launching.job import Job

@@ -23,9 +23,8 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import Parser, UsageError, make_parser, number
 from ademxapp.files import replacing
-from ademxapp.inspection.costs import TASKS, Costs, Group, costs, default_setting, read_label
+from ademxapp.inspection.costs import MIB, TASKS, Costs, Group, costs, default_setting, read_label
 from ademxapp.inspection.graph import Layer
-from ademxapp.inspection.memory import MIB
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
 from ademxapp.text_tables import FORMATS, emit, paragraphs, table

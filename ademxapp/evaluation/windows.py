@@ -8,8 +8,8 @@ from typing import Callable, Optional, Sequence, Tuple
 import numpy as np
 
 from ademxapp import engine
+from ademxapp.inspection.costs import MIB
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.memory import MIB
 from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.symbol import whole_cells
 

@@ -1,10 +1,11 @@
 """The costs of one labelled network, for a batch of given size."""
 from dataclasses import dataclass, field, replace
+from importlib import util
 from typing import List, Optional, Sequence, Tuple
 
+from ademxapp import engine
 from ademxapp.engine import Symbol
 from ademxapp.inspection import graph
-from ademxapp.inspection.memory import can_plan, planned_bytes, training_bytes
 from ademxapp.symbol import (
     SymbolOptions,
     classification_symbol,
@@ -15,9 +16,26 @@ from ademxapp.symbol import (
 )
 from ademxapp.symbol.labels import Label, parse_label
 
+MIB = 2 ** 20
+TRAINING_COPIES = 3  # of the parameters: values, gradients, momentum
 TASKS = ("classification", "segmentation")
 SEGMENTATION_CROP, SEGMENTATION_IMAGES = 500, 4  # of one device in fine-tuning (paper section 5)
 CLASSIFICATION_IMAGES = 64  # of one device of four in training
+
+
+def can_plan() -> bool:
+    """Whether MXNet, which alone plans the memory of trainings, is installed."""
+    return util.find_spec("mxnet") is not None
+
+
+def planned_bytes(symbol: Symbol, data_shape: Tuple[int, ...], training: bool = True) -> int:
+    """What MXNet plans for the maps between the layers, and for their gradients when `training`: bytes."""
+    return engine.load("mxnet").planned_bytes(symbol, data_shape, training)
+
+
+def training_bytes(planned: int, parameters: int) -> int:
+    """Planned bytes plus those of the parameters in training: values, gradients and momentum, float32."""
+    return planned + TRAINING_COPIES * 4 * parameters
 
 
 @dataclass(frozen=True)

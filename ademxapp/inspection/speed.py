@@ -5,8 +5,8 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from ademxapp import engine
+from ademxapp.inspection.costs import planned_bytes
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.memory import planned_bytes
 from ademxapp.weights.parameters import Parameters, parameter_shapes
 
 MEMORY_SHARE = 0.8  # of the free memory, at most, for parameters and maps

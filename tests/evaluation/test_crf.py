@@ -10,9 +10,8 @@ import pytest
 from ademxapp import machine
 from ademxapp.cli import UsageError
 from ademxapp.evaluation import crf
-from ademxapp.evaluation.crf import CrfSettings, crf_label_maps
+from ademxapp.evaluation.crf import BestClasses, CrfLabels, CrfSettings, crf_label_maps
 from ademxapp.evaluation.dense import ScoreMap, label_map
-from ademxapp.evaluation.labelling import BestClasses, CrfLabels
 from ademxapp.machine import MainMemory
 from ademxapp.processes import Processes
 
@@ -148,7 +147,7 @@ def test_best_classes_need_no_process():
 def test_processes_import_neither_mxnet_nor_the_program():
     with Processes(eval, 2, "--crf-workers") as processes:
         for _ in range(2):  # both of them, in turn
-            processes("what the CRF needs", "__import__('ademxapp.evaluation.labelling') and None")
+            processes("what the CRF needs", "__import__('ademxapp.evaluation.crf') and None")
         modules = processes("a question", "sorted(__import__('sys').modules)")
         niceness = processes("a question", "__import__('os').nice(0)")
     assert "ademxapp.evaluation.crf" in modules
