@@ -8,6 +8,7 @@ import numpy as np
 from ademxapp import driver
 from ademxapp.data.images import decode_label, read_bytes, stem, write_png
 from ademxapp.data.lists import Sample
+from ademxapp.data.resize import size_of
 from ademxapp.errors import UsageError
 from ademxapp.evaluation.dense import ScoreMap
 from ademxapp.evaluation.pictures import correct_picture
@@ -64,9 +65,10 @@ class Outputs:
     def save(self, sample: Sample, truth: Optional[np.ndarray], predicted: np.ndarray, score_maps: Sequence[ScoreMap]
              ) -> None:
         """Write a sample's files: class indices (H, W) that are true (or None) and predicted, and its score maps."""
-        for (path, scale), score_map in zip(self._score_files(sample), score_maps):
-            settings = self._network.settings(scale, score_map.size)
-            write_scores(path, score_map, scale, settings, self._network.weights, self._identity)
+        if self._network is not None:
+            for (path, scale), score_map in zip(self._score_files(sample), score_maps):
+                settings = self._network.settings(scale, score_map.size)
+                write_scores(path, score_map, scale, settings, self._network.weights, self._identity)
         if self._labels:
             write_png(label_path(self._folder, sample), self._record.to_label_ids(predicted), self._record.palette)
             if truth is not None:
@@ -168,7 +170,7 @@ class StoredScores:
 
     def prepare(self, sample: Sample, image: np.ndarray) -> List[ScoreMap]:
         """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
-        return [self._read(path, image.shape[:2]) for path in self.paths(sample)]
+        return [self._read(path, size_of(image)) for path in self.paths(sample)]
 
     def _read(self, path: str, size: Tuple[int, int]) -> ScoreMap:
         score_map, attributes = read_scores(path, size, self._classes)

@@ -1,7 +1,7 @@
 """People's own pictures: found by names, in folders, by patterns; read as viewers show them, videos frame by frame."""
 import glob
 import os
-from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, cast
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ EXTENSIONS = IMAGE_EXTENSIONS + (".jfif", ".jpe", ".mpo", ".jp2", ".gif", ".apng
                                  ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".dib", ".pcx", ".qoi")
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 ImageLike = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]  # a path, or the pixels: (H, W, 3) uint8, RGB
+Images = Union[ImageLike, Sequence[ImageLike]]  # one, or a list or tuple of them
 _TURNS = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
           5: lambda x: x.swapaxes(0, 1), 6: lambda x: x.swapaxes(0, 1)[:, ::-1],
           7: lambda x: x.swapaxes(0, 1)[::-1, ::-1], 8: lambda x: x.swapaxes(0, 1)[::-1]}
@@ -37,6 +38,12 @@ def read_upright(path: str) -> np.ndarray:
     """
     file = ImageFile(read_bytes(path), path)
     return turned(file.rgb(), file.orientation)
+
+
+def each_image(images: Images) -> Tuple[List[ImageLike], bool]:
+    """One image or several, as a list, and whether there are several."""
+    several = isinstance(images, (list, tuple))
+    return list(cast(Sequence[ImageLike], images)) if several else [cast(ImageLike, images)], several
 
 
 def rgb_of(image: ImageLike) -> np.ndarray:
@@ -177,7 +184,7 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> None:
         os.makedirs(os.path.dirname(os.path.abspath(self._stem)), exist_ok=True)
         for self._extension, code in FORMATS:
-            self._writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*code), self._rate, (width, height))
+            self._writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter.fourcc(*code), self._rate, (width, height))
             if self._writer.isOpened():
                 return
         raise OSError(f"{self._stem}{FORMATS[0][0]} cannot be written: OpenCV opens no video of {width}x{height} "

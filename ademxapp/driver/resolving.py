@@ -9,7 +9,7 @@ from ademxapp.data.records import read_records
 from ademxapp.engine import load
 from ademxapp.errors import UsageError
 from ademxapp.evaluation import int8
-from ademxapp.settings import DTYPES, Data, DriverSettings, Precision
+from ademxapp.settings import DTYPES, CalibrationData, Data, Devices, DriverSettings, Precision
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import Description, kept_description
@@ -24,11 +24,11 @@ def named_run(asked: D) -> D:
     if not asked.model and not asked.weights:
         raise UsageError("neither --model nor --weights is given: one of them says which network to use")
     try:
-        model = label_stem(asked.model) if asked.model else run_label(asked.weights)
+        model = label_stem(asked.model) if asked.model else run_label(asked.weights or "")
         label = parse_label(model)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    weights, dataset, output = asked.weights and os.path.normpath(asked.weights), asked.dataset or label.dataset, None
+    weights, dataset, output = asked.weights and os.path.normpath(asked.weights), asked.dataset or label.dataset, ""
     if asked.output is None:
         output = "output" if asked.phase == "train" else os.path.dirname(weights or "") or "."
     return replace(asked, model=model, weights=weights, dataset=dataset,
@@ -49,6 +49,7 @@ def checked_dtype(asked: P) -> P:
     if asked.calibrate_list and dtype != "int8":
         raise UsageError("--calibrate-list without --dtype int8: there is nothing to calibrate")
     if dtype:
+        assert isinstance(asked, Devices)
         training = getattr(asked, "phase", "test") == "train"
         load(asked.engine).require_dtype(dtype, training, cards=asked.gpus is not None)
     return replace(asked, dtype=dtype)
@@ -64,8 +65,8 @@ def checked_training(asked: D) -> D:
                          "give both --lr-type step and --lr-steps, or neither")
     first, stop = asked.from_epoch, asked.stop_epoch or asked.to_epoch
     if first is None:
-        same = asked.weights and label_stem(asked.weights) == asked.model
-        first = (label_epoch(asked.weights) or 0) if same else 0
+        weights = asked.weights or ""
+        first = (label_epoch(weights) or 0) if label_stem(weights) == asked.model else 0
     if not first < stop <= asked.to_epoch:
         raise UsageError(f"epochs do not follow each other: --from-epoch {first}, --stop-epoch {stop}, --to-epoch "
                          f"{asked.to_epoch}; wanted from < stop <= to")
@@ -116,7 +117,7 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
     if os.path.isfile(default_list):
         return _read_list(data, task, default_list, None if unknown else classes)
     folder = os.path.join(data.data_root, data.split)
-    if task == "classification" and os.path.isdir(folder):
+    if task == "classification" and classes is not None and os.path.isdir(folder):
         samples = scan_tree(data.data_root, data.split, classes, folders)
         if not samples:
             raise ValueError(f"there is no image in the class folders of {folder}")
@@ -136,7 +137,7 @@ def validation_data(settings: D, batch_images: int) -> D:
     return replace(settings, split="val", list=settings.val_list, records=None, batch_images=batch_images)
 
 
-def calibration_images(settings: Union[Data, Precision], task: str, classes: int, count: int,
+def calibration_images(settings: Union[DriverSettings, CalibrationData], task: str, classes: int, count: int,
                        folders: Sequence[str] = ()) -> Optional[int8.Images]:
     """What INT8's ranges are measured on, where --dtype says int8: up to `count` samples, evenly chosen.
 

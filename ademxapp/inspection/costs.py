@@ -2,7 +2,7 @@
 import time
 from dataclasses import dataclass, field, replace
 from importlib import util
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -143,11 +143,11 @@ def costs(label: Label, setting: Setting) -> Costs:
     shape = setting.data_shape
     layers = graph.layers(symbol, shape)
     parameters, statistics = graph.parameter_counts(symbol, shape)
-    plans = [None] * 3
+    plans: Tuple[Optional[int], Optional[int], Optional[int]] = None, None, None
     if can_plan():
-        plans = [planned_bytes(symbol, shape),
+        plans = (planned_bytes(symbol, shape),
                  planned_bytes(build(label, setting, training=True, recompute=True), shape),
-                 planned_bytes(build(label, setting, training=False), shape, training=False)]
+                 planned_bytes(build(label, setting, training=False), shape, training=False))
     return Costs(
         str(label), setting, network(label.network).depth, graph.depth(symbol), parameters, statistics,
         sum(layer.multiply_adds for layer in layers), *plans, group_units(layers), layers)
@@ -155,13 +155,13 @@ def costs(label: Label, setting: Setting) -> Costs:
 
 def group_units(layers: Sequence[graph.Layer]) -> List[Group]:
     """Consecutive layers as units, and equal consecutive units of a level as one `Group`."""
-    units = []
+    units: List[List[graph.Layer]] = []
     for layer in layers:
         if units and units[-1][-1].unit == layer.unit:
             units[-1].append(layer)
         else:
             units.append([layer])
-    groups = []
+    groups: List[Tuple[Any, List[List[graph.Layer]]]] = []
     for unit in units:
         like = [replace(layer, name="", unit="", parameters=0, multiply_adds=0) for layer in unit]
         if groups and groups[-1][0] == (unit[0].level, like):
@@ -195,7 +195,7 @@ class Runner:
     The parameters keep the maps in range: denormal numbers would be slow.
     """
 
-    def __init__(self, symbol: engine.Symbol, images: int, crop: int, device: Optional[engine.Device] = None):
+    def __init__(self, symbol: engine.Symbol, images: int, crop: int, device: Optional[engine.Device] = None) -> None:
         self.images, self.crop = images, crop
         runs, rng = engine.load(), np.random.default_rng(0)
         shapes = parameter_shapes(symbol, data=(1, 3, crop, crop))
