@@ -61,9 +61,10 @@ class Outputs:
     def save(self, sample: Sample, truth: Optional[np.ndarray], predicted: np.ndarray, score_maps: Sequence[ScoreMap]
              ) -> None:
         """Write a sample's files: class indices (H, W) that are true (or None) and predicted, and its score maps."""
-        for (path, scale), score_map in zip(self._score_files(sample), score_maps):
-            settings = self._network.settings(scale, score_map.size)
-            write_scores(path, score_map, scale, settings, self._network.weights, self._identity)
+        if self._network is not None:
+            for (path, scale), score_map in zip(self._score_files(sample), score_maps):
+                settings = self._network.settings(scale, score_map.size)
+                write_scores(path, score_map, scale, settings, self._network.weights, self._identity)
         if self._labels:
             write_png(label_path(self._folder, sample), self._record.to_label_ids(predicted), self._record.palette)
             if truth is not None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ademxapp import driver
 from ademxapp.data.lists import Sample
+from ademxapp.data.resize import size_of
 from ademxapp.errors import UsageError
 from ademxapp.evaluation.dense import ScoreMap
 from ademxapp.evaluation.score_files import read_scores
@@ -63,7 +64,7 @@ class StoredScores:
 
     def prepare(self, sample: Sample, image: np.ndarray) -> List[ScoreMap]:
         """The image's score maps, a list of ScoreMap; OSError or ValueError where a file is missing or not right."""
-        return [self._read(path, image.shape[:2]) for path in self.paths(sample)]
+        return [self._read(path, size_of(image)) for path in self.paths(sample)]
 
     def _read(self, path: str, size: Tuple[int, int]) -> ScoreMap:
         score_map, attributes = read_scores(path, size, self._classes)

@@ -1,7 +1,7 @@
 """People's own pictures: found by names, in folders, by patterns; and read as viewers show them."""
 import glob
 import os
-from typing import Iterable, List, Tuple, Union
+from typing import Iterable, List, Sequence, Tuple, Union, cast
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ EXTENSIONS = IMAGE_EXTENSIONS + (".jfif", ".jpe", ".mpo", ".jp2", ".gif", ".apng
                                  ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".dib", ".pcx", ".qoi")
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 ImageLike = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]  # a path, or the pixels: (H, W, 3) uint8, RGB
+Images = Union[ImageLike, Sequence[ImageLike]]  # one, or a list or tuple of them
 _TURNS = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
           5: lambda x: x.swapaxes(0, 1), 6: lambda x: x.swapaxes(0, 1)[:, ::-1],
           7: lambda x: x.swapaxes(0, 1)[::-1, ::-1], 8: lambda x: x.swapaxes(0, 1)[::-1]}
@@ -33,6 +34,12 @@ def read_upright(path: str) -> np.ndarray:
     """
     file = ImageFile(read_bytes(path), path)
     return turned(file.rgb(), file.orientation)
+
+
+def each_image(images: Images) -> Tuple[List[ImageLike], bool]:
+    """One image or several, as a list, and whether there are several."""
+    several = isinstance(images, (list, tuple))
+    return list(cast(Sequence[ImageLike], images)) if several else [cast(ImageLike, images)], several
 
 
 def rgb_of(image: ImageLike) -> np.ndarray:

@@ -98,7 +98,7 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> None:
         os.makedirs(os.path.dirname(os.path.abspath(self._stem)), exist_ok=True)
         for self._extension, code in FORMATS:
-            self._writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter_fourcc(*code), self._rate, (width, height))
+            self._writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter.fourcc(*code), self._rate, (width, height))
             if self._writer.isOpened():
                 return
         raise OSError(f"{self._stem}{FORMATS[0][0]} cannot be written: OpenCV opens no video of {width}x{height} "

@@ -88,12 +88,12 @@ def of_any_size(model: OnnxModel) -> Callable[[np.ndarray], np.ndarray]:
     """
     if model.size is None:
         return model
-    cell = model.description.stride
+    cell, size = model.description.stride, model.size
 
     def predict(data: np.ndarray) -> np.ndarray:
         height, width = data.shape[2:]
-        beside = [(0, max(0, own - side)) for own, side in zip(model.size, (height, width))]
-        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), model.size, cell)
+        beside = [(0, max(0, own - side)) for own, side in zip(size, (height, width))]
+        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), size, cell)
         return scores[:, :, :height // cell, :width // cell]
     return predict
 

@@ -5,7 +5,7 @@ from typing import Optional, Tuple, TypeVar
 
 from ademxapp.engine import load
 from ademxapp.errors import UsageError
-from ademxapp.settings import DTYPES, DriverSettings, Precision
+from ademxapp.settings import DTYPES, Devices, DriverSettings, Precision
 from ademxapp.symbol import label_epoch, label_stem, parse_label
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import Description, kept_description
@@ -19,11 +19,11 @@ def named_run(asked: D) -> D:
     if not asked.model and not asked.weights:
         raise UsageError("neither --model nor --weights is given: one of them says which network to use")
     try:
-        model = label_stem(asked.model) if asked.model else run_label(asked.weights)
+        model = label_stem(asked.model) if asked.model else run_label(asked.weights or "")
         label = parse_label(model)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    weights, dataset, output = asked.weights and os.path.normpath(asked.weights), asked.dataset or label.dataset, None
+    weights, dataset, output = asked.weights and os.path.normpath(asked.weights), asked.dataset or label.dataset, ""
     if asked.output is None:
         output = "output" if asked.phase == "train" else os.path.dirname(weights or "") or "."
     return replace(asked, model=model, weights=weights, dataset=dataset,
@@ -44,6 +44,7 @@ def checked_dtype(asked: P) -> P:
     if asked.calibrate_list and dtype != "int8":
         raise UsageError("--calibrate-list without --dtype int8: there is nothing to calibrate")
     if dtype:
+        assert isinstance(asked, Devices)
         training = getattr(asked, "phase", "test") == "train"
         load(asked.engine).require_dtype(dtype, training, cards=asked.gpus is not None)
     return replace(asked, dtype=dtype)
@@ -59,8 +60,8 @@ def checked_training(asked: D) -> D:
                          "give both --lr-type step and --lr-steps, or neither")
     first, stop = asked.from_epoch, asked.stop_epoch or asked.to_epoch
     if first is None:
-        same = asked.weights and label_stem(asked.weights) == asked.model
-        first = (label_epoch(asked.weights) or 0) if same else 0
+        weights = asked.weights or ""
+        first = (label_epoch(weights) or 0) if label_stem(weights) == asked.model else 0
     if not first < stop <= asked.to_epoch:
         raise UsageError(f"epochs do not follow each other: --from-epoch {first}, --stop-epoch {stop}, --to-epoch "
                          f"{asked.to_epoch}; wanted from < stop <= to")

@@ -8,7 +8,7 @@ from ademxapp.data.lists import Sample, read_classification_list, read_segmentat
 from ademxapp.data.records import read_records
 from ademxapp.errors import UsageError
 from ademxapp.evaluation import int8
-from ademxapp.settings import Data, DriverSettings, Precision
+from ademxapp.settings import CalibrationData, Data, DriverSettings
 
 VALIDATION = "--val-list FILE"
 D = TypeVar("D", bound=DriverSettings)
@@ -43,7 +43,7 @@ def find_samples(data: Data, task: str, classes: Optional[int] = None, unknown: 
     if os.path.isfile(default_list):
         return _read_list(data, task, default_list, None if unknown else classes)
     folder = os.path.join(data.data_root, data.split)
-    if task == "classification" and os.path.isdir(folder):
+    if task == "classification" and classes is not None and os.path.isdir(folder):
         samples = scan_tree(data.data_root, data.split, classes, folders)
         if not samples:
             raise ValueError(f"there is no image in the class folders of {folder}")
@@ -63,7 +63,7 @@ def validation_data(settings: D, batch_images: int) -> D:
     return replace(settings, split="val", list=settings.val_list, records=None, batch_images=batch_images)
 
 
-def calibration_images(settings: Union[Data, Precision], task: str, classes: int, count: int,
+def calibration_images(settings: Union[DriverSettings, CalibrationData], task: str, classes: int, count: int,
                        folders: Sequence[str] = ()) -> Optional[int8.Images]:
     """What INT8's ranges are measured on, where --dtype says int8: up to `count` samples, evenly chosen.
 

@@ -1,7 +1,7 @@
 """The costs of one labelled network, for a batch of given size."""
 from dataclasses import dataclass, field, replace
 from importlib import util
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from ademxapp import engine
 from ademxapp.engine import Symbol
@@ -137,11 +137,11 @@ def costs(label: Label, setting: Setting) -> Costs:
     shape = setting.data_shape
     layers = graph.layers(symbol, shape)
     parameters, statistics = graph.parameter_counts(symbol, shape)
-    plans = [None] * 3
+    plans: Tuple[Optional[int], Optional[int], Optional[int]] = None, None, None
     if can_plan():
-        plans = [planned_bytes(symbol, shape),
+        plans = (planned_bytes(symbol, shape),
                  planned_bytes(build(label, setting, training=True, recompute=True), shape),
-                 planned_bytes(build(label, setting, training=False), shape, training=False)]
+                 planned_bytes(build(label, setting, training=False), shape, training=False))
     return Costs(
         str(label), setting, network(label.network).depth, graph.depth(symbol), parameters, statistics,
         sum(layer.multiply_adds for layer in layers), *plans, group_units(layers), layers)
@@ -149,13 +149,13 @@ def costs(label: Label, setting: Setting) -> Costs:
 
 def group_units(layers: Sequence[graph.Layer]) -> List[Group]:
     """Consecutive layers as units, and equal consecutive units of a level as one `Group`."""
-    units = []
+    units: List[List[graph.Layer]] = []
     for layer in layers:
         if units and units[-1][-1].unit == layer.unit:
             units[-1].append(layer)
         else:
             units.append([layer])
-    groups = []
+    groups: List[Tuple[Any, List[List[graph.Layer]]]] = []
     for unit in units:
         like = [replace(layer, name="", unit="", parameters=0, multiply_adds=0) for layer in unit]
         if groups and groups[-1][0] == (unit[0].level, like):

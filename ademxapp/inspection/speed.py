@@ -27,7 +27,7 @@ class Runner:
     The parameters keep the maps in range: denormal numbers would be slow.
     """
 
-    def __init__(self, symbol: engine.Symbol, images: int, crop: int, device: Optional[engine.Device] = None):
+    def __init__(self, symbol: engine.Symbol, images: int, crop: int, device: Optional[engine.Device] = None) -> None:
         self.images, self.crop = images, crop
         runs, rng = engine.load(), np.random.default_rng(0)
         shapes = parameter_shapes(symbol, data=(1, 3, crop, crop))

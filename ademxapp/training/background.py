@@ -1,5 +1,7 @@
 """What is written while the training goes on."""
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from logging import Logger
+from typing import Any, Callable, Optional
 
 
 class Background:
@@ -9,29 +11,30 @@ class Background:
     itself goes wrong, it is logged.
     """
 
-    def __init__(self, log):
-        self._log, self._pool, self._last = log, ThreadPoolExecutor(1), None
+    def __init__(self, log: Logger) -> None:
+        self._log, self._pool = log, ThreadPoolExecutor(1)
+        self._last: Optional[Future] = None
 
-    def start(self, function, *args):
+    def start(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function(*args)` called, once what was started before has ended."""
         self.wait()
         self._last = self._pool.submit(function, *args)
 
-    def check(self):
+    def check(self) -> None:
         """Raise what has gone wrong, without waiting."""
         if self._last is not None and self._last.done():
             self.wait()
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait until what was started has ended."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
 
-    def __enter__(self):
+    def __enter__(self) -> "Background":
         return self
 
-    def __exit__(self, _, error, __):
+    def __exit__(self, _: Any, error: Optional[BaseException], __: Any) -> None:
         self._pool.shutdown()
         try:
             self.wait()

@@ -114,8 +114,8 @@ def _sync(folder: str) -> None:
 def _names(folder: str) -> List[str]:
     """Names of the snapshots below `folder`, oldest first."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted((name for name in names if _NAME.fullmatch(name)),
-                  key=lambda name: tuple(map(int, _NAME.fullmatch(name).groups())))
+    found = sorted(filter(None, map(_NAME.fullmatch, names)), key=lambda one: tuple(map(int, one.groups())))
+    return [one.group() for one in found]
 
 
 def weights_of_run(path: str) -> List[str]:

@@ -103,7 +103,7 @@ class TorchNetwork:
         How its maps lie in memory.
     """
 
-    def __init__(self, parameters: Parameters, data: np.ndarray, width: float):
+    def __init__(self, parameters: Parameters, data: np.ndarray, width: float) -> None:
         self._torch, self.format = import_torch(), "contiguous"
         self._net = torch_network(parameters, CLASSES, None, None, width).eval()
         self._data = self._torch.from_numpy(data)

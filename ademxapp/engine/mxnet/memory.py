@@ -44,4 +44,4 @@ def planned_bytes(symbol: mx.sym.Symbol, data_shape: Tuple[int, ...], training: 
             raise
         raise ValueError(f"the plan for {data_shape} needs more memory than can be reserved here: "
                          "ask for a smaller batch or crop") from error
-    return int(_TOTAL.search(executor.debug_str()).group(1)) * MIB
+    return int(_TOTAL.findall(executor.debug_str())[0]) * MIB
