@@ -135,7 +135,10 @@ class Classifier:
         require_classifying(known, model.path)
         if model.size and not views.get("scales"):
             views["scales"] = (max(model.size),)
-        return cls(known, described_record(known), default_views(known, **views), model, model.path)
+        asked = default_views(known, **views)
+        for side in asked.sides:
+            model.require_size((side, side))
+        return cls(known, described_record(known), asked, model, model.path)
 
     @property
     def class_names(self) -> Tuple[str, ...]:

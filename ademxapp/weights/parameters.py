@@ -151,8 +151,8 @@ def shortened(problems: Sequence[Tuple[str, str]]) -> List[str]:
 
 def _require_none(problems: Sequence[Tuple[str, str]], source: str) -> None:
     if problems:
-        raise ValueError(f"{source} does not fit the network: {'; '.join(shortened(problems))}. Check its label "
-                         "against the weights")
+        raise ValueError(f"{source} does not fit the network: {'; '.join(shortened(problems))}. Check its label, "
+                         "--model where that is given, against the weights")
 
 
 def _layer(name: str) -> str:
