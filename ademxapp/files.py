@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 try:
     import fcntl
 except ImportError:  # no Unix
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 PART = ".part-"  # what files are called until they are whole
 _LONGEST = 200  # bytes of a name; most file systems have 255

@@ -32,7 +32,7 @@ import json
 import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 
 class Decides(enum.Flag):
@@ -99,15 +99,17 @@ S = TypeVar("S", bound="Settings")
 class Settings:
     """What a program is asked for."""
 
-    GROUP = ""  # the title of the class' own flags in --help; without one they stand among the parser's own
-    ABOUT = None  # what stands there under the title
+    # The title of the class' own flags in --help; without one they stand among the parser's own.
+    GROUP: ClassVar[str] = ""
+    ABOUT: ClassVar[Optional[str]] = None  # what stands there under the title
 
     @classmethod
     def add_to(cls, parser: ArgumentParser) -> None:
         """Add all flags to a parser, in the groups of the classes that they come from."""
         groups: Dict[str, Any] = {"": parser}
         for name, about, default in cls.flags():
-            home = next(one for one in reversed(cls.__mro__) if name in getattr(one, "__dataclass_fields__", {}))
+            home = next(one for one in reversed(cls.__mro__)
+                        if issubclass(one, Settings) and name in one.__dataclass_fields__)
             if home.GROUP not in groups:
                 groups[home.GROUP] = parser.add_argument_group(home.GROUP, home.ABOUT)
             if about.one_of and about.one_of not in groups:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
-from ademxapp.data.photographs import ImageLike, rgb_of
-from ademxapp.data.resize import scaled_size
+from ademxapp.data.photographs import ImageLike, Images, each_image, rgb_of
+from ademxapp.data.resize import scaled_size, size_of
 from ademxapp.deploy.onnx_model import OnnxModel, of_any_size, require_none
 from ademxapp.engine import Device, Symbol
 from ademxapp.engine import load as load_engine
@@ -37,8 +37,6 @@ from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description
 from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
 from issegm.datasets import SegmentationDataset, described_record
-
-Images = Union[ImageLike, Sequence[ImageLike]]
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ class Segmenter:
     def overlay(self, image: ImageLike, labels: Optional[np.ndarray] = None) -> np.ndarray:
         """The classes, by default as predicted, in their colours over an image: (H, W, 3) uint8."""
         pixels = rgb_of(image)
-        return labels_over(pixels, self.predict(pixels) if labels is None else labels, self.colours)
+        return labels_over(pixels, label_map(self.score_maps(None, pixels)) if labels is None else labels, self.colours)
 
     @cached_property
     def colours(self) -> np.ndarray:
@@ -211,10 +209,9 @@ class Segmenter:
 
     def _of_each(self, image: Images, finish: Callable[[List[ScoreMap]], np.ndarray], test: Dict[str, Any]
                  ) -> Union[np.ndarray, List[np.ndarray]]:
-        network = self.tested(**test)
-        if isinstance(image, (list, tuple)):
-            return [finish(network.score_maps(None, rgb_of(one))) for one in image]
-        return finish(network.score_maps(None, rgb_of(image)))
+        network, (images, several) = self.tested(**test), each_image(image)
+        found = [finish(network.score_maps(None, rgb_of(one))) for one in images]
+        return found if several else found[0]
 
     # As a source of score maps
 
@@ -261,11 +258,17 @@ class Segmenter:
                    ) -> List[ScoreMap]:
         """An image's score maps, one of each scale. The largest is made first: the others fit into its memory."""
         pixels = prepared or self.prepare(sample, image)
-        maps = {scale: predict_dense(self.forward, image, scale, self.settings(scale, image.shape[:2]), pixels[scale])
+        maps = {scale: predict_dense(self._ready, image, scale, self.settings(scale, size_of(image)), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
         for one in maps.values():
             require_finite(one.scores[None], self.weights, lambda _: sample.image_path if sample else "the image")
         return [maps[scale] for scale in self.scales]
+
+    @property
+    def _ready(self) -> Callable[[np.ndarray], np.ndarray]:
+        if self.forward is None:
+            raise ValueError(f"{self.weights} is on no device yet: wanted on(devices) before it is tested")
+        return self.forward
 
     def score_with(self, forward: Callable[[np.ndarray], np.ndarray], sample: Sample) -> None:
         """Give another `forward` what it would be given of a sample."""

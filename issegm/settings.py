@@ -31,7 +31,7 @@ class SegmentationTraining(DriverSettings):
     base_lr: float = changed(Training, "base_lr", 0.0016)
     weight_decay: float = changed(Training, "weight_decay", 5e-4)
     check_step: int = changed(Training, "check_step", 4)
-    origin_size: Optional[int] = flag("training: the longer side is resized to this times a factor of "
+    origin_size: int = flag("training: the longer side is resized to this times a factor of "
                                       "--scale-rate-range (default: the dataset's largest side)", None,
                                       Decides.TRAINING, type=number(int, 1), metavar="PIXELS")
     scale_rate_range: Tuple[float, float] = flag("of the scales in training", (0.7, 1.3), Decides.TRAINING,

@@ -24,6 +24,7 @@ from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run, remov
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import (
     Parameters,
+    Shapes,
     load_parameters,
     parameter_shapes,
     require_exact,
@@ -32,7 +33,6 @@ from ademxapp.weights.parameters import (
 )
 
 Validate = Callable[[Parameters], Dict[str, float]]
-Shapes = Tuple[Dict[str, Tuple[int, ...]], Dict[str, Tuple[int, ...]]]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ademxapp.data.resize import size_of
 from ademxapp.evaluation.dense import ScoreMap, label_map, scores_at_image_size
 from ademxapp.machine import MainMemory, processors
 from ademxapp.processes import Processes
@@ -79,7 +80,8 @@ def crf_label_maps(score_maps: Sequence[ScoreMap], weights: Optional[Sequence[fl
     probabilities = None
     if any(one.pairwise for one in settings):
         probabilities = np.concatenate([part for _, part in scores_at_image_size(score_maps, weights)], 1)
-    return [refined(probabilities, image, one) if one.pairwise else label_map(score_maps, weights) for one in settings]
+    return [refined(probabilities, image, one) if one.pairwise and probabilities is not None else
+            label_map(score_maps, weights) for one in settings]
 
 
 def refined(probabilities: np.ndarray, image: np.ndarray, settings: CrfSettings) -> np.ndarray:
@@ -158,7 +160,7 @@ class CrfLabels:
         ValueError if it is too large for the free memory.
         """
         try:
-            with self._memory.part(needed_bytes(score_maps, image.shape[:2], self._settings)):
+            with self._memory.part(needed_bytes(score_maps, size_of(image), self._settings)):
                 return self._processes("the CRF of " + name, score_maps, self._weights, image, self._settings)
         except MemoryError as error:
             raise ValueError(f"{name}: a CRF over {image.shape[1]}x{image.shape[0]} pixels and "

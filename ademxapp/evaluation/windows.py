@@ -3,14 +3,13 @@
 That is by the engine's own plan, and the free memory.
 """
 import math
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ademxapp import engine
-from ademxapp.inspection.costs import MIB
+from ademxapp.inspection.costs import MEMORY_SHARE, MIB
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.symbol import whole_cells
 
 OVERLAP = 1 / 3  # of a window's side, at least
@@ -20,7 +19,8 @@ BEYOND = 2 ** 62  # bytes: more than any machine has
 LARGEST_MAP = 2 ** 31  # numbers: MXNet's builds count no further
 
 
-def predict_in_windows(predict, inputs, window, stride):
+def predict_in_windows(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray,
+                       window: Union[int, Tuple[int, int]], stride: int) -> np.ndarray:
     """The same grid of cells as `predict(inputs)`, from overlapping windows.
 
     Where windows overlap, a cell is the mean of theirs, weighted by its distance from each window's border: what lies
@@ -45,21 +45,23 @@ def predict_in_windows(predict, inputs, window, stride):
     rows, columns = window_starts(height, high, stride), window_starts(width, wide, stride)
     if len(rows) == len(columns) == 1:
         return predict(inputs)
-    total, weights = None, np.zeros((height // stride, width // stride), np.float32)
+    total: Optional[np.ndarray] = None
+    weights = np.zeros((height // stride, width // stride), np.float32)
     for top in rows:
         for left in columns:
             part = predict(np.ascontiguousarray(inputs[:, :, top:top + high, left:left + wide]))
             if total is None:
                 total = np.zeros(part.shape[:2] + weights.shape, np.float32)
             weight = np.outer(*(_distances(side) for side in part.shape[2:]))
-            place = (slice(top // stride, top // stride + part.shape[2]),
-                     slice(left // stride, left // stride + part.shape[3]))
-            total[(..., *place)] += part * weight
-            weights[place] += weight
+            down = slice(top // stride, top // stride + part.shape[2])
+            across = slice(left // stride, left // stride + part.shape[3])
+            total[:, :, down, across] += part * weight
+            weights[down, across] += weight
+    assert total is not None
     return total / weights
 
 
-def window_starts(side, window, stride):
+def window_starts(side: int, window: int, stride: int) -> List[int]:
     """First pixels (list of int, multiples of `stride`) of the windows along a side, evenly spread."""
     cells, wide = side // stride, window // stride
     if cells <= wide:
@@ -69,7 +71,7 @@ def window_starts(side, window, stride):
     return [int(start) * stride for start in np.linspace(0, cells - wide, count).round()]
 
 
-def _distances(cells):
+def _distances(cells: int) -> np.ndarray:
     """Cells from each of a row to the nearer end, both included."""
     places = np.arange(1, cells + 1, dtype=np.float32)
     return np.minimum(places, places[::-1])
@@ -106,7 +108,8 @@ class WindowChoice:
         self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
         self._given, self._held = free, 0
-        self._known, self.chosen = {}, {}
+        self._known: Dict[Tuple[int, int], int] = {}
+        self.chosen: Dict[Tuple[int, int], int] = {}
 
     def __call__(self, size: Tuple[int, int]) -> int:
         """The side of the windows for inputs of (H, W) pixels; 0 where they go through as they are.

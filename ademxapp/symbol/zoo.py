@@ -27,7 +27,7 @@ def network(name: str) -> Network:
     found = (family.build(parts["base"]) for family in FAMILIES) if parts else ()
     base = next((network for network in found if network), None)
     width = float(parts["width"]) if parts and parts["width"] else 1.0
-    if base is None or width <= 0:
+    if parts is None or base is None or width <= 0:
         raise ValueError(f"network {name!r} is not known; known are {', '.join(known_networks())}, and rna-<notation> "
                          "such as rna-224-0-3-3-6-3-1-1 (-c behind it: strided); each may end in -2s, in -w<factor>")
     if parts["scales"] and not base.dense_features:

@@ -1,6 +1,6 @@
 """What is shown of a training: learning curves; and in TensorBoard scalars, and pictures of the first images."""
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -11,7 +11,7 @@ INSTALL = "pip install 'ademxapp[tensorboard]' (in a clone of the project: pip i
 _PLACES = ("epoch", "batch", "batches", "top_class")  # numbers of a report or a validation that are no measurements
 
 
-def plot_curves(reports, validations, path, batches):
+def plot_curves(reports: List[Dict[str, Any]], validations: List[Dict[str, Any]], path: str, batches: int) -> None:
     """Draw loss, accuracy, learning rate and, where there are any, validation scores over epochs, as a PNG.
 
     `reports` are those of training, `batches` to an epoch; `validations` have an epoch and scores (list of dict both).
@@ -39,7 +39,7 @@ def plot_curves(reports, validations, path, batches):
         figure.savefig(temporary, dpi=90, format="png")
 
 
-def _axes(figure, panels, place, title):
+def _axes(figure: Any, panels: int, place: int, title: str) -> Any:  # Matplotlib's, which is imported late
     axes = figure.add_subplot(1, panels, place)
     axes.set_xlabel("epoch")
     axes.set_title(title)
