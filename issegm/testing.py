@@ -21,11 +21,10 @@ from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
 from issegm.data import open_labelled, read_pair
 from issegm.datasets import SegmentationDataset
-from issegm.outputs import Outputs, label_path, read_labels, require_distinct_names
+from issegm.outputs import Outputs, StoredScores, label_path, map_weights, read_labels, require_distinct_names
 from issegm.scoring import Scores, percent, score_lines
 from issegm.segmenter import DenseTest, Segmenter
 from issegm.settings import Crf, Shard
-from issegm.sources import StoredScores, map_weights
 
 S = TypeVar("S", bound=Crf)
 Sources = Sequence[Union[Segmenter, StoredScores]]

@@ -8,9 +8,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ademxapp import engine
-from ademxapp.inspection.costs import MIB
+from ademxapp.inspection.costs import MEMORY_SHARE, MIB
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.symbol import whole_cells
 
 OVERLAP = 1 / 3  # of a window's side, at least

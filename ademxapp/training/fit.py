@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 import numpy as np
 
 from ademxapp.stopping import SIGNALS, Stopped, StopRequests
-from ademxapp.training.background import Background
 from ademxapp.training.curves import Board
 from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import NoProgress, Progress, reports_after
-from ademxapp.training.snapshots import Snapshot, save_snapshot
+from ademxapp.training.snapshots import Background, Snapshot, save_snapshot
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 from ademxapp.weights.parameters import Parameters, save_checkpoint

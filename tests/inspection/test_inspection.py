@@ -11,16 +11,18 @@ from ademxapp.backend import mx
 from ademxapp.inspection import graph
 from ademxapp.inspection.costs import (
     MIB,
+    Runner,
     Setting,
     build,
     costs,
     default_setting,
+    fitting_images,
     group_units,
     planned_bytes,
+    race,
     read_label,
     training_memory,
 )
-from ademxapp.inspection.speed import Runner, fitting_images, race
 from ademxapp.paper import read_table
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, segmentation_symbol
 

@@ -4,8 +4,7 @@ from typing import List, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, number
 from ademxapp.engine.mxnet.backend import check_card, mx
-from ademxapp.inspection.costs import read_label
-from ademxapp.inspection.speed import Runner, fitting_images, race
+from ademxapp.inspection.costs import Runner, fitting_images, race, read_label
 from ademxapp.machine import free_bytes
 from ademxapp.paper import read_table
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network
