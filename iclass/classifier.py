@@ -49,8 +49,8 @@ class Classifier:
         Inputs (N, 3, H, W) float32 to probabilities (N, classes) float32; none before it is `on` devices.
     weights : str
         The file.
-    symbol, parameters, devices : Symbol, Parameters, list of Device
-        What runs; none for an ONNX file.
+    symbol, parameters, devices, engine : Symbol, Parameters, list of Device, str
+        What runs, and by which engine; none for an ONNX file.
     """
 
     CALIBRATION_IMAGES = 64  # that INT8's ranges are measured on
@@ -63,6 +63,7 @@ class Classifier:
     symbol: Optional[Symbol] = None
     parameters: Optional[Parameters] = None
     devices: Sequence[Device] = ()
+    engine: Optional[str] = None
 
     @classmethod
     def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Device]] = None,
@@ -121,7 +122,7 @@ class Classifier:
     def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
            engine: Optional[str] = None, compiled: bool = False) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
-        network = replace(self, devices=devices)
+        network = replace(self, devices=devices, engine=engine)
         interpolation = self.views.interpolation or self.description.interpolation
         inputs = {"dataset": self.record.name, **self.views.inputs(),
                   "no_choose_interp_method": interpolation == "bicubic",
@@ -177,7 +178,7 @@ class Classifier:
         if self.symbol is None or self.parameters is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
         maps = self.symbol.get_internals()[averaged_maps(self.symbol)]
-        return load_engine().Predictor(maps, self.parameters, self.devices)
+        return load_engine(self.engine).Predictor(maps, self.parameters, self.devices)
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""

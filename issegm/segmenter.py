@@ -92,8 +92,8 @@ class Segmenter:
         devices.
     weights : str
         The file.
-    symbol, parameters, devices : Symbol, Parameters, list of Device
-        What runs; none for an ONNX file.
+    symbol, parameters, devices, engine : Symbol, Parameters, list of Device, str
+        What runs, and by which engine; none for an ONNX file.
     say : callable
         Takes the text that tells of windows that are chosen.
     """
@@ -108,6 +108,7 @@ class Segmenter:
     symbol: Optional[Symbol] = None
     parameters: Optional[Parameters] = None
     devices: Sequence[Device] = ()
+    engine: Optional[str] = None
     say: Callable[[str], None] = logging.getLogger("ademxapp").info
 
     @classmethod
@@ -163,7 +164,7 @@ class Segmenter:
     def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
            engine: Optional[str] = None, compiled: bool = False) -> "Segmenter":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
-        network = replace(self, devices=devices)
+        network = replace(self, devices=devices, engine=engine)
         inputs = {"dataset": self.record.name, **self.test.inputs()}
         return replace(network, forward=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
@@ -238,7 +239,8 @@ class Segmenter:
         if self.symbol is None:
             side = whole_cells(self.test.window or 0, self.dense.stride)
             return lambda size: side
-        return WindowChoice(self.symbol, self.devices, self.test.batch, self.dense.stride, self.test.window, self.say)
+        return WindowChoice(self.symbol, self.devices, self.test.batch, self.dense.stride, self.test.window, self.say,
+                            runs=self.engine)
 
     @property
     def windows_chosen(self) -> Dict[Tuple[int, int], int]:

@@ -17,7 +17,8 @@ import ademxapp  # noqa: E402
 from ademxapp.engine.mxnet import backend  # noqa: E402
 from ademxapp.symbol import recorder  # noqa: E402
 
-NEEDS_MXNET = re.compile(r"^(?:from ademxapp\.engine\.mxnet|import mxnet)", re.MULTILINE)
+NEEDS_MXNET = re.compile(r"^(?:from (?:ademxapp\.engine\.mxnet|tools\.benchmarks\.training)|import mxnet)",
+                         re.MULTILINE)
 WITHOUT = "needs MXNet, which is not installed"
 
 

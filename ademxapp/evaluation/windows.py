@@ -94,6 +94,8 @@ class WindowChoice:
         Takes the text that tells of a choice.
     free : int, optional
         Bytes; found out, when a size is new, if not given: by then other networks have what they need.
+    runs : str, optional
+        The engine, by its name; by default this process's.
 
     Attributes
     ----------
@@ -102,12 +104,13 @@ class WindowChoice:
     """
 
     def __init__(self, symbol: "engine.Symbol", contexts: Sequence["engine.Device"], batch: int, stride: int,
-                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None) -> None:
+                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None,
+                 runs: Optional[str] = None) -> None:
         self._symbol, self._stride, self._say = symbol, stride, say
         self._asked = whole_cells(asked or 0, stride)
         self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
-        self._given, self._held = free, 0
+        self._given, self._held, self._runs = free, 0, runs
         self._known: Dict[Tuple[int, int], int] = {}
         self.chosen: Dict[Tuple[int, int], int] = {}
 
@@ -127,7 +130,7 @@ class WindowChoice:
         """Bytes that the network can have now: what is free, and what it holds for other sizes."""
         if self._given:
             return self._given
-        free = engine.load().free_bytes(self._devices)
+        free = engine.load(self._runs).free_bytes(self._devices)
         return None if free is None else free + self._held
 
     def _largest_fitting(self, size: Tuple[int, int], free: int) -> int:
@@ -155,11 +158,12 @@ class WindowChoice:
         if max(math.prod(one) for one in (shape, *shapes)) >= LARGEST_MAP:
             return BEYOND
         try:
-            return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
+            planned = planned_bytes(self._symbol, shape, False, self._runs)
+            return planned + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
             return BEYOND
 
 
-def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool) -> int:
-    """What the engine of this process plans for the maps of a network."""
-    return engine.load().planned_bytes(symbol, shape, training)
+def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool, runs: Optional[str] = None) -> int:
+    """What an engine, by default that of this process, plans for the maps of a network."""
+    return engine.load(runs).planned_bytes(symbol, shape, training)

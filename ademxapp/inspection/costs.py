@@ -35,8 +35,11 @@ def can_plan() -> bool:
 
 
 def planned_bytes(symbol: Symbol, data_shape: Tuple[int, ...], training: bool = True) -> int:
-    """What MXNet plans for the maps between the layers, and for their gradients when `training`: bytes."""
-    return engine.load("mxnet").planned_bytes(symbol, data_shape, training)
+    """What MXNet or, for testing and without MXNet, this process's engine plans for the maps between the layers: bytes.
+
+    When `training`, for their gradients too.
+    """
+    return engine.load("mxnet" if training else None).planned_bytes(symbol, data_shape, training)
 
 
 def training_bytes(planned: int, parameters: int) -> int:
@@ -85,8 +88,8 @@ class Costs:
     multiply_adds : int
         Of one image.
     training_bytes, recomputed_bytes, testing_bytes : int
-        MXNet's plans, without parameters: training as is, training with `SymbolOptions.recompute`, testing; None where
-        MXNet is not installed.
+        Plans, without parameters: MXNet's of training as is, and with `SymbolOptions.recompute`, None where it is not
+        installed; of testing, None where no engine is.
     """
 
     label: str
@@ -143,14 +146,14 @@ def costs(label: Label, setting: Setting) -> Costs:
     shape = setting.data_shape
     layers = graph.layers(symbol, shape)
     parameters, statistics = graph.parameter_counts(symbol, shape)
-    plans: Tuple[Optional[int], Optional[int], Optional[int]] = None, None, None
-    if can_plan():
-        plans = (planned_bytes(symbol, shape),
-                 planned_bytes(build(label, setting, training=True, recompute=True), shape),
-                 planned_bytes(build(label, setting, training=False), shape, training=False))
+    plans = can_plan()
+    training = planned_bytes(symbol, shape) if plans else None
+    recomputed = planned_bytes(build(label, setting, training=True, recompute=True), shape) if plans else None
+    testing = planned_bytes(build(label, setting, training=False), shape, training=False) if engine.usual() else None
     return Costs(
         str(label), setting, network(label.network).depth, graph.depth(symbol), parameters, statistics,
-        sum(layer.multiply_adds for layer in layers), *plans, group_units(layers), layers)
+        sum(layer.multiply_adds for layer in layers), training, recomputed, testing,
+        group_units(layers), layers)
 
 
 def group_units(layers: Sequence[graph.Layer]) -> List[Group]:
