@@ -38,7 +38,7 @@ from ademxapp.engine import Device, load
 from ademxapp.evaluation.crf import BestClasses
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.heads import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
 from ademxapp.training.curves import Board
 from ademxapp.training.metrics import TrainingMetric

@@ -3,10 +3,11 @@ import re
 from dataclasses import replace
 from typing import List, Optional, Union
 
-from ademxapp.symbol import heads, inception, resnet, rna, vgg
+from ademxapp.symbol import heads, inception, losses, resnet, rna, vgg
 from ademxapp.symbol.labels import Label, parse_label
-from ademxapp.symbol.layers import Scope, SymbolOptions, concat
+from ademxapp.symbol.layers import Scope, concat
 from ademxapp.symbol.networks import Features, Network
+from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.recorder import Symbol
 
 FAMILIES = (rna, vgg, resnet, inception)  # each has NAMES, and build(name): the Network, or None of another family
@@ -58,7 +59,7 @@ def classification_symbol(label: Union[str, Label], options: Optional[SymbolOpti
     net = network(label.network)
     scope = Scope(options or SymbolOptions(), net.width)
     features = _features(scope, net, net.features, net.stride(label.stride))
-    return heads.softmax(net.classifier(scope, features, label.classes))
+    return losses.softmax(net.classifier(scope, features, label.classes))
 
 
 def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOptions] = None, head: str = "2conv",
@@ -90,7 +91,7 @@ def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOption
     scope = Scope(options or SymbolOptions(), net.width, dropout=True)
     features = _features(scope, net, net.dense_features, net.stride(label.stride))
     scores = heads.segmentation_head(scope, features, label.classes, head)
-    return heads.ohem_softmax(scores) if loss == "ohem" else heads.softmax(scores, dense=True)
+    return losses.ohem_softmax(scores) if loss == "ohem" else losses.softmax(scores, dense=True)
 
 
 def output_stride(label: Union[str, Label]) -> int:
