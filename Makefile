@@ -16,10 +16,10 @@ help:
 	@echo "make demo       train, test and look at a small network, in a few minutes on a laptop"
 	@echo "make test       lint and the fast tests"
 	@echo "make test-slow  the slow tests"
-	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.12 that is here; FULL=1: all fast tests"
+	@echo "make test-pythons  the wheel installed and tried in each Python from 3.8 to 3.14 that is here; FULL=1: all fast tests"
 	@echo "make bench-card  PyTorch on this machine's card, in 8 minutes and without installing anything: docs/results/speed/card.json"
 	@echo "                 (reading too, where data/card.rec is: tools/bench.py card --help tells how it is made)"
-	@echo "make lint       lint"
+	@echo "make lint       lint and check the types"
 	@echo "make bench      measure speed, some twenty minutes, and fill docs/results/speed.md"
 	@echo "make clean      remove the environments and what was built; runs, models and data stay"
 	@echo "Each installs what it needs into .venv the first time. PYTHON=python3.11 chooses the Python (3.8 to 3.12)."
@@ -37,8 +37,12 @@ test-slow: $(VENV)/.has-test
 test-pythons:
 	@sh tools/pythons.sh
 
+# Types are checked with the NumPy that MXNet takes: the stubs of the newest are in a newer Python's syntax.
 lint: $(VENV)/.has-test
 	@$(RUN) -m ruff check .
+	@if [ "$(ENGINE)" = torch ] || $(RUN) -c "import sys; sys.exit(sys.version_info >= (3, 10))"; \
+	then echo "types are not checked here: mypy is for ENGINE=mxnet and Python 3.10 to 3.12"; \
+	else $(RUN) -m mypy; fi
 
 bench: $(VENV)/.has-bench
 	@$(RUN) tools/bench.py all
@@ -48,7 +52,7 @@ bench-card:
 	@python3 tools/bench.py card --output docs/results/speed/card.json
 
 clean:
-	rm -rf .venv .venv-torch build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-torch build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is made last, so that an installation that broke off is taken up again.

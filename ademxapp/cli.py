@@ -1,6 +1,7 @@
 """What every command line program shares: its errors, its devices, its arguments' types."""
 import argparse
 import importlib
+import io
 import logging
 import math
 import os
@@ -55,7 +56,8 @@ def run(module_name: str, needs_mxnet: bool = True) -> None:
     program = os.path.basename(sys.argv[0])
     if "--debug" in sys.argv:  # before MXNet is imported
         os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
-    sys.stdout.reconfigure(errors="surrogateescape")  # names of files may have any bytes
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files may have any bytes
     try:
         for number in heeded():
             if number != signal.SIGINT:

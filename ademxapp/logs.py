@@ -3,7 +3,8 @@ import logging
 import os
 import platform
 import sys
-from typing import Dict, TextIO
+from io import TextIOWrapper
+from typing import Dict
 
 import cv2
 import numpy as np
@@ -40,8 +41,8 @@ def library_versions(**runtime: str) -> Dict[str, str]:
 class _FileHandler(logging.FileHandler):
     """Writes names of files as they are, whatever their bytes."""
 
-    def _open(self) -> TextIO:
-        return open(self.baseFilename, self.mode, encoding=self.encoding, errors="surrogateescape")
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, errors="surrogateescape")
 
 
 class _BarHandler(logging.Handler):

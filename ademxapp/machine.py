@@ -29,7 +29,8 @@ class MainMemory:
     """The free main memory, which threads divide among them."""
 
     def __init__(self) -> None:
-        self._taken, self._free, self._change = 0, None, threading.Condition()
+        self._taken, self._change = 0, threading.Condition()
+        self._free: Optional[int] = None
 
     @contextlib.contextmanager
     def part(self, wanted: int) -> Iterator[None]:

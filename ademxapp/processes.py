@@ -12,7 +12,8 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import cv2
 from tqdm import tqdm
@@ -22,7 +23,8 @@ from ademxapp.stopping import SIGNALS
 NICENESS = 10  # what the main process does goes first: the others wait for it sooner or later
 CHUNK = 16  # items of a `Pool` that a process takes at a time
 WORTH_IT = 256  # items from which on starting the processes takes less time than they save
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Processes:
@@ -44,7 +46,9 @@ class Processes:
 
     def __init__(self, function: Callable[..., Any], count: int, option: str, niceness: int = NICENESS) -> None:
         context = multiprocessing.get_context("spawn")
-        self._option, self._all, self._free = option, [], queue.SimpleQueue()
+        self._option = option
+        self._all: List[Tuple[BaseProcess, Connection]] = []
+        self._free: queue.SimpleQueue[Tuple[BaseProcess, Connection]] = queue.SimpleQueue()
         with without_main_module(), _signals_blocked():
             for _ in range(count):
                 connection, remote = context.Pipe()
@@ -168,7 +172,9 @@ def _serve(connection: Connection, function: Callable[..., Any], niceness: int) 
 
 def _end_with_parent() -> None:
     """End this process, whatever it is at, where the main process was killed."""
-    wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
     os._exit(1)
 
 
@@ -188,7 +194,7 @@ def _signals_blocked() -> Iterator[None]:
 def without_main_module() -> Iterator[None]:
     """Spawned processes import the main module anew, and MXNet with it: keep it from them, they need none of it."""
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: Dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
     try:
         yield

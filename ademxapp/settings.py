@@ -1,4 +1,8 @@
-"""What runs are asked for, as far as it is not one task's alone: a class per group of flags (`ademxapp.flags`)."""
+"""What runs are asked for, as far as it is not one task's alone: a class per group of flags (`ademxapp.flags`).
+
+A field's type is what it holds where it is used. What a phase always fills in where nothing is given, as
+`ademxapp.driver.resolving` and the drivers do, is not optional: until then, and in other phases, it may be None.
+"""
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
@@ -16,12 +20,12 @@ class Run(Settings):
 
     GROUP = "what to do"
     phase: str = flag("train, or test on a split", "train", recorded=True, choices=("train", "val", "test"))
-    model: Optional[str] = flag("the run's label, <dataset>_<network>_cls<N>[_s<stride>][_<tag>] (default: that of "
+    model: str = flag("the run's label, <dataset>_<network>_cls<N>[_s<stride>][_<tag>] (default: that of "
                                 "--weights)", None, Decides.BOTH, metavar="LABEL")
     # What a training starts from is in its snapshots: to go on it need not be there any more.
     weights: Optional[str] = flag(".params file to start from or to test", None, Decides.TEST, contents=True,
                                   type=existing_file, metavar="FILE")
-    output: Optional[str] = flag("folder of what is written (default: output; when testing, the folder of the weights)",
+    output: str = flag("folder of what is written (default: output; when testing, the folder of the weights)",
                                  metavar="DIR")
     seed: int = flag("of everything random", 0, Decides.TRAINING, type=number(int, 0))
     log_file: Optional[str] = flag("(default: <output>/<label>.log)", metavar="FILE")
@@ -58,11 +62,11 @@ class Data(Settings):
     """Which samples there are. Lists and records count by the samples that they name."""
 
     GROUP = "data"
-    dataset: Optional[str] = flag("(default: from the label)", None, Decides.BOTH, input=True)
+    dataset: str = flag("(default: from the label)", None, Decides.BOTH)
     dataset_file: Optional[str] = flag("a dataset that is not built in: its classes, label ids, colours", None,
                                        Decides.BOTH, contents=True, type=existing_file, metavar="YAML")
     split: str = flag("part of the dataset", "train", Decides.BOTH, contents=True, choices=SPLITS)
-    data_root: Optional[str] = flag("where list paths start (default: data/<dataset>)", recorded=True, metavar="DIR")
+    data_root: str = flag("where list paths start (default: data/<dataset>)", recorded=True, metavar="DIR")
     list: Optional[str] = flag("list of samples (default: data/<dataset>/<split>.lst)", None, Decides.BOTH,
                                contents=True, one_of="samples", metavar="FILE")
     records: Optional[str] = flag("samples packed by tools/pack.py: PREFIX.rec, PREFIX.idx", None, Decides.BOTH,
@@ -74,7 +78,7 @@ class Data(Settings):
 class Batches(Data):
     """How samples are read and put together."""
 
-    batch_images: Optional[int] = flag("images per batch, over all devices of all workers (default: 256 / 16 in "
+    batch_images: int = flag("images per batch, over all devices of all workers (default: 256 / 16 in "
                                        "training, 10 / 1 in testing)", None, Decides.TRAINING, type=number(int, 1),
                                        metavar="N")
     prefetcher: str = flag("kind of the reading workers", "thread", choices=("thread", "process"))
@@ -85,17 +89,17 @@ class Training(Settings):
     """How a network is trained; the drivers have a base rate and a weight decay of their own."""
 
     GROUP = "training"
-    crop_size: Optional[int] = flag("training crop (default: the network's / 500)", None, Decides.TRAINING,
+    crop_size: int = flag("training crop (default: the network's / 500)", None, Decides.TRAINING,
                                     type=number(int, 1), metavar="PIXELS")
     lr_type: str = flag("course of the learning rate", "fixed", Decides.TRAINING, choices=("fixed", "step", "linear"))
     base_lr: float = flag("first learning rate", 0.1, Decides.TRAINING, type=number(float, 0))
     lr_steps: Optional[Tuple[int, ...]] = flag("with --lr-type step: epochs at which the rate falls tenfold", None,
                                                Decides.TRAINING, type=numbers(int, 1), metavar="E,E,…")
     weight_decay: float = flag("of weights and gammas", 1e-4, Decides.TRAINING, type=number(float, 0))
-    from_epoch: Optional[int] = flag("epochs done before (default: as the weights' name says where its label is the "
+    from_epoch: int = flag("epochs done before (default: as the weights' name says where its label is the "
                                      "run's, else 0)", type=number(int, 0), metavar="N")
-    stop_epoch: Optional[int] = flag("epoch to pause at (default: --to-epoch)", type=number(int, 1), metavar="N")
-    to_epoch: Optional[int] = flag("epochs of the schedule", None, Decides.TRAINING, type=number(int, 1), metavar="N")
+    stop_epoch: int = flag("epoch to pause at (default: --to-epoch)", type=number(int, 1), metavar="N")
+    to_epoch: int = flag("epochs of the schedule", None, Decides.TRAINING, type=number(int, 1), metavar="N")
     check_start: int = flag("first epoch whose checkpoint is kept", 1, type=number(int, 1), metavar="N")
     check_step: int = flag("keep a checkpoint every so many epochs; the last always", 1, type=number(int, 1),
                            metavar="N")
@@ -118,10 +122,10 @@ class Testing(Settings):
     """How images are tested, and the test's folder."""
 
     GROUP = "testing"
-    test_scales: Optional[Tuple[int, ...]] = flag("lengths of the images' side (default: as the weights "
-                                                  "were trained, where they tell)", None, Decides.TEST, input=True,
+    test_scales: Tuple[int, ...] = flag("lengths of the images' side (default: as the weights "
+                                                  "were trained, where they tell)", None, Decides.TEST,
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
-    test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
+    test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)
     overwrite: bool = flag("replace another test, whose folder is emptied; when training, remove the run that is there "
                            "and start afresh", False)
@@ -138,6 +142,11 @@ class Precision(Settings):
     calibrate_list: Optional[str] = flag("with --dtype int8: the list of those images, of which some are chosen evenly "
                                          "(default: data/<dataset>/train.lst or, in classification, the class folders "
                                          "in <data-root>/train)", None, Decides.TEST, contents=True, metavar="FILE")
+
+
+@dataclass(frozen=True)
+class CalibrationData(Precision, Data):
+    """What INT8's ranges are measured on."""
 
 
 @dataclass(frozen=True)

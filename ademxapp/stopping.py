@@ -5,7 +5,7 @@ import signal
 import stat
 import threading
 from types import FrameType
-from typing import Any, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -42,7 +42,8 @@ class StopRequests:
 
     def __init__(self) -> None:
         self.number: Optional[int] = None
-        self._at_once, self._before = False, {}
+        self._at_once = False
+        self._before: Dict[int, Any] = {}  # handlers
 
     def __enter__(self) -> "StopRequests":
         if threading.current_thread() is threading.main_thread():  # Python takes signals there alone

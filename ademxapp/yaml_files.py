@@ -1,6 +1,6 @@
 """YAML files of users: plain values only, read so that a damaged or hostile file costs little."""
 import os
-from typing import Any
+from typing import Any, ClassVar, Dict
 
 import yaml
 
@@ -29,18 +29,18 @@ def read_yaml(path: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """SafeLoader without the types that JSON does not have, and without what grows."""
 
-    yaml_constructors = {f"tag:yaml.org,2002:{name}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{name}"]
-                         for name in _TYPES}
+    yaml_constructors: ClassVar[Dict[Any, Any]] = {
+        f"tag:yaml.org,2002:{name}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{name}"] for name in _TYPES}
     yaml_constructors["tag:yaml.org,2002:timestamp"] = yaml.SafeLoader.construct_yaml_str
     yaml_constructors[None] = yaml.SafeLoader.construct_undefined
 
-    def fetch_flow_collection_start(self, TokenClass):
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         if self.flow_level >= DEEPEST:
             raise yaml.scanner.ScannerError(None, None, f"more than {DEEPEST} brackets within each other",
                                             self.get_mark())
         super().fetch_flow_collection_start(TokenClass)
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: Any, index: Any) -> Any:
         alias = self.peek_event() if self.check_event(yaml.AliasEvent) else None
         node = super().compose_node(parent, index)
         if alias is not None and not isinstance(node, yaml.ScalarNode):  # lists of lists of … would grow beyond measure

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ademxapp.data import transforms
 from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
-from ademxapp.data.photographs import ImageLike, rgb_of
+from ademxapp.data.photographs import Images, each_image, rgb_of
 from ademxapp.deploy.onnx_model import OnnxModel, require_none
 from ademxapp.engine import Device, Predictor, Symbol
 from ademxapp.engine import load as load_engine
@@ -31,8 +31,6 @@ from ademxapp.weights.description import CLASSIFICATION, Description
 from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
 from iclass.data import TestImages, Views
 from iclass.datasets import ClassificationDataset, described_record
-
-Images = Union[ImageLike, Sequence[ImageLike]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class Classifier:
         Inputs (N, 3, H, W) float32 to probabilities (N, classes) float32; none before it is `on` devices.
     weights : str
         The file.
-    symbol, parameters, devices : Symbol, Parameters, list of Device
-        What runs; none for an ONNX file.
+    symbol, parameters, devices, engine : Symbol, Parameters, list of Device, str
+        What runs, and by which engine; none for an ONNX file.
     """
 
     CALIBRATION_IMAGES = 64  # that INT8's ranges are measured on
@@ -65,6 +63,7 @@ class Classifier:
     symbol: Optional[Symbol] = None
     parameters: Optional[Parameters] = None
     devices: Sequence[Device] = ()
+    engine: Optional[str] = None
 
     @classmethod
     def load(cls, path: str, engine: Optional[str] = None, devices: Optional[Sequence[Device]] = None,
@@ -123,7 +122,7 @@ class Classifier:
     def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
            engine: Optional[str] = None, compiled: bool = False) -> "Classifier":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
-        network = replace(self, devices=devices)
+        network = replace(self, devices=devices, engine=engine)
         interpolation = self.views.interpolation or self.description.interpolation
         inputs = {"dataset": self.record.name, **self.views.inputs(),
                   "no_choose_interp_method": interpolation == "bicubic",
@@ -137,7 +136,10 @@ class Classifier:
         require_classifying(known, model.path)
         if model.size and not views.get("scales"):
             views["scales"] = (max(model.size),)
-        return cls(known, described_record(known), default_views(known, **views), model, model.path)
+        asked = default_views(known, **views)
+        for side in asked.sides:
+            model.require_size((side, side))
+        return cls(known, described_record(known), asked, model, model.path)
 
     @property
     def class_names(self) -> Tuple[str, ...]:
@@ -151,8 +153,8 @@ class Classifier:
         list of them gives a list. `views`: fields of `Views` that differ from the classifier's, such as scales=(256,
         320), flipping=True, crops="five".
         """
-        network, several = self.tested(**views), isinstance(image, (list, tuple))
-        pixels, batch = [rgb_of(one) for one in image] if several else [rgb_of(image)], network.views.batch
+        network, (images, several) = self.tested(**views), each_image(image)
+        pixels, batch = [rgb_of(one) for one in images], network.views.batch
         found = [network.of_prepared([network.prepare(one) for one in pixels[start:start + batch]])
                  for start in range(0, len(pixels), batch)]
         return [row for rows in found for row in rows] if several else found[0][0]
@@ -163,20 +165,20 @@ class Classifier:
 
         `image` is as of `predict`, `scale` the length of its shorter side. Not `pooled`: the maps, (channels, h, w).
         """
-        if isinstance(image, (list, tuple)):
-            return [self.features(one, scale, pooled) for one in image]
+        images, several = each_image(image)
         scale = scale or self.views.scales[0]
-        crop = self.tested(scales=(scale,), crops="centre", crop=None).prepare(rgb_of(image))[scale]
-        maps = self._maps(crop)[0]
-        return maps.mean((1, 2)) if pooled else maps
+        network = self.tested(scales=(scale,), crops="centre", crop=None)
+        maps = [self._maps(network.prepare(rgb_of(one))[scale])[0] for one in images]
+        found = [one.mean((1, 2)) for one in maps] if pooled else maps
+        return found if several else found[0]
 
     @cached_property
     def _maps(self) -> Predictor:
         """The `Predictor` of the maps that are averaged before the classifier."""
-        if self.symbol is None:
+        if self.symbol is None or self.parameters is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
         maps = self.symbol.get_internals()[averaged_maps(self.symbol)]
-        return load_engine().Predictor(maps, self.parameters, self.devices)
+        return load_engine(self.engine).Predictor(maps, self.parameters, self.devices)
 
     def tested(self, **views: Any) -> "Classifier":
         """The same with other `Views`: its fields that differ."""
@@ -188,19 +190,25 @@ class Classifier:
 
     def of_prepared(self, images: Sequence[Dict[int, np.ndarray]], names: Sequence[str] = ()) -> np.ndarray:
         """Probabilities (images, classes) float32 of images as `prepare` gives them, averaged over the views."""
-        probs = mean_of_passes((self._of_batches(self.predictor, [np.stack([one[scale] for one in images])])
+        probs = mean_of_passes((self._of_batches(self._ready, [np.stack([one[scale] for one in images])])
                                 for scale in self._scales), len(images))
         return require_finite(probs, self.weights, lambda place: names[place] if names else "the image")
 
     def probabilities(self, samples: Sequence[Sample], predictor: Optional[Predictor] = None) -> np.ndarray:
         """Probabilities (samples, classes) float32, averaged over the views; of another `predictor`, where given."""
-        probs = mean_of_passes((self._at_scale(samples, predictor or self.predictor, scale) for scale in self._scales),
+        probs = mean_of_passes((self._at_scale(samples, predictor or self._ready, scale) for scale in self._scales),
                                len(samples))
         return require_finite(probs, self.weights, lambda place: samples[place].image_path)
 
     def score_with(self, predictor: Predictor, sample: Sample) -> None:
         """Give another `predictor` what it would be given of a sample."""
         self.probabilities([sample], predictor)
+
+    @property
+    def _ready(self) -> Predictor:
+        if self.predictor is None:
+            raise ValueError(f"{self.weights} is on no device yet: wanted on(devices) before it is tested")
+        return self.predictor
 
     @property
     def _scales(self) -> List[int]:

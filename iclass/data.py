@@ -9,7 +9,7 @@ from PIL import Image
 from ademxapp.data import transforms
 from ademxapp.data.images import ImageFile
 from ademxapp.data.lists import Sample
-from ademxapp.data.resize import resize, resize_part, scaled_size
+from ademxapp.data.resize import resize, resize_part, scaled_size, size_of
 
 if TYPE_CHECKING:  # reading workers import this module, and need no more
     from ademxapp.symbol.networks import InputSettings
@@ -96,8 +96,8 @@ class TestImages:
     def views(self, pixels: np.ndarray, name: str) -> np.ndarray:
         """The crops of an image (H, W, 3) uint8, as of `load`; ValueError that has `name` if it is too narrow."""
         views = np.empty(self.data_shape, np.float32)
-        size = testing_size(pixels.shape[:2], self.scale, name)
-        if size != pixels.shape[:2]:
+        size = testing_size(size_of(pixels), self.scale, name)
+        if size != size_of(pixels):
             pixels = np.asarray(resize(Image.fromarray(pixels), size, interpolation=self.interpolation))
         for view, (left, top, right, bottom) in zip(views, self._boxes(size, self.crop)):
             transforms.apply_colour_map(pixels[top:bottom, left:right], *self.colours, view)

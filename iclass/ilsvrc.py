@@ -44,8 +44,8 @@ from ademxapp.evaluation.pictures import at_height, captioned_grid
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network, output_stride, parse_label
 from ademxapp.symbol.networks import InputSettings
+from ademxapp.training.curves import Board
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.tensorboard import Board
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import CLASSIFICATION, Description, only
 from ademxapp.weights.parameters import Parameters, parameter_shapes
@@ -141,9 +141,9 @@ def validation(settings: ClassificationSettings, label: Label, inputs: InputSett
     testing = replace(driver.validation_data(settings, 10 * len(contexts)),
                       test_scales=settings.test_scales or (settings.crop_size,))
     samples = find_samples(testing, label, record, flags=driver.VALIDATION)
-    network = Classifier(description(settings, label, inputs, record), record, test_views(testing),
-                         symbol=classification_symbol(label, options(settings, training=False)), devices=contexts)
-    symbol = network.symbol
+    symbol = classification_symbol(label, options(settings, training=False))
+    network = Classifier(description(settings, label, inputs, record), record, test_views(testing), symbol=symbol,
+                         devices=contexts)
     trained = parameter_shapes(symbol, data=(1, 3, settings.crop_size, settings.crop_size))
     for side in view_sides(network.views):
         if parameter_shapes(symbol, data=(1, 3, side, side)) != trained:
@@ -178,9 +178,9 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     networks = read_networks(settings, label, record)
     images = driver.calibration_images(settings, "classification", label.classes, Classifier.CALIBRATION_IMAGES,
                                        record.folders)
-    paths = [settings.weights, *(settings.also or ())]
+    paths = tested_files(settings)
     test = driver.identity_of(Decides.TEST, settings, CLASSIFICATION, samples, record, paths)
-    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
+    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(paths[0]))[0],
                                 None if settings.split == "val" else settings.split, settings.tag)
     driver.holds_same(folder, test, settings.overwrite)
     log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
@@ -194,17 +194,24 @@ def val(settings: ClassificationSettings, label: Label, record: ClassificationDa
     report(settings, test, folder, label, record, samples, probs, numbers, watch.seconds, log)
 
 
+def tested_files(settings: ClassificationSettings) -> List[str]:
+    """Paths of the weights that are averaged, those of the label first."""
+    assert settings.weights, "as driver.checked_testing wants it"
+    return [settings.weights, *(settings.also or ())]
+
+
 def read_networks(settings: ClassificationSettings, label: Label, record: ClassificationDataset) -> List[Classifier]:
     """The networks to average; UsageError unless all of them tell apart as many classes as `label`'s."""
     how = {"pool_style": settings.pool_top_infer_style, **vars(test_views(settings))}
-    networks = [Classifier.read(settings.weights, str(label), record, **how)]
-    for path in settings.also or ():
+    first, *others = tested_files(settings)
+    networks = [Classifier.read(first, str(label), record, **how)]
+    for path in others:
         try:
             other = parse_label(run_label(path))
         except ValueError as error:
             raise UsageError(str(error)) from None
         if other.classes != label.classes:
-            raise UsageError(f"{path} has {other.classes} classes, {settings.weights} {label.classes}: only networks "
+            raise UsageError(f"{path} has {other.classes} classes, {first} {label.classes}: only networks "
                              "of the same classes can be averaged")
         networks.append(Classifier.read(path, str(other), record, **how))
     return networks
@@ -220,7 +227,7 @@ def report(settings: ClassificationSettings, test: driver.Identity, folder: str,
         top1, top5 = top_errors(probs, [sample.class_id for sample in samples])
         scores, words = {"top1_error": top1, "top5_error": top5}, f"top-1 error {top1:.2f} %, top-5 error {top5:.2f} %"
         published = record.paper.get((label.network, settings.split))
-        paper = published and dict(zip(scores, published))
+        paper = dict(zip(scores, published)) if published else None
     elif numbers:
         order = sorted(range(len(samples)), key=lambda index: os.path.basename(samples[index].image))
         write_entry(os.path.join(folder, "entry.txt"), probs[order], numbers)

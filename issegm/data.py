@@ -48,7 +48,7 @@ class TrainCrops:
 
     def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
         """A crop (3, crop, crop) float32 and the classes of its cells in row order, float32, 255 where none counts."""
-        file, label = open_pair(self.samples[index], self.record)
+        file, label = open_labelled(self.samples[index], self.record)
         longer = self.origin_size * rng.uniform(*self.rates)
         rate = max(1.0, round(longer)) / max(label.shape)
         top, left = (self._start(rng, side * rate) for side in label.shape)
@@ -105,6 +105,14 @@ def read_pair(sample: Sample, record: SegmentationDataset) -> Tuple[np.ndarray, 
     """
     image, label = open_pair(sample, record)
     return image.rgb(), label
+
+
+def open_labelled(sample: Sample, record: SegmentationDataset) -> Tuple[ImageFile, np.ndarray]:
+    """As `open_pair`; ValueError where the list names no label."""
+    image, label = open_pair(sample, record)
+    if label is None:
+        raise ValueError(f"the list names no label of {sample.image_path}")
+    return image, label
 
 
 def open_pair(sample: Sample, record: SegmentationDataset) -> Tuple[ImageFile, Optional[np.ndarray]]:

@@ -7,8 +7,7 @@ import numpy as np
 
 from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
-from ademxapp.evaluation.confusion import Confusion
-from ademxapp.evaluation.instances import InstanceCounts
+from ademxapp.evaluation.confusion import Confusion, InstanceCounts
 from issegm.datasets import SegmentationDataset
 
 INSTANCE_BASE = 1000  # pixels of an instance have its label id times this, plus its number
@@ -28,8 +27,8 @@ class Scores:
     def __init__(self, record: SegmentationDataset, samples: Sequence[Sample] = ()) -> None:
         self.record, self.confusion = record, Confusion(record.classes)
         self.groups = [record.indices(names) for names in record.categories.values()]
-        self.instances = None
-        if _have_instances(record, samples):
+        self.instances: Optional[InstanceCounts] = None
+        if record.instances and _have_instances(record, samples):
             sizes = {record.class_names.index(name): size for name, size in record.instances.sizes.items()}
             self.instances = InstanceCounts(sizes, self.groups)
 
@@ -56,7 +55,7 @@ class Scores:
         if (self.instances is None) != (other.instances is None):
             raise ValueError("scores with instances and without them cannot be added up")
         self.confusion.merge(other.confusion)
-        if self.instances:
+        if self.instances and other.instances:
             self.instances.merge(other.instances)
         return self
 
@@ -104,6 +103,8 @@ def percent(value: Optional[float]) -> str:
 def read_instances(sample: Sample, record: SegmentationDataset) -> Tuple[np.ndarray, np.ndarray]:
     """Class indices (H, W) uint8 and numbers (H, W) int32 of the instances, -1 where there is none."""
     path = instance_path(sample, record)
+    if path is None:
+        raise ValueError("there is no image of its instances")
     values = decode_label(read_bytes(path), path).astype(np.int32)
     inside = values >= INSTANCE_BASE
     classes = record.to_classes(np.where(inside, values // INSTANCE_BASE, record.ignored_ids[0]), path)
@@ -112,10 +113,10 @@ def read_instances(sample: Sample, record: SegmentationDataset) -> Tuple[np.ndar
 
 def instance_path(sample: Sample, record: SegmentationDataset) -> Optional[str]:
     """Where the image of a sample's instances would be, or None."""
-    end = record.instances.label_end
-    if sample.label_image is None or not sample.label_path.endswith(end):
+    ends = record.instances
+    if ends is None or sample.label_image is None or not sample.label_path.endswith(ends.label_end):
         return None
-    return sample.label_path[:-len(end)] + record.instances.instance_end
+    return sample.label_path[:-len(ends.label_end)] + ends.instance_end
 
 
 def _have_instances(record: SegmentationDataset, samples: Sequence[Sample]) -> bool:

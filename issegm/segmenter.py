@@ -14,8 +14,8 @@ import numpy as np
 
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
-from ademxapp.data.photographs import ImageLike, rgb_of
-from ademxapp.data.resize import scaled_size
+from ademxapp.data.photographs import ImageLike, Images, each_image, rgb_of
+from ademxapp.data.resize import scaled_size, size_of
 from ademxapp.deploy.onnx_model import OnnxModel, of_any_size, require_none
 from ademxapp.engine import Device, Symbol
 from ademxapp.engine import load as load_engine
@@ -37,8 +37,6 @@ from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION, Description
 from ademxapp.weights.parameters import Parameters, load_parameters, parameter_shapes, require_exact
 from issegm.datasets import SegmentationDataset, described_record
-
-Images = Union[ImageLike, Sequence[ImageLike]]
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ class Segmenter:
         devices.
     weights : str
         The file.
-    symbol, parameters, devices : Symbol, Parameters, list of Device
-        What runs; none for an ONNX file.
+    symbol, parameters, devices, engine : Symbol, Parameters, list of Device, str
+        What runs, and by which engine; none for an ONNX file.
     say : callable
         Takes the text that tells of windows that are chosen.
     """
@@ -110,6 +108,7 @@ class Segmenter:
     symbol: Optional[Symbol] = None
     parameters: Optional[Parameters] = None
     devices: Sequence[Device] = ()
+    engine: Optional[str] = None
     say: Callable[[str], None] = logging.getLogger("ademxapp").info
 
     @classmethod
@@ -165,7 +164,7 @@ class Segmenter:
     def on(self, devices: Sequence[Device], dtype: Optional[str] = None, images: Optional[int8.Images] = None,
            engine: Optional[str] = None, compiled: bool = False) -> "Segmenter":
         """The same, ready to run on devices, in a dtype; INT8's ranges are those of `images`, or that are kept."""
-        network = replace(self, devices=devices)
+        network = replace(self, devices=devices, engine=engine)
         inputs = {"dataset": self.record.name, **self.test.inputs()}
         return replace(network, forward=int8.make_predictor(network, dtype, inputs, images, engine, compiled))
 
@@ -198,7 +197,7 @@ class Segmenter:
     def overlay(self, image: ImageLike, labels: Optional[np.ndarray] = None) -> np.ndarray:
         """The classes, (H, W), by default as predicted, in their colours over an image: (H, W, 3) uint8."""
         pixels = rgb_of(image)
-        labels = self.predict(pixels) if labels is None else labels
+        labels = label_map(self.score_maps(None, pixels)) if labels is None else labels
         if labels.shape != pixels.shape[:2]:
             raise ValueError(f"labels {labels.shape} are not of this image: wanted {pixels.shape[:2]}")
         return labels_over(pixels, labels, self.colours)
@@ -214,10 +213,9 @@ class Segmenter:
 
     def _of_each(self, image: Images, finish: Callable[[List[ScoreMap]], np.ndarray], test: Dict[str, Any]
                  ) -> Union[np.ndarray, List[np.ndarray]]:
-        network = self.tested(**test)
-        if isinstance(image, (list, tuple)):
-            return [finish(network.score_maps(None, rgb_of(one))) for one in image]
-        return finish(network.score_maps(None, rgb_of(image)))
+        network, (images, several) = self.tested(**test), each_image(image)
+        found = [finish(network.score_maps(None, rgb_of(one))) for one in images]
+        return found if several else found[0]
 
     # As a source of score maps
 
@@ -244,7 +242,8 @@ class Segmenter:
         if self.symbol is None:
             side = whole_cells(self.test.window or 0, self.dense.stride)
             return lambda size: side
-        return WindowChoice(self.symbol, self.devices, self.test.batch, self.dense.stride, self.test.window, self.say)
+        return WindowChoice(self.symbol, self.devices, self.test.batch, self.dense.stride, self.test.window, self.say,
+                            runs=self.engine)
 
     @property
     def windows_chosen(self) -> Dict[Tuple[int, int], int]:
@@ -264,11 +263,17 @@ class Segmenter:
                    ) -> List[ScoreMap]:
         """An image's score maps, one of each scale. The largest is made first: the others fit into its memory."""
         pixels = prepared or self.prepare(sample, image)
-        maps = {scale: predict_dense(self.forward, image, scale, self.settings(scale, image.shape[:2]), pixels[scale])
+        maps = {scale: predict_dense(self._ready, image, scale, self.settings(scale, size_of(image)), pixels[scale])
                 for scale in sorted(self.scales, reverse=True)}
         for one in maps.values():
             require_finite(one.scores[None], self.weights, lambda _: sample.image_path if sample else "the image")
         return [maps[scale] for scale in self.scales]
+
+    @property
+    def _ready(self) -> Callable[[np.ndarray], np.ndarray]:
+        if self.forward is None:
+            raise ValueError(f"{self.weights} is on no device yet: wanted on(devices) before it is tested")
+        return self.forward
 
     def score_with(self, forward: Callable[[np.ndarray], np.ndarray], sample: Sample) -> None:
         """Give another `forward` what it would be given of a sample."""

@@ -11,22 +11,20 @@ from tqdm import tqdm
 from ademxapp import driver
 from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample
+from ademxapp.data.resize import size_of
 from ademxapp.evaluation import crf
 from ademxapp.evaluation.confusion import most_frequent_class_scores
-from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.evaluation.crf import BestClasses, CrfLabels, CrfSettings
 from ademxapp.evaluation.dense import ScoreMap
-from ademxapp.evaluation.labelling import BestClasses, CrfLabels
 from ademxapp.evaluation.pictures import class_colours, contact_sheet, correct_picture
 from ademxapp.evaluation.pipeline import overlapped
 from ademxapp.machine import processors
-from ademxapp.settings import Testing
-from issegm.data import open_pair, read_pair
+from issegm.data import open_labelled, read_pair
 from issegm.datasets import SegmentationDataset
-from issegm.outputs import Outputs, label_path, read_labels, require_distinct_names
+from issegm.outputs import Outputs, StoredScores, label_path, map_weights, read_labels, require_distinct_names
 from issegm.scoring import Scores, percent, score_lines
 from issegm.segmenter import DenseTest, Segmenter
-from issegm.settings import Crf, DenseTesting, Shard
-from issegm.sources import StoredScores, map_weights
+from issegm.settings import Crf, Shard
 
 S = TypeVar("S", bound=Crf)
 Sources = Sequence[Union[Segmenter, StoredScores]]
@@ -53,11 +51,11 @@ def crf_settings(asked: S, search: bool = False) -> Tuple[S, Tuple[CrfSettings, 
     if several and not search:
         raise UsageError(f"{several[0]} has more than one value: that is for the grid of tools/msctest.py --search")
     values = {name: given[name] or (getattr(CrfSettings, name),) for name in names}
-    kept = {f"crf_{name}": value if search else value[0] for name, value in values.items()}
+    kept: Dict[str, Any] = {f"crf_{name}": value if search else value[0] for name, value in values.items()}
     return replace(asked, **kept), tuple(CrfSettings(*one) for one in itertools.product(*values.values()))
 
 
-def dense_test(settings: Union[DenseTesting, Testing], batch: int = 1) -> DenseTest:
+def dense_test(settings: TestSettings, batch: int = 1) -> DenseTest:
     """How images are segmented."""
     return DenseTest(settings.test_scales, settings.test_flipping, settings.test_steps, settings.window, batch)
 
@@ -84,8 +82,9 @@ class FirstImages:
         self._record, self._samples = record, list(itertools.islice(samples, count))
         self._labels: Dict[str, np.ndarray] = {}
 
-    def labels(self, sample: Sample, size: Tuple[int, int]) -> None:
+    def labels(self, sample: Sample, size: Tuple[int, int]) -> Optional[np.ndarray]:
         """None: no labels were there before."""
+        return None
 
     def save(self, sample: Sample, truth: np.ndarray, labels: np.ndarray, score_maps: Sequence[ScoreMap]) -> None:
         """Keep the labels of one of them."""
@@ -97,13 +96,14 @@ class FirstImages:
         record, rows = self._record, []
         colours = class_colours(record.palette, record.label_ids)
         for sample in self._samples:
-            (image, truth), predicted = read_pair(sample, record), self._labels[sample.image_path]
-            rows.append([image, colours[truth], colours[predicted], correct_picture(truth, predicted, record.classes)])
+            (file, truth), predicted = open_labelled(sample, record), self._labels[sample.image_path]
+            rows.append([file.rgb(), colours[truth], colours[predicted],
+                         correct_picture(truth, predicted, record.classes)])
         return contact_sheet(rows, ("image", "truth", "prediction", "difference"))
 
 
 def counted_samples(scores: Sequence[Scores], samples: Sequence[Sample], record: SegmentationDataset, sources: Sources,
-                    labeller: Labeller, readers: int = 1, outputs: Optional[Outputs] = None
+                    labeller: Labeller, readers: int = 1, outputs: Union[None, Outputs, FirstImages] = None
                     ) -> Iterator[List[Scores]]:
     """What every sample in turn adds to `scores`, as of `score_samples`: lists of Scores.
 
@@ -112,7 +112,7 @@ def counted_samples(scores: Sequence[Scores], samples: Sequence[Sample], record:
     """
     def read(sample: Sample) -> Tuple:
         image, truth = read_pair(sample, record)
-        done = outputs and outputs.labels(sample, image.shape[:2])
+        done = outputs and outputs.labels(sample, size_of(image))
         return sample, image, truth, done, [source.prepare(sample, image) for source in sources if done is None]
 
     def forward(item: Tuple) -> Tuple:
@@ -131,7 +131,7 @@ def counted_samples(scores: Sequence[Scores], samples: Sequence[Sample], record:
 
 
 def score_samples(scores: Sequence[Scores], samples: Sequence[Sample], record: SegmentationDataset, sources: Sources,
-                  labeller: Labeller, readers: int = 1, outputs: Optional[Outputs] = None) -> None:
+                  labeller: Labeller, readers: int = 1, outputs: Union[None, Outputs, FirstImages] = None) -> None:
     """Add all samples to `scores`, a list of Scores, one for each label map that `labeller` makes of an image.
 
     A bar shows the progress and the first one's mean IoU. Where there are no truths, `scores` is empty.
@@ -202,13 +202,13 @@ def run_test(settings: TestSettings, test: driver.Identity, folder: str, record:
     same = driver.claim_folder(folder, test, settings.overwrite, settings.files())
     if skips and not same:
         log.info("--skip-done: there is nothing in %s that stems from these arguments and weights", folder)
-    outputs = Outputs(folder, record, test.digest, not settings.no_save_results, sources[0] if keeps else None,
+    networks = [one for one in sources if isinstance(one, Segmenter)]
+    outputs = Outputs(folder, record, test.digest, not settings.no_save_results, networks[0] if keeps else None,
                       skips and same)
     watch = driver.Stopwatch()
     with make_labeller(crfs, settings.crf_workers, map_weights(sources, shares)) as labeller:
         score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads, outputs)
     result = scores[0].result() if scores else {}
-    networks = [one for one in sources if isinstance(one, Segmenter)]
     about = {**windows_chosen(networks), **timing(outputs, samples, watch)}
     driver.write_result(folder, settings, test, len(samples), watch.seconds, paper, {**result, **about})
     for line in lines_of_scores(record, scores[0], result) if scores else ():
@@ -257,8 +257,8 @@ def score_label_images(scores: Scores, samples: Sequence[Sample], record: Segmen
 
     def read(item: Tuple) -> Tuple:
         sample, path = item
-        _, truth = open_pair(sample, record)
-        return sample, truth, read_labels(path, record, truth.shape)
+        _, truth = open_labelled(sample, record)
+        return sample, truth, read_labels(path, record, size_of(truth))
 
     with tqdm(total=len(samples), unit="image", desc="scoring", disable=None, dynamic_ncols=True) as bar:
         for item in overlapped(zip(samples, paths), read, tuple, tuple, readers):

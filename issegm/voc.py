@@ -35,13 +35,13 @@ from typing import Callable, Dict, List, Optional, Sequence
 from ademxapp import IGNORE_LABEL, driver
 from ademxapp.cli import Parser, UsageError, make_parser
 from ademxapp.engine import Device, load
-from ademxapp.evaluation.labelling import BestClasses
+from ademxapp.evaluation.crf import BestClasses
 from ademxapp.flags import Decides
 from ademxapp.symbol import Label, SymbolOptions, network, output_stride, parse_label, segmentation_symbol, whole_cells
-from ademxapp.symbol.losses import OHEM_MIN_KEPT, OHEM_THRESH
+from ademxapp.symbol.heads import OHEM_MIN_KEPT, OHEM_THRESH
 from ademxapp.symbol.networks import InputSettings
+from ademxapp.training.curves import Board
 from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import SEGMENTATION, Description, only
 from ademxapp.weights.parameters import Parameters
 from issegm.data import TrainCrops
@@ -169,15 +169,16 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
     samples = labelled(driver.find_samples(driver.validation_data(settings, len(contexts)), "segmentation",
                                            flags=driver.VALIDATION))
     testing = replace(settings, test_scales=settings.test_scales or (settings.origin_size,))
+    symbol = test_symbol(label, settings.head)
     network = Segmenter(description(settings, label, record, inputs, stride), record,
-                        dense_test(testing, len(contexts)), symbol=test_symbol(label, settings.head), devices=contexts)
+                        dense_test(testing, len(contexts)), symbol=symbol, devices=contexts)
 
     def validate(parameters: Parameters) -> Dict[str, float]:
-        scores, forward = Scores(record), load(settings.engine).Predictor(network.symbol, parameters, contexts)
+        scores, forward = Scores(record), load(settings.engine).Predictor(symbol, parameters, contexts)
         first = FirstImages(record, samples) if board else None
         score_samples([scores], samples, record, [replace(network, forward=forward)], BestClasses(),
                       settings.prefetch_threads, first)
-        if board:
+        if board and first:
             board.picture("images", first.sheet())
         found = {name: scores.result()[name] for name in ("mean_iou", "mean_acc", "pixel_acc")}
         if None in found.values():
@@ -190,13 +191,15 @@ def validation(settings: SegmentationSettings, label: Label, record: Segmentatio
 def val(asked: SegmentationSettings, label: Label, record: SegmentationDataset) -> None:
     """Test a network: labels and correctness pictures of every image and, in phase val, scores."""
     settings, crfs = crf_settings(asked)
+    weights = settings.weights
+    assert weights, "as driver.checked_testing wants it"
     samples = driver.find_samples(settings, SEGMENTATION)
-    network = Segmenter.read(settings.weights, settings.model, record,
+    network = Segmenter.read(weights, settings.model, record,
                              **vars(dense_test(settings, settings.batch_images)))
     settings = replace(settings, head=network.description.head)
     images = driver.calibration_images(settings, SEGMENTATION, label.classes, network.CALIBRATION_IMAGES)
-    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, samples, record, [settings.weights])
-    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(settings.weights))[0],
+    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, samples, record, [weights])
+    folder = driver.test_folder(settings.output, os.path.splitext(os.path.basename(weights))[0],
                                 None if settings.split == "val" else settings.split, settings.tag,
                                 shard_name(settings.shard))
 

@@ -90,7 +90,7 @@ def test_where_no_python_is_found_there_is_nothing_that_passed(tmp_path):
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(["sh", tmp_path / "tools" / "pythons.sh"], capture_output=True, text=True,
                           env={**os.environ, "PATH": path, "PYENV_ROOT": str(tmp_path), "PYTHONS": "3.8"})
-    assert done.returncode == 1 and "none of Python 3.8 to 3.12 was found" in done.stderr
+    assert done.returncode == 1 and "none of Python 3.8 to 3.14 was found" in done.stderr
     assert re.search(r"^3\.8 .*not found$", done.stdout, re.MULTILINE)
 
 

@@ -13,7 +13,8 @@ from ademxapp.processes import Pool, Processes
 from ademxapp.stopping import StopRequests, heeded
 
 PROGRAM = f"""
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever runs the tests may ignore it
 sys.path.insert(0, {str(ROOT)!r})
 from ademxapp.processes import Processes
 with Processes(os.getpgid, 2, "--workers") as both:
@@ -66,9 +67,10 @@ def test_a_process_that_dies_is_told(monkeypatch):
 
 
 def test_a_program_under_nohup_does_not_heed_a_lost_terminal():
-    assert set(heeded()) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        assert set(heeded()) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with StopRequests() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert stop.number is None and signal.SIGHUP not in heeded()

@@ -42,10 +42,10 @@ from ademxapp.symbol import Label, label_stem, output_stride, parse_label
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import SEGMENTATION
 from issegm.datasets import DATASETS, SegmentationDataset, dataset_record
+from issegm.outputs import StoredScores, first_score_file, map_weights
 from issegm.scoring import Scores
 from issegm.segmenter import Segmenter
 from issegm.settings import Crf, DenseTesting
-from issegm.sources import StoredScores, first_score_file, map_weights
 from issegm.testing import (
     crf_settings,
     dense_test,

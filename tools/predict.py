@@ -41,7 +41,7 @@ from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.engine import load
 from ademxapp.flags import Settings, flag
 from ademxapp.logs import library_versions, start_log
-from ademxapp.settings import Data, Devices, Precision
+from ademxapp.settings import CalibrationData, Devices, Precision
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION
 from iclass.classifier import Classifier
@@ -83,11 +83,6 @@ class Images(Settings):
 @dataclass(frozen=True)
 class PredictionSettings(Precision, Devices, Images):
     """All that this program is asked for."""
-
-
-@dataclass(frozen=True)
-class CalibrationData(Precision, Data):
-    """What INT8's ranges are measured on."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -30,7 +30,7 @@ PREDICTIONS, MANIFEST = "predictions.tsv", "predict.json"
 class Items:
     """What is told of single items that cannot be read or written, while the others go on; `failed`: their paths."""
 
-    def __init__(self, log: logging.Logger):
+    def __init__(self, log: logging.Logger) -> None:
         self.failed: List[str] = []
         self._log = log
 

@@ -23,9 +23,8 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import Parser, UsageError, make_parser, number
 from ademxapp.files import replacing
-from ademxapp.inspection.costs import TASKS, Costs, Group, costs, default_setting, read_label
+from ademxapp.inspection.costs import MIB, TASKS, Costs, Group, costs, default_setting, read_label
 from ademxapp.inspection.graph import Layer
-from ademxapp.inspection.memory import MIB
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
 from ademxapp.text_tables import FORMATS, emit, paragraphs, table
@@ -33,6 +32,7 @@ from ademxapp.text_tables import FORMATS, emit, paragraphs, table
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
                 "recomputed (MiB)", "testing (MiB)")
+WITHOUT_MXNET = "The memory of trainings is planned by MXNet alone, which is not installed."
 
 
 def build_parser() -> Parser:
@@ -86,7 +86,8 @@ def as_tables(found: Sequence[Costs], markdown: bool, brief: bool) -> str:
     notes = [f"{item.label}: the longest path has {item.longest_path} layers" +
              (", with the top for segmentation" if item.setting.task == "segmentation" else "")
              for item in found if item.longest_path != item.depth]
-    return paragraphs(*parts, *notes)
+    told = [WITHOUT_MXNET] * any(item.training_bytes is None for item in found)
+    return paragraphs(*parts, *told, *notes)
 
 
 def layer_row(group: Group) -> Tuple[object, ...]:
@@ -120,11 +121,10 @@ def cost_row(item: Costs) -> Tuple[object, ...]:
     setting = item.setting
     top = f" ({setting.head}, {setting.loss})" if setting.task == "segmentation" else ""
     statistics = f" + {item.statistics:,}" if item.statistics else ""
-    memory = ["needs MXNet"] * 3
+    memory = ["–" if plan is None else f"{plan // MIB:,}" for plan in (
+        item.training_bytes, item.recomputed_bytes, item.testing_bytes)]
     if item.training_bytes is not None:
-        less = item.recomputed_bytes / max(item.training_bytes, 1)
-        memory = [f"{item.training_bytes // MIB:,}", f"{item.recomputed_bytes // MIB:,} ({less:.2f})",
-                  f"{item.testing_bytes // MIB:,}"]
+        memory[1] += f" ({item.recomputed_bytes / max(item.training_bytes, 1):.2f})"
     return (item.label + top, f"{setting.images} x {setting.crop}x{setting.crop}", item.depth,
             f"{item.parameters:,}{statistics}", f"{item.multiply_adds / 1e9:.2f}", *memory)
 
@@ -145,7 +145,7 @@ def draw(found: Sequence[Costs], path: str) -> None:
         axes[2].barh([place + 0.27 * (shift - 1) for place in places],
                      [(getattr(item, key) or 0) / 2 ** 30 for item in found], height=0.27, label=name)
     axes[2].set_xlabel("planned memory (GiB)" if all(item.training_bytes is not None for item in found) else
-                       "planned memory: needs MXNet")
+                       "planned memory (GiB); that of trainings needs MXNet")
     axes[2].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3, frameon=False)
     axes[0].set_yticks(places)
     axes[0].set_yticklabels([f"{item.label}\n{item.setting.images} x {item.setting.crop}x{item.setting.crop}"

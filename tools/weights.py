@@ -30,8 +30,7 @@ from ademxapp.engine import ENGINES, Symbol, load
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
 from ademxapp.text_tables import FORMATS as TABLES
 from ademxapp.text_tables import table
-from ademxapp.weights.checking import problems
-from ademxapp.weights.describe import describe
+from ademxapp.weights.describe import describe, problems
 from ademxapp.weights.description import (
     SEGMENTATION,
     Description,

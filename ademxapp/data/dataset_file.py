@@ -2,11 +2,16 @@
 import dataclasses
 import reprlib
 import typing
-from typing import Any, Dict, Sequence, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple, Type, TypeVar
 
 import numpy as np
 
 from ademxapp.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def voc_palette() -> np.ndarray:
@@ -25,9 +30,6 @@ def full_palette(colours: Sequence[Tuple[int, int, int]]) -> np.ndarray:
     palette[255] = 255
     palette[:len(colours)] = colours
     return palette
-
-
-Record = TypeVar("Record")
 
 
 def read_dataset_file(path: str, kind: Type[Record], name: str) -> Record:

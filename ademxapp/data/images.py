@@ -174,7 +174,7 @@ def decode_label(data: bytes, name: str) -> np.ndarray:
 
 def _suits_opencv(data: bytes, image: Image.Image) -> bool:
     """Whether OpenCV may decode the bytes: they end as their format wants it, and it knows all that is in them."""
-    end = _ENDS.get(image.format)
+    end = _ENDS.get(image.format or "")
     unknown = image.format == "PNG" and image.info.keys() & _UNKNOWN
     return end is not None and not unknown and data.rstrip(b"\0").endswith(end)
 
@@ -231,7 +231,7 @@ def _reason(error: Exception, data: Optional[bytes] = None) -> str:
     if isinstance(error, MemoryError):
         return "there is too little memory"
     if isinstance(error, UnidentifiedImageError):
-        return _HINTS.get(_not_built_in(data or b""), "no known image format")
+        return _HINTS.get(_not_built_in(data or b"") or "", "no known image format")
     return " ".join(str(error).split()) or type(error).__name__
 
 

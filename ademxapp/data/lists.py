@@ -38,7 +38,7 @@ def read_classification_list(path: str, root: str, classes: Optional[int] = None
     text, lines = plain_text(read_bytes(path), path), None
     table = _plain_table(text, 3)
     class_ids = None if table is None else table.integers(1, DIGITS)
-    if class_ids is None or class_ids.min() < (-1 if classes is None else 0) or (
+    if table is None or class_ids is None or class_ids.min() < (-1 if classes is None else 0) or (
             classes is not None and class_ids.max() >= classes):
         table, lines = _tidied(text, path, lambda line, where: _classified(line, where, root, classes))
         class_ids = table.integers(1, DIGITS)

@@ -77,14 +77,15 @@ class Loader:
             raise ValueError(f"{len(dataset)} images in {parts} part(s) do not fill one batch of {batch_size}: "
                              "use a smaller --batch-images")
         self.dataset, self.shuffle, self.drop_last, self.seed = dataset, shuffle, drop_last, seed
-        self.batch_size, self._given = batch_size, None
+        self.batch_size = batch_size
+        self._given: Optional[int] = None  # the room of the batch that the caller has
         self.part, self.parts, self.workers, self.kind = part, parts, max(1, workers), kind
         self.epoch, self.late = 0, 0
         self._pending: Deque[_Begun] = collections.deque()
         self._running: List[Future] = []
         self._pool: Optional[ThreadPoolExecutor] = None
         self._processes: Optional[Processes] = None
-        self._memory: Optional[BatchMemory] = None
+        self._memory: BatchMemory  # while there is a pool
         self._ahead = 2 + -(-2 * self.workers // batch_size)  # batches: memory for two, work for every worker
         self.data_shape = (batch_size,) + tuple(dataset.data_shape)
         self.label_shape = (batch_size,) + tuple(dataset.label_shape)
@@ -150,7 +151,8 @@ class Loader:
             if self._processes is not None:
                 self._processes.close()
             self._pool.shutdown()
-            self._processes, self._pool, self._memory = None, None, None
+            self._processes = self._pool = None
+            del self._memory
             self.start(self.epoch)
 
     def __enter__(self) -> "Loader":
@@ -160,13 +162,12 @@ class Loader:
         self.close()
 
     def _submit(self, batch: int) -> None:
-        if self._pool is None:
-            self._open_pool()
+        pool = self._pool or self._open_pool()
         numbers = batch * self.batch_size + np.arange(self.batch_size)
         begun = _Begun(self._free.pop(), int((numbers >= len(self._order)).sum()),
                        self._order[numbers % len(self._order)])
         for place, index in enumerate(begun.index.tolist()):
-            begun.futures.append(self._pool.submit(self._load, begun.room, place, self.seed, self.epoch, index))
+            begun.futures.append(pool.submit(self._load, begun.room, place, self.seed, self.epoch, index))
         self._pending.append(begun)
 
     def _cancel(self) -> None:
@@ -174,7 +175,7 @@ class Loader:
         self._running = [future for begun in self._pending for future in begun.futures if not future.cancel()]
         self._pending.clear()
 
-    def _open_pool(self) -> None:
+    def _open_pool(self) -> ThreadPoolExecutor:
         """Start the threads, each of which reads itself or waits for a process."""
         self._memory = BatchMemory(self._ahead, self.batch_size, self.dataset.data_shape, self.dataset.label_shape)
         if self.kind == "process":
@@ -182,6 +183,7 @@ class Loader:
             self._processes = Processes(functools.partial(load_request, bare, self._memory), self.workers,
                                         "--prefetch-threads", niceness=0)
         self._pool = ThreadPoolExecutor(self.workers)
+        return self._pool
 
     def _load(self, *request: int) -> None:
         if self._processes is None:

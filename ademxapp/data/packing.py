@@ -12,11 +12,12 @@ from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, Uni
 
 import numpy as np
 from PIL import Image
+from PIL.Image import Resampling
 
 from ademxapp.data.images import decode_label, decode_rgb
 from ademxapp.data.parts import Parts, fields, fingerprint
 from ademxapp.data.records import RecordFile, index_text, places_of, read_contents
-from ademxapp.data.resize import resize, scaled_size
+from ademxapp.data.resize import resize, scaled_size, size_of
 from ademxapp.data.samples import Sample
 from ademxapp.errors import UsageError, one_line
 from ademxapp.files import write_text
@@ -40,8 +41,9 @@ class Encoding:
         if label is not None and label.shape != image.shape[:2]:
             raise ValueError(f"{sample.label_path} has {label.shape[1]}x{label.shape[0]} pixels, its image "
                              f"{sample.image_path} {image.shape[1]}x{image.shape[0]}")
-        size = image.shape[:2] if self.shorter_side is None else \
-            scaled_size(image.shape[:2], self.shorter_side, longer=False)
+        size = size_of(image)
+        if self.shorter_side is not None:
+            size = scaled_size(size, self.shorter_side, longer=False)
         if size != image.shape[:2] or self.quality is not None:
             if max(size) > LONGEST_SIDE:
                 raise ValueError(f"{sample.image_path} has {image.shape[1]}x{image.shape[0]} pixels, and would have "
@@ -49,8 +51,9 @@ class Encoding:
             image_file = _file(resize(Image.fromarray(image), size), format="JPEG", quality=self.quality or QUALITY)
         if label is not None and size != label.shape:
             wide = label.dtype != np.uint8
-            label = Image.fromarray(label.astype(np.int32 if wide else np.uint8)).resize(size[::-1], Image.NEAREST)
-            label_file = _file(Image.fromarray(np.array(label).astype(np.uint16)) if wide else label, format="PNG")
+            scaled = Image.fromarray(label.astype(np.int32 if wide else np.uint8)).resize((size[1], size[0]),
+                                                                                          Resampling.NEAREST)
+            label_file = _file(Image.fromarray(np.array(scaled).astype(np.uint16)) if wide else scaled, format="PNG")
         return image_file, label_file
 
 

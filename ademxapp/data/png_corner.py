@@ -5,11 +5,12 @@ pixels to its right are needed. What is needed is inflated by ISA-L and handed t
 """
 import functools
 import struct
-from typing import Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
+zlib: Any
 try:
     from isal import isal_zlib as zlib
 except ImportError:  # it is three times as fast, and does the same
@@ -66,7 +67,8 @@ def _inflate(data: bytes, size: int) -> Optional[np.ndarray]:
 
 def _uncompressed(lines: np.ndarray, width: int, height: int) -> bytes:
     """The bytes of a PNG of RGB with the given lines, each a filter's number and the filtered pixels."""
-    blocks, view = [b"\x78\x01"], memoryview(lines)
+    blocks: List[Buffer] = [b"\x78\x01"]
+    view = lines.data
     for start in range(0, len(view), _BLOCK):
         block = view[start:start + _BLOCK]
         blocks += struct.pack("<BHH", start + _BLOCK >= len(view), len(block), _BLOCK ^ len(block)), block

@@ -87,7 +87,7 @@ class RecordFile:
 class RecordSample(Sample):
     """A sample in a record: as its file was, with the same names. `root` is the record file's path."""
 
-    file: RecordFile = None
+    file: RecordFile = None  # type: ignore[assignment]  # always given: the fields before it have defaults
     place: int = 0
     number: int = 0
 
@@ -188,7 +188,7 @@ def read_records(prefix: str, classes: Optional[int] = None, unknown: bool = Fal
         raise UsageError(f"{path} is packed from a {task} list, wanted one for {wanted}")
     if not len(samples):
         raise ValueError(f"{index} names no image")
-    if classes is not None:
+    if classes is not None and class_ids is not None:
         outside = np.flatnonzero((class_ids >= classes) | (class_ids < (-1 if unknown else 0)))
         for sample in samples[outside[0]:][:1] if len(outside) else ():
             raise ValueError(f"{path}: {sample.image} has class {sample.class_id}, which is not among "

@@ -6,10 +6,11 @@ from typing import Callable, Optional, Tuple
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.Image import Resampling
 
 from ademxapp.data.images import ImageFile
 
-FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
+FILTERS = {"bilinear": Resampling.BILINEAR, "bicubic": Resampling.BICUBIC, "lanczos": Resampling.LANCZOS}
 # Pixels for each wanted one, along a side, in an image decoded at reduced size: with 1 crops of photographs differ by
 # 2.5 grey levels on average from those of the whole image, with 1.5 by 1.0.
 RESERVE = 1.5
@@ -26,15 +27,15 @@ _SAMPLES = 16  # of a kernel in a pixel
 _SUM = 100.0  # weight of the condition that the taps' sum is 1, beside one sample
 
 
-def choose_filter(source: Tuple[int, int], target: Tuple[int, int]) -> int:
+def choose_filter(source: Tuple[float, float], target: Tuple[int, int]) -> Resampling:
     """The original's adaptive filter for sizes (h, w): Lanczos where both sides shrink, bicubic where both grow.
 
     Returns bilinear where one shrinks and the other grows, or one stays.
     """
     changes = [(t > s) - (t < s) for s, t in zip(source, target)]
     if changes == [-1, -1]:
-        return Image.LANCZOS
-    return Image.BICUBIC if changes == [1, 1] else Image.BILINEAR
+        return Resampling.LANCZOS
+    return Resampling.BICUBIC if changes == [1, 1] else Resampling.BILINEAR
 
 
 def resize(image: Image.Image, size: Tuple[int, int], interpolation: str = "adaptive") -> Image.Image:
@@ -83,27 +84,33 @@ def resize_part(file: ImageFile, box: Tuple[float, float, float, float], size: T
     inner, method = (left - x, top - y, right - x, bottom - y), _method(source, size, interpolation)
     faster = _near(method, source, size) if near and all(edge.is_integer() for edge in inner) else None
     if faster:
-        return faster(part, tuple(map(int, inner)), size)
+        x0, y0, x1, y1 = map(int, inner)
+        return faster(part, (x0, y0, x1, y1), size)
     return np.asarray(Image.fromarray(part).resize((size[1], size[0]), method, inner))
 
 
-def _near(method: int, source: Tuple[int, int], target: Tuple[int, int]
+def _near(method: Resampling, source: Tuple[float, float], target: Tuple[int, int]
          ) -> Optional[Callable[[np.ndarray, Tuple[int, int, int, int], Tuple[int, int]], np.ndarray]]:
     """What does about the same as a filter of Pillow's, or None."""
-    if method == Image.LANCZOS and all(t < s <= MOST_SCALE * t for s, t in zip(source, target)):
+    if method == Resampling.LANCZOS and all(t < s <= MOST_SCALE * t for s, t in zip(source, target)):
         return shrink
-    return grow if method == Image.BICUBIC and all(s < t for s, t in zip(source, target)) else None
+    return grow if method == Resampling.BICUBIC and all(s < t for s, t in zip(source, target)) else None
 
 
-def _method(source: Tuple[int, int], target: Tuple[int, int], interpolation: str) -> int:
+def _method(source: Tuple[float, float], target: Tuple[int, int], interpolation: str) -> Resampling:
     return choose_filter(source, target) if interpolation == "adaptive" else FILTERS[interpolation]
+
+
+def size_of(pixels: np.ndarray) -> Tuple[int, int]:
+    """(h, w) of an array (H, W, …)."""
+    return pixels.shape[0], pixels.shape[1]
 
 
 def scaled_size(size: Tuple[int, int], target: int, longer: bool) -> Tuple[int, int]:
     """(h, w) in the proportions of `size`, with its longer (or shorter) side equal to `target`, at least 1 pixel."""
     side = max(size) if longer else min(size)
-    return tuple(target if s == side else max(1, round(s * target / side)) for s in size)
-
+    height, width = (target if s == side else max(1, round(s * target / side)) for s in size)
+    return height, width
 
 
 def shrink(pixels: np.ndarray, inner: Tuple[int, int, int, int], size: Tuple[int, int]) -> np.ndarray:
@@ -112,8 +119,9 @@ def shrink(pixels: np.ndarray, inner: Tuple[int, int, int, int], size: Tuple[int
     Both sides must shrink. `pixels` should go on beyond the part, where the image does, by `LOBES` times the scale.
     """
     left, top, right, bottom = inner
-    taps = [_taps(round(_STEPS * source / target)) for source, target in zip((right - left, bottom - top), size[::-1])]
-    smooth = cv2.sepFilter2D(pixels, -1, *taps, borderType=cv2.BORDER_REFLECT)[top:bottom, left:right]
+    across, down = (_taps(round(_STEPS * source / target))
+                    for source, target in zip((right - left, bottom - top), size[::-1]))
+    smooth = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REFLECT)[top:bottom, left:right]
     return cv2.resize(smooth, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
 
 

@@ -31,6 +31,7 @@ class Sample:
 
     @property
     def label_path(self) -> str:
+        assert self.label_image is not None
         return os.path.join(self.root, self.label_image)
 
     def read(self) -> Tuple[bytes, Optional[bytes]]:
@@ -74,11 +75,10 @@ class Samples(Sequence[Sample]):
         return len(self._rows)
 
     def __getitem__(self, index: Union[int, slice]) -> Any:
-        rows = self._rows[index]
         if not isinstance(index, slice):
-            return self._sample(rows)
+            return self._sample(self._rows[index])
         part = copy.copy(self)
-        part._rows = rows
+        part._rows = self._rows[index]
         return part
 
     def blocks(self, size: int) -> Iterator[Tuple[bytes, np.ndarray, bytes]]:
@@ -106,7 +106,7 @@ class Samples(Sequence[Sample]):
     def _fields(self, row: int) -> Tuple[str, int, Optional[str]]:
         """A row's image, class and label image."""
         label = self._table.field(row, self._label) if self._label < self._table.width else None
-        return (self._table.field(row, self._image), -1 if self._class_ids is None else int(self._class_ids[row]),
+        return (self._table.field(row, self._image) or "", -1 if self._class_ids is None else int(self._class_ids[row]),
                 label)
 
 

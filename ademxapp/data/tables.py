@@ -36,7 +36,7 @@ class Table:
         return self.text
 
     def __setstate__(self, text: bytes) -> None:
-        self.__init__(text)
+        Table.__init__(self, text)
 
     @property
     def width(self) -> int:

@@ -5,7 +5,7 @@ import mmap
 import os
 import tempfile
 from multiprocessing.reduction import DupFd
-from typing import Any, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -14,20 +14,20 @@ class Dataset(Protocol):
     """What a `Loader` reads. For workers that are processes it must be picklable, and not of the main script.
 
     Where it has `samples`, such workers hold it without them, and every request brings the one that it is of.
-
-    Attributes
-    ----------
-    data_shape, label_shape : tuple of int
-        Of one sample's arrays.
     """
 
-    data_shape: Tuple[int, ...]
-    label_shape: Tuple[int, ...]
+    @property
+    def data_shape(self) -> Tuple[int, ...]:
+        """Of one sample's data."""
+
+    @property
+    def label_shape(self) -> Tuple[int, ...]:
+        """Of one sample's label."""
 
     def __len__(self) -> int:
         """Samples."""
 
-    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, Union[np.ndarray, np.floating]]:
         """Data and label of a sample, float32."""
 
     def describe(self, index: int) -> str:
@@ -75,7 +75,7 @@ def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
 
 def with_samples(dataset: Dataset, samples: Mapping[int, Any]) -> Dataset:
     """A dataset that reads as another does, with samples of its own."""
-    other = copy.copy(dataset)
+    other: Any = copy.copy(dataset)
     other.samples = samples
     return other
 

@@ -79,7 +79,8 @@ def add_scores(graph: Graph, graph_json: str, parameters: Dict[str, np.ndarray],
     if last["op"] != "SoftmaxOutput":
         raise ValueError(f"the network ends in {last['op']} {last['name']}, wanted SoftmaxOutput")
     _skip_reshaping(nodes)
-    scores, values = last["inputs"][0][0], {}
+    scores = last["inputs"][0][0]
+    values: Dict[int, str] = {}
     for index in sorted(_ancestors(nodes, scores)):
         node = nodes[index]
         if node["op"] != "null":

@@ -3,7 +3,7 @@
 The file holds what one must know to use it, as texts in JSON: the fields of `Description` in its metadata.
 """
 import os
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 import numpy as np
 
@@ -47,13 +47,17 @@ class OnnxModel:
 
     def __call__(self, data: np.ndarray) -> np.ndarray:
         """Probabilities (N, …) float32 for normalised inputs (N, 3, H, W) float32; ValueError for another size."""
-        if self.size and data.shape[2:] != self.size:
-            raise ValueError("{} takes inputs of {}x{} pixels only, not {}x{}: export it with --dynamic for others"
-                             .format(self.path, *self.size[::-1], *data.shape[:1:-1]))
+        self.require_size(data.shape[2:])
         if self.description.pixels:
             data = self._to_pixels(data)
         at_once = self._input.shape[0] if isinstance(self._input.shape[0], int) else len(data)
         return np.concatenate([self._run(data[start:start + at_once]) for start in range(0, len(data), at_once)])
+
+    def require_size(self, size: Tuple[int, ...]) -> None:
+        """ValueError unless the file takes inputs of (H, W) pixels."""
+        if self.size and tuple(size) != self.size:
+            raise ValueError("{} takes inputs of {}x{} pixels only, not {}x{}: export it with --dynamic for others"
+                             .format(self.path, *self.size[::-1], *size[::-1]))
 
     def begin(self, data: np.ndarray) -> Callable[[], np.ndarray]:
         """As of `Predictor`; it has run when this returns."""
@@ -84,12 +88,12 @@ def of_any_size(model: OnnxModel) -> Callable[[np.ndarray], np.ndarray]:
     """
     if model.size is None:
         return model
-    cell = model.description.stride
+    cell, size = model.description.stride, model.size
 
     def predict(data: np.ndarray) -> np.ndarray:
         height, width = data.shape[2:]
-        beside = [(0, max(0, own - side)) for own, side in zip(model.size, (height, width))]
-        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), model.size, cell)
+        beside = [(0, max(0, own - side)) for own, side in zip(size, (height, width))]
+        scores = predict_in_windows(model, np.pad(data, ((0, 0), (0, 0), *beside)), size, cell)
         return scores[:, :, :height // cell, :width // cell]
     return predict
 

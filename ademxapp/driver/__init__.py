@@ -1,9 +1,18 @@
 """What the drivers of both tasks share: devices, logs, samples, the start of a training, the folder of a test."""
 from ademxapp.driver.environment import Stopwatch, devices, join, open_log, versions, warn_of_train_split
 from ademxapp.driver.identity import Identity, identity_of, require_one_test
-from ademxapp.driver.resolving import checked_dtype, checked_testing, checked_training, named_run, tested_weights
+from ademxapp.driver.resolving import (
+    VALIDATION,
+    calibration_images,
+    checked_dtype,
+    checked_testing,
+    checked_training,
+    find_samples,
+    named_run,
+    tested_weights,
+    validation_data,
+)
 from ademxapp.driver.results import claim_folder, holds_same, read_record, read_result, test_folder, write_result
-from ademxapp.driver.samples import VALIDATION, calibration_images, find_samples, validation_data
 from ademxapp.driver.training import CLASSIFICATION, SEGMENTATION, train
 
 __all__ = ["CLASSIFICATION", "Identity", "SEGMENTATION", "Stopwatch", "VALIDATION", "calibration_images",

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ademxapp.data.samples import Sample, blocks_of
 from ademxapp.files import digest
 from ademxapp.flags import Decides, Settings
+from ademxapp.settings import DriverSettings
 
 _NAMES = {"weights_sha256": "weights", "samples_sha256": "samples", "dataset_sha256": "dataset",
           "calibration_sha256": "calibrate_list", "predictions_sha256": "predictions"}
@@ -76,11 +77,11 @@ def identity_of(decides: Decides, settings: Settings, task: str, samples: Sequen
     predictions : sequence of str, optional
         Identities of the tests whose score maps are averaged.
     """
-    contents = {"samples_sha256": samples_digest(samples),
+    contents: Dict[str, Any] = {"samples_sha256": samples_digest(samples),
                 "dataset_sha256": _sha256(json.dumps(record.described(), sort_keys=True))}
     if decides is Decides.TEST:
         contents["weights_sha256"] = [digest(path) for path in weights]
-    if getattr(settings, "dtype", None) == "int8":
+    if isinstance(settings, DriverSettings) and settings.dtype == "int8":
         path = settings.calibrate_list or os.path.join("data", settings.dataset, "train.lst")
         contents["calibration_sha256"] = digest(path) if os.path.isfile(path) else ""
     if predictions is not None:

@@ -2,13 +2,13 @@
 import json
 import os
 import shutil
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ademxapp.driver.environment import versions
 from ademxapp.driver.identity import Identity
 from ademxapp.errors import UsageError
 from ademxapp.files import remove_parts, write_json
-from ademxapp.settings import Data, Run
+from ademxapp.flags import Settings
 
 RESULT = "result.json"
 UNFINISHED = "unfinished.json"  # what the files of a test that has no result yet stem from
@@ -29,7 +29,7 @@ def holds_same(folder: str, test: Identity, overwrite: bool) -> bool:
             raise
     changed = test.differences(before) if before else []
     if changed and not overwrite:
-        what = "the result of a test" if path.endswith(RESULT) else "an unfinished test"
+        what = "the result of a test" if str(path).endswith(RESULT) else "an unfinished test"
         raise UsageError(f"{folder} holds {what} with another {', '.join(changed)}: give this one a --tag, or replace "
                          "that one with --overwrite")
     return before is not None and not changed
@@ -87,12 +87,13 @@ def read_result(path: str) -> Dict[str, Any]:
     raise ValueError(f"{path} is no result of a test: remove it, or give --overwrite")
 
 
-def write_result(folder: str, settings: Union[Run, Data], test: Optional[Identity], images: int, seconds: float,
+def write_result(folder: str, settings: Settings, test: Optional[Identity], images: int, seconds: float,
                  paper: Optional[Dict[str, float]], scores: Dict[str, Any]) -> None:
     """Write `result.json`: what was tested, how, and its scores; the test is finished."""
-    record = test.record() if test else {"task": "segmentation", "arguments": settings.arguments()}
+    arguments = settings.arguments()
+    record = test.record() if test else {"task": "segmentation", "arguments": arguments}
     write_json(os.path.join(folder, RESULT), {
-        "label": settings.model, "weights": settings.weights, "split": settings.split, **record,
+        "label": arguments["model"], "weights": arguments["weights"], "split": arguments["split"], **record,
         "versions": versions(), "images": images, "images_per_second": round(images / seconds, 3), "paper": paper,
         **scores})
     if test:

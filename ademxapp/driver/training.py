@@ -15,16 +15,16 @@ from ademxapp.settings import DriverSettings
 from ademxapp.symbol import label_stem
 from ademxapp.symbol.heads import TOP
 from ademxapp.training import schedules
+from ademxapp.training.curves import Board
 from ademxapp.training.distributed import Alone
 from ademxapp.training.fit import NESTEROV, SGD, Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import clock
-from ademxapp.training.run_files import remove_run, remove_unfinished, weights_of_run
-from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run
-from ademxapp.training.tensorboard import Board
+from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run, remove_run, remove_unfinished, weights_of_run
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import (
     Parameters,
+    Shapes,
     load_parameters,
     parameter_shapes,
     require_exact,
@@ -33,7 +33,6 @@ from ademxapp.weights.parameters import (
 )
 
 Validate = Callable[[Parameters], Dict[str, float]]
-Shapes = Tuple[Dict[str, Tuple[int, ...]], Dict[str, Tuple[int, ...]]]
 
 
 @dataclass(frozen=True)

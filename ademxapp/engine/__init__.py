@@ -65,11 +65,17 @@ class Symbol(Protocol):
     def list_auxiliary_states(self) -> list[str]:
         """Names of BN's moving statistics."""
 
+    def list_outputs(self) -> list[str]:
+        """Names of its outputs."""
+
     def infer_shape(self, **inputs: tuple[int, ...]) -> tuple[list[tuple[int, ...]], ...]:
         """Shapes of arguments, outputs and auxiliary states."""
 
     def get_internals(self) -> Symbol:
         """The outputs of all nodes."""
+
+    def __getitem__(self, output: str) -> Symbol:
+        """One of its outputs, by its name."""
 
 
 class Device(Protocol):

@@ -47,7 +47,8 @@ def mean_of_passes(passes: Iterable[Iterable[np.ndarray]], images: int) -> np.nd
 
     No pass is held as a whole: 50,000 images of 1,000 classes are 200 MB.
     """
-    total, count = None, 0
+    total: Optional[np.ndarray] = None
+    count = 0
     for parts in passes:
         first, count = 0, count + 1
         for part in parts:
@@ -55,6 +56,7 @@ def mean_of_passes(passes: Iterable[Iterable[np.ndarray]], images: int) -> np.nd
                 total = np.zeros((images, part.shape[1]), np.float32)
             total[first:first + len(part)] += part
             first += len(part)
+    assert total is not None
     total /= count
     return total
 

@@ -4,13 +4,15 @@ The steps are the original's: scale, shift, forward (and mirrored), interleave, 
 """
 import functools
 from dataclasses import dataclass
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.Image import Resampling
 
 from ademxapp.data import transforms
-from ademxapp.data.resize import choose_filter, resize, scaled_size
+from ademxapp.data.resize import choose_filter, resize, scaled_size, size_of
 from ademxapp.evaluation.resample import Axis, resize_matrix, resize_rows
 from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import whole_cells
@@ -18,6 +20,9 @@ from ademxapp.symbol import whole_cells
 CHUNK_VALUES = 4_000_000  # scores at image size that are held at a time
 TILE_ROWS, TILE_VALUES = 32, 2 ** 19  # pixels; scores at image size that a processor's cache holds
 AXES_KEPT = 16
+
+Size = Tuple[int, int]  # height, width
+Predict = Callable[[np.ndarray], np.ndarray]  # inputs (N, 3, H, W) to probabilities (N, C, H / stride, W / stride)
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class DenseSettings:
         for none.
     """
 
-    mean: tuple
-    std: tuple
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
     stride: int
     steps: int = 1
     flipping: bool = False
@@ -55,14 +60,14 @@ class DenseSettings:
     interpolation: str = "adaptive"
     window: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.stride % self.steps:
             raise ValueError(f"{self.steps} test steps do not divide the stride {self.stride}")
         if self.window % self.stride:
             raise ValueError(f"windows of {self.window} pixels are no whole number of cells of {self.stride}")
 
     @property
-    def cell(self):
+    def cell(self) -> int:
         """Pixels between the cells of the score map."""
         return self.stride // self.steps
 
@@ -83,17 +88,18 @@ class ScoreMap:
 
     scores: np.ndarray
     cell: int
-    scaled: tuple
-    size: tuple
+    scaled: Size
+    size: Size
 
 
-def predict_dense(predict, image, scale, settings, pixels=None):
+def predict_dense(predict: Predict, image: np.ndarray, scale: int, settings: DenseSettings,
+                  pixels: Optional[np.ndarray] = None) -> ScoreMap:
     """The score map of one image at one scale.
 
     Parameters
     ----------
-    predict : callable
-        Inputs (N, 3, H, W) float32 to probabilities (N, C, H / stride, W / stride) float32.
+    predict : Predict
+        float32 both.
     image : ndarray
         (H, W, 3) uint8, RGB.
     scale : int
@@ -108,7 +114,8 @@ def predict_dense(predict, image, scale, settings, pixels=None):
     """
     if pixels is None:
         pixels = scaled_pixels(image, scale, settings)
-    inputs = shifted_inputs(pixels, input_size(pixels.shape[1:], scale, settings), settings)
+    scaled = size_of(pixels[0])
+    inputs = shifted_inputs(pixels, input_size(scaled, scale, settings), settings)
     if settings.flipping:
         inputs = np.concatenate([inputs, transforms.flip(inputs)])
     batches = (inputs[i:i + settings.batch] for i in range(0, len(inputs), settings.batch))
@@ -116,18 +123,18 @@ def predict_dense(predict, image, scale, settings, pixels=None):
     if settings.flipping:
         plain, mirrored = np.split(outputs, 2)
         outputs = (plain + transforms.flip(mirrored)) / 2
-    return ScoreMap(interleave(outputs, settings.steps), settings.cell, pixels.shape[1:], image.shape[:2])
+    return ScoreMap(interleave(outputs, settings.steps), settings.cell, scaled, size_of(image))
 
 
-def _forward(predict, inputs, settings):
+def _forward(predict: Predict, inputs: np.ndarray, settings: DenseSettings) -> np.ndarray:
     if settings.window:
         return predict_in_windows(predict, inputs, settings.window, settings.stride)
     return predict(inputs)
 
 
-def scaled_pixels(image, scale, settings):
+def scaled_pixels(image: np.ndarray, scale: int, settings: DenseSettings) -> np.ndarray:
     """The image with its longer side equal to `scale`, normalised: (3, h, w) float32."""
-    size = scaled_size(image.shape[:2], scale, longer=True)
+    size = scaled_size(size_of(image), scale, longer=True)
     scaled = np.asarray(resize(Image.fromarray(image), size, interpolation=settings.interpolation))
     tables = _normalised_levels(tuple(settings.mean), tuple(settings.std))
     planes = np.empty((3, *size), np.float32)
@@ -137,19 +144,19 @@ def scaled_pixels(image, scale, settings):
 
 
 @functools.lru_cache(maxsize=1)
-def _normalised_levels(mean, std):
+def _normalised_levels(mean: Tuple[float, ...], std: Tuple[float, ...]) -> np.ndarray:
     """What each of 256 levels of red, green and blue is for the network: (3, 256) float32."""
     levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2)
     return np.ascontiguousarray(transforms.apply_colour_map(levels, *transforms.normalisation(mean, std))[..., 0])
 
 
-def input_size(scaled, scale, settings):
+def input_size(scaled: Size, scale: int, settings: DenseSettings) -> Size:
     """(H, W) of the network's input: whole cells that hold a scaled image."""
-    sides = (scale, scale) if settings.square else scaled
-    return tuple(whole_cells(side, settings.stride) for side in sides)
+    height, width = (scale, scale) if settings.square else scaled
+    return whole_cells(height, settings.stride), whole_cells(width, settings.stride)
 
 
-def shifted_inputs(pixels, size, settings):
+def shifted_inputs(pixels: np.ndarray, size: Size, settings: DenseSettings) -> np.ndarray:
     """Inputs (steps², 3, H, W): the image shifted by parts of the stride, on zeros (the mean colour).
 
     Column shifts are the outer loop, row shifts the inner one.
@@ -163,19 +170,20 @@ def shifted_inputs(pixels, size, settings):
     return inputs
 
 
-def _moved(side, shift):
+def _moved(side: int, shift: int) -> Tuple[slice, slice]:
     """Where the pixels of a side come to lie that are moved towards its start, and which those are: slices."""
     return slice(max(0, -shift), max(0, min(side, side - shift))), slice(max(0, shift), max(0, min(side, side + shift)))
 
 
-def interleave(outputs, steps):
+def interleave(outputs: np.ndarray, steps: int) -> np.ndarray:
     """One grid (C, h x steps, w x steps) from the outputs (steps², C, h, w) of `shifted_inputs`."""
     _, classes, height, width = outputs.shape
     grid = outputs.reshape(steps, steps, classes, height, width)  # column shift, row shift, …
     return np.ascontiguousarray(grid.transpose(2, 3, 1, 4, 0).reshape(classes, height * steps, width * steps))
 
 
-def scores_at_image_size(score_maps, weights=None):
+def scores_at_image_size(score_maps: Sequence[ScoreMap], weights: Optional[Sequence[float]] = None
+                         ) -> Iterator[Tuple[slice, np.ndarray]]:
     """Mean scores of one image over its maps, at image size, from the top down.
 
     Every map is enlarged by its cell (bicubic), cropped to the scaled image and resized to the image (adaptive).
@@ -191,7 +199,7 @@ def scores_at_image_size(score_maps, weights=None):
         yield rows, scores
 
 
-def label_map(score_maps, weights=None):
+def label_map(score_maps: Sequence[ScoreMap], weights: Optional[Sequence[float]] = None) -> np.ndarray:
     """The best class of every pixel, of scores as of `scores_at_image_size`: (H, W) uint8 class indices."""
     labels = np.empty(score_maps[0].size, np.uint8)
     width = max(1, TILE_VALUES // (len(score_maps[0].scores) * TILE_ROWS))
@@ -200,7 +208,7 @@ def label_map(score_maps, weights=None):
     return labels
 
 
-def first_best(scores):
+def first_best(scores: np.ndarray) -> np.ndarray:
     """`scores.argmax(0)` of (C, …) float32 scores, at most 256 classes, as uint8.
 
     NumPy's goes from pixel to pixel; this goes from class to class, which processors do many times as fast.
@@ -215,7 +223,8 @@ def first_best(scores):
     return labels
 
 
-def _tiles(score_maps, weights, height, width):
+def _tiles(score_maps: Sequence[ScoreMap], weights: Optional[Sequence[float]], height: int, width: int
+           ) -> Iterator[Tuple[Tuple[slice, slice], np.ndarray]]:
     """Mean scores of one image, as of `scores_at_image_size`, in tiles of at most (height, width) pixels.
 
     Yields
@@ -235,18 +244,19 @@ def _tiles(score_maps, weights, height, width):
                 sum(parts) / len(parts) if len(parts) > 1 else parts[0])
 
 
-def _slices(length, step):
+def _slices(length: int, step: int) -> List[slice]:
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
-def _axes(score_map):
+def _axes(score_map: ScoreMap) -> Tuple[Axis, Axis]:
     """From cells to image pixels: the `Axis` of the rows, and that of the columns."""
     method = choose_filter(score_map.scaled, score_map.size)
-    return tuple(_axis(cells, score_map.cell, scaled, size, method) for cells, scaled, size in
-                 zip(score_map.scores.shape[1:], score_map.scaled, score_map.size))
+    down, across = (_axis(cells, score_map.cell, scaled, size, method) for cells, scaled, size in
+                    zip(score_map.scores.shape[1:], score_map.scaled, score_map.size))
+    return down, across
 
 
 @functools.lru_cache(maxsize=AXES_KEPT)
-def _axis(cells, cell, scaled, size, method):
-    matrix = resize_matrix(cells, cells * cell, Image.BICUBIC)[:scaled]
+def _axis(cells: int, cell: int, scaled: int, size: int, method: Resampling) -> Axis:
+    matrix = resize_matrix(cells, cells * cell, Resampling.BICUBIC)[:scaled]
     return Axis.of(matrix if size == scaled else resize_rows(matrix, size, method))

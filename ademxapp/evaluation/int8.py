@@ -32,10 +32,21 @@ LOG = logging.getLogger("ademxapp")
 class Network(Protocol):
     """A network with its weights: iclass.Classifier, issegm.Segmenter."""
 
-    weights: str
-    symbol: Symbol
-    parameters: Parameters
-    devices: Sequence[Device]
+    @property
+    def weights(self) -> str:
+        """Their file."""
+
+    @property
+    def symbol(self) -> Optional[Symbol]:
+        """Its graph; None of a file that runs as it is."""
+
+    @property
+    def parameters(self) -> Optional[Parameters]:
+        """Those of the graph."""
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Where it is to run."""
 
     def score_with(self, forward: Predictor, sample: Sample) -> None:
         """Give a `Predictor` what the network is given of a sample in the test."""
@@ -78,13 +89,21 @@ def make_predictor(network: Network, dtype: Optional[str], inputs: Dict[str, Any
         slow = not on_cards and slow_because(dtype)
         if slow:
             LOG.warning("%s: %s: it will not be faster than float32", dtype, slow)
+    if network.symbol is None or network.parameters is None:
+        raise ValueError(f"{network.weights} runs as it is: it takes neither devices nor a dtype")
     if dtype != "int8":
         return runs.Predictor(network.symbol, network.parameters, network.devices, dtype, compiled)
-    quantised = runs.Int8Network(network.symbol, network.parameters)
+    quantised = _mxnet().Int8Network(network.symbol, network.parameters)
     LOG.info("int8: %s remain in float32", ", ".join(quantised.left) or "no layers")
     images = images or Images(missing=f"there are no ranges of the maps that fit, beside {network.weights}, and no "
                                       "images to measure them on")
-    return runs.Predictor(*quantised.quantised(find_ranges(network, quantised, inputs, images)), network.devices)
+    symbol, parameters = quantised.quantised(find_ranges(network, quantised, inputs, images))
+    return runs.Predictor(symbol, parameters, network.devices)
+
+
+def _mxnet() -> Any:
+    """The engine that computes in INT8, for what it alone has."""
+    return load("mxnet")
 
 
 def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images: Images) -> Ranges:
@@ -114,7 +133,7 @@ def find_ranges(network: Network, quantised: Any, inputs: Dict[str, Any], images
 def calibrate(quantised: Any, forward: Callable[[Predictor, Sample], None], images: Sequence[Sample],
               devices: Sequence[Device]) -> Ranges:
     """The ranges of an `Int8Network` on images; `forward(predictor, image)` gives it what a test gives of an image."""
-    recorder = load("mxnet").RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
+    recorder = _mxnet().RangeRecorder(quantised.symbol, quantised.parameters, devices[:1], quantised.measured)
     for image in tqdm(images, unit="image", desc="calibrating", disable=None):
         forward(recorder, image)
     return recorder.ranges

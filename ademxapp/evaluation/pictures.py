@@ -10,6 +10,7 @@ from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.Image import Resampling
 
 from ademxapp import IGNORE_LABEL
 
@@ -48,7 +49,7 @@ def labels_over(image: np.ndarray, classes: np.ndarray, colours: np.ndarray) -> 
         (256, 3) uint8, by class index.
     """
     height, width = image.shape[:2]
-    classes = np.asarray(Image.fromarray(classes.astype(np.uint8)).resize((width, height), Image.NEAREST))
+    classes = np.asarray(Image.fromarray(classes.astype(np.uint8)).resize((width, height), Resampling.NEAREST))
     picture = (image.astype(np.uint16) + colours[classes] + 1) // 2
     ignored = classes == IGNORE_LABEL
     lines = (np.arange(height)[:, None] + np.arange(width)) % HATCH < 2
@@ -127,7 +128,7 @@ def at_height(picture: np.ndarray, height: int) -> np.ndarray:
     """A picture, (H, W, 3) or (H, W) uint8, scaled to `height` pixels, without mixing colours where they are few."""
     image = Image.fromarray(picture).convert("RGB")
     few_colours = image.getcolors(64) is not None
-    method = Image.NEAREST if few_colours else Image.LANCZOS
+    method = Resampling.NEAREST if few_colours else Resampling.LANCZOS
     return np.asarray(image.resize((max(1, round(image.width * height / image.height)), height), method))
 
 

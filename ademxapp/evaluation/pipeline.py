@@ -1,19 +1,24 @@
 """Reading, forward pass and what follows it, side by side; what is no number is never taken for a class."""
 import collections
-from concurrent.futures import ThreadPoolExecutor
-from typing import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Deque, Generator, Iterable, TypeVar
 
 import numpy as np
 
+R = TypeVar("R")
 
-def overlapped(items, read, forward, finish, workers=1, finishers=1):
+
+def overlapped(items: Iterable[Any], read: Callable[[Any], Any], forward: Callable[[Any], Any],
+               finish: Callable[[Any], R], workers: int = 1, finishers: int = 1) -> Generator[R, None, None]:
     """`finish(forward(read(item)))` of every item, in order.
 
     `read` and `finish` run in threads (`workers`, `finishers`), ahead of and behind `forward`, which runs here: the
     network is not thread safe. An exception of any of them ends the iteration.
     """
     readers, others = ThreadPoolExecutor(workers), ThreadPoolExecutor(finishers)
-    waiting, reading, finishing = iter(items), collections.deque(), collections.deque()
+    waiting = iter(items)
+    reading: Deque[Future] = collections.deque()
+    finishing: Deque[Future[R]] = collections.deque()
     try:
         while True:
             while len(reading) <= workers:

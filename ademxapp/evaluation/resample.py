@@ -4,29 +4,30 @@ Resizing is linear and works on each axis alone, so that any chain of enlarging,
 for the rows and one for the columns. Score maps go to image size by two products, whatever the chain.
 """
 from dataclasses import dataclass
+from typing import Tuple
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Resampling
 
 CUBIC = -0.5  # Pillow's free parameter of the cubic kernel
 
 
-def _bilinear(x):
+def _bilinear(x: np.ndarray) -> np.ndarray:
     return np.maximum(0.0, 1.0 - np.abs(x))
 
 
-def _bicubic(x):
+def _bicubic(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
     near = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * CUBIC
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _lanczos(x):
+def _lanczos(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-KERNELS = {Image.BILINEAR: (_bilinear, 1), Image.BICUBIC: (_bicubic, 2), Image.LANCZOS: (_lanczos, 3)}
+KERNELS = {Resampling.BILINEAR: (_bilinear, 1), Resampling.BICUBIC: (_bicubic, 2), Resampling.LANCZOS: (_lanczos, 3)}
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,19 @@ class Axis:
     last: np.ndarray
 
     @classmethod
-    def of(cls, matrix):
+    def of(cls, matrix: np.ndarray) -> "Axis":
         """The axis of a matrix with a weight in every row."""
         used = matrix != 0
         return cls(np.ascontiguousarray(matrix, np.float32), used.argmax(1),
                    matrix.shape[1] - used[:, ::-1].argmax(1))
 
-    def part(self, targets):
+    def part(self, targets: slice) -> Tuple[slice, np.ndarray]:
         """The source places (slice) that some target places (slice) are made of, and the weights between them."""
         sources = slice(self.first[targets].min(), self.last[targets].max())
         return sources, self.matrix[targets, sources]
 
 
-def resize_taps(source, target, method):
+def resize_taps(source: int, target: int, method: Resampling) -> Tuple[np.ndarray, np.ndarray]:
     """What resizing one axis as Pillow's filter `method` adds up for each target pixel.
 
     Returns
@@ -78,12 +79,12 @@ def resize_taps(source, target, method):
     return np.minimum(places, source - 1), weights / weights.sum(1, keepdims=True)
 
 
-def resize_matrix(source, target, method):
+def resize_matrix(source: int, target: int, method: Resampling) -> np.ndarray:
     """The matrix (target, source), float64, of `resize_taps`."""
     return resize_rows(np.eye(source), target, method)
 
 
-def resize_rows(matrix, target, method):
+def resize_rows(matrix: np.ndarray, target: int, method: Resampling) -> np.ndarray:
     """A matrix (target, N) whose rows are those of `matrix` (source, N), float64, resized by Pillow's `method`."""
     places, weights = resize_taps(len(matrix), target, method)
     return sum(weight[:, None] * matrix[place] for place, weight in zip(places.T, weights.T))

@@ -10,6 +10,7 @@ image), `weights` (the network's file),
 The files are of HDF5's version 1.8, whose headers have checksums: libhdf5 can go on for ever with a damaged one.
 """
 import reprlib
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import h5py
 import numpy as np
@@ -40,7 +41,8 @@ def write_scores(path: str, score_map: ScoreMap, scale: int, settings: DenseSett
             stored.attrs["window"] = settings.window
 
 
-def read_scores(path, size=None, classes=None):
+def read_scores(path: str, size: Optional[Tuple[int, int]] = None, classes: Optional[int] = None
+                ) -> Tuple[ScoreMap, Dict[str, Any]]:
     """The `ScoreMap` of a file, and its attributes (dict).
 
     Parameters
@@ -78,12 +80,12 @@ def read_scores(path, size=None, classes=None):
     if not np.isfinite(scores).all():
         raise ValueError(f"{path} has scores that are not finite: tools/weights.py check tells whether the weights "
                          "are; predict it again")
-    size = tuple(attributes["image_size"])
-    scaled = scaled_size(size, attributes["scale"], longer=True)
-    return ScoreMap(scores.astype(np.float32), attributes["pred_stride"], scaled, size), attributes
+    height, width = attributes["image_size"]
+    scaled = scaled_size((height, width), attributes["scale"], longer=True)
+    return ScoreMap(scores.astype(np.float32), attributes["pred_stride"], scaled, (height, width)), attributes
 
 
-def _read(source):
+def _read(source: h5py.File) -> Tuple[np.ndarray, Dict[str, Any]]:
     """Scores and attributes of an open file; nothing larger than the file is made room for."""
     stored, size = source[DATASET], source.id.get_filesize()
     if not isinstance(stored, h5py.Dataset) or stored.dtype.kind != "f":
@@ -97,7 +99,7 @@ def _read(source):
     return stored[()], {name: _plain(stored.attrs[name]) for name in names}
 
 
-def _is_usable(name, value):
+def _is_usable(name: str, value: Any) -> bool:
     if name in _NUMBERS:
         return isinstance(value, (int, float)) and 0 < value <= _LARGEST
     if name in _SIZES:
@@ -106,7 +108,8 @@ def _is_usable(name, value):
     return isinstance(value, str if name == "weights" else (bool, int))
 
 
-def _require_fit(path, shape, attributes, size, classes):
+def _require_fit(path: str, shape: Tuple[int, ...], attributes: Dict[str, Any], size: Optional[Tuple[int, int]],
+                 classes: Optional[int]) -> None:
     cell, of_file = attributes["pred_stride"], tuple(attributes["image_size"])
     grid = tuple(side // cell for side in attributes["input_size"]) if cell > 0 else ()
     scaled = scaled_size(of_file, attributes["scale"], longer=True)
@@ -119,13 +122,13 @@ def _require_fit(path, shape, attributes, size, classes):
         raise ValueError(f"{path} has {shape[0]} classes, wanted {classes}")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """An attribute as a plain Python value."""
     if isinstance(value, bytes):
         return value.decode()
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
-def _by(size):
+def _by(size: Sequence[int]) -> str:
     """(h, w) as text, width first."""
     return f"{size[1]}x{size[0]}"

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp.data.images import stem
-from ademxapp.data.video import Video, VideoWriter
+from ademxapp.data.photographs import Video, VideoWriter
 from ademxapp.evaluation.pictures import captioned_grid, labels_over, legend_height
 from ademxapp.evaluation.pipeline import overlapped
 

@@ -3,14 +3,13 @@
 That is by the engine's own plan, and the free memory.
 """
 import math
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ademxapp import engine
+from ademxapp.inspection.costs import MEMORY_SHARE, MIB
 from ademxapp.inspection.graph import parameter_counts
-from ademxapp.inspection.memory import MIB
-from ademxapp.inspection.speed import MEMORY_SHARE
 from ademxapp.symbol import whole_cells
 
 OVERLAP = 1 / 3  # of a window's side, at least
@@ -20,7 +19,8 @@ BEYOND = 2 ** 62  # bytes: more than any machine has
 LARGEST_MAP = 2 ** 31  # numbers: MXNet's builds count no further
 
 
-def predict_in_windows(predict, inputs, window, stride):
+def predict_in_windows(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray,
+                       window: Union[int, Tuple[int, int]], stride: int) -> np.ndarray:
     """The same grid of cells as `predict(inputs)`, from overlapping windows.
 
     Where windows overlap, a cell is the mean of theirs, weighted by its distance from each window's border: what lies
@@ -45,21 +45,23 @@ def predict_in_windows(predict, inputs, window, stride):
     rows, columns = window_starts(height, high, stride), window_starts(width, wide, stride)
     if len(rows) == len(columns) == 1:
         return predict(inputs)
-    total, weights = None, np.zeros((height // stride, width // stride), np.float32)
+    total: Optional[np.ndarray] = None
+    weights = np.zeros((height // stride, width // stride), np.float32)
     for top in rows:
         for left in columns:
             part = predict(np.ascontiguousarray(inputs[:, :, top:top + high, left:left + wide]))
             if total is None:
                 total = np.zeros(part.shape[:2] + weights.shape, np.float32)
             weight = np.outer(*(_distances(side) for side in part.shape[2:]))
-            place = (slice(top // stride, top // stride + part.shape[2]),
-                     slice(left // stride, left // stride + part.shape[3]))
-            total[(..., *place)] += part * weight
-            weights[place] += weight
+            down = slice(top // stride, top // stride + part.shape[2])
+            across = slice(left // stride, left // stride + part.shape[3])
+            total[:, :, down, across] += part * weight
+            weights[down, across] += weight
+    assert total is not None
     return total / weights
 
 
-def window_starts(side, window, stride):
+def window_starts(side: int, window: int, stride: int) -> List[int]:
     """First pixels (list of int, multiples of `stride`) of the windows along a side, evenly spread."""
     cells, wide = side // stride, window // stride
     if cells <= wide:
@@ -69,7 +71,7 @@ def window_starts(side, window, stride):
     return [int(start) * stride for start in np.linspace(0, cells - wide, count).round()]
 
 
-def _distances(cells):
+def _distances(cells: int) -> np.ndarray:
     """Cells from each of a row to the nearer end, both included."""
     places = np.arange(1, cells + 1, dtype=np.float32)
     return np.minimum(places, places[::-1])
@@ -92,6 +94,8 @@ class WindowChoice:
         Takes the text that tells of a choice.
     free : int, optional
         Bytes; found out, when a size is new, if not given: by then other networks have what they need.
+    runs : str, optional
+        The engine, by its name; by default this process's.
 
     Attributes
     ----------
@@ -100,13 +104,15 @@ class WindowChoice:
     """
 
     def __init__(self, symbol: "engine.Symbol", contexts: Sequence["engine.Device"], batch: int, stride: int,
-                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None) -> None:
+                 asked: Optional[int] = None, say: Callable[[str], None] = print, free: Optional[int] = None,
+                 runs: Optional[str] = None) -> None:
         self._symbol, self._stride, self._say = symbol, stride, say
         self._asked = whole_cells(asked or 0, stride)
         self._devices, on_cards = contexts, contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
-        self._given, self._held = free, 0
-        self._known, self.chosen = {}, {}
+        self._given, self._held, self._runs = free, 0, runs
+        self._known: Dict[Tuple[int, int], int] = {}
+        self.chosen: Dict[Tuple[int, int], int] = {}
 
     def __call__(self, size: Tuple[int, int]) -> int:
         """The side of the windows for inputs of (H, W) pixels; 0 where they go through as they are.
@@ -124,7 +130,7 @@ class WindowChoice:
         """Bytes that the network can have now: what is free, and what it holds for other sizes."""
         if self._given:
             return self._given
-        free = engine.load().free_bytes(self._devices)
+        free = engine.load(self._runs).free_bytes(self._devices)
         return None if free is None else free + self._held
 
     def _largest_fitting(self, size: Tuple[int, int], free: int) -> int:
@@ -152,11 +158,12 @@ class WindowChoice:
         if max(math.prod(one) for one in (shape, *shapes)) >= LARGEST_MAP:
             return BEYOND
         try:
-            return planned_bytes(self._symbol, shape, training=False) + 4 * sum(parameter_counts(self._symbol, shape))
+            planned = planned_bytes(self._symbol, shape, False, self._runs)
+            return planned + 4 * sum(parameter_counts(self._symbol, shape))
         except ValueError:
             return BEYOND
 
 
-def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool) -> int:
-    """What the engine of this process plans for the maps of a network."""
-    return engine.load().planned_bytes(symbol, shape, training)
+def planned_bytes(symbol: "engine.Symbol", shape: Tuple[int, ...], training: bool, runs: Optional[str] = None) -> int:
+    """What an engine, by default that of this process, plans for the maps of a network."""
+    return engine.load(runs).planned_bytes(symbol, shape, training)

@@ -1,10 +1,15 @@
-"""The costs of one labelled network, for a batch of given size."""
+"""The costs of one labelled network, for a batch of given size; and images per second in testing, measured."""
+import time
 from dataclasses import dataclass, field, replace
-from typing import List, Optional, Sequence, Tuple
+from importlib import util
+from typing import Any, List, Optional, Sequence, Tuple
 
+import numpy as np
+
+from ademxapp import engine
 from ademxapp.engine import Symbol
 from ademxapp.inspection import graph
-from ademxapp.inspection.memory import can_plan, planned_bytes, training_bytes
+from ademxapp.inspection.graph import parameter_counts
 from ademxapp.symbol import (
     SymbolOptions,
     classification_symbol,
@@ -14,10 +19,32 @@ from ademxapp.symbol import (
     whole_cells,
 )
 from ademxapp.symbol.labels import Label, parse_label
+from ademxapp.weights.parameters import Parameters, parameter_shapes
 
+MIB = 2 ** 20
+TRAINING_COPIES = 3  # of the parameters: values, gradients, momentum
 TASKS = ("classification", "segmentation")
 SEGMENTATION_CROP, SEGMENTATION_IMAGES = 500, 4  # of one device in fine-tuning (paper section 5)
 CLASSIFICATION_IMAGES = 64  # of one device of four in training
+MEMORY_SHARE = 0.8  # of the free memory, at most, for parameters and maps
+
+
+def can_plan() -> bool:
+    """Whether MXNet, which alone plans the memory of trainings, is installed."""
+    return util.find_spec("mxnet") is not None
+
+
+def planned_bytes(symbol: Symbol, data_shape: Tuple[int, ...], training: bool = True) -> int:
+    """What MXNet or, for testing and without MXNet, this process's engine plans for the maps between the layers: bytes.
+
+    When `training`, for their gradients too.
+    """
+    return engine.load("mxnet" if training else None).planned_bytes(symbol, data_shape, training)
+
+
+def training_bytes(planned: int, parameters: int) -> int:
+    """Planned bytes plus those of the parameters in training: values, gradients and momentum, float32."""
+    return planned + TRAINING_COPIES * 4 * parameters
 
 
 @dataclass(frozen=True)
@@ -61,8 +88,8 @@ class Costs:
     multiply_adds : int
         Of one image.
     training_bytes, recomputed_bytes, testing_bytes : int
-        MXNet's plans, without parameters: training as is, training with `SymbolOptions.recompute`, testing; None where
-        MXNet is not installed.
+        Plans, without parameters: MXNet's of training as is, and with `SymbolOptions.recompute`, None where it is not
+        installed; of testing, None where no engine is.
     """
 
     label: str
@@ -119,25 +146,25 @@ def costs(label: Label, setting: Setting) -> Costs:
     shape = setting.data_shape
     layers = graph.layers(symbol, shape)
     parameters, statistics = graph.parameter_counts(symbol, shape)
-    plans = [None] * 3
-    if can_plan():
-        plans = [planned_bytes(symbol, shape),
-                 planned_bytes(build(label, setting, training=True, recompute=True), shape),
-                 planned_bytes(build(label, setting, training=False), shape, training=False)]
+    plans = can_plan()
+    training = planned_bytes(symbol, shape) if plans else None
+    recomputed = planned_bytes(build(label, setting, training=True, recompute=True), shape) if plans else None
+    testing = planned_bytes(build(label, setting, training=False), shape, training=False) if engine.usual() else None
     return Costs(
         str(label), setting, network(label.network).depth, graph.depth(symbol), parameters, statistics,
-        sum(layer.multiply_adds for layer in layers), *plans, group_units(layers), layers)
+        sum(layer.multiply_adds for layer in layers), training, recomputed, testing,
+        group_units(layers), layers)
 
 
 def group_units(layers: Sequence[graph.Layer]) -> List[Group]:
     """Consecutive layers as units, and equal consecutive units of a level as one `Group`."""
-    units = []
+    units: List[List[graph.Layer]] = []
     for layer in layers:
         if units and units[-1][-1].unit == layer.unit:
             units[-1].append(layer)
         else:
             units.append([layer])
-    groups = []
+    groups: List[Tuple[Any, List[List[graph.Layer]]]] = []
     for unit in units:
         like = [replace(layer, name="", unit="", parameters=0, multiply_adds=0) for layer in unit]
         if groups and groups[-1][0] == (unit[0].level, like):
@@ -154,3 +181,52 @@ def training_memory(label: Label, setting: Setting, recompute: bool = False) -> 
     """Bytes of one device in training: MXNet's plan, and values, gradients and momentum of the parameters."""
     symbol, shape = build(label, setting, training=True, recompute=recompute), setting.data_shape
     return training_bytes(planned_bytes(symbol, shape), graph.parameter_counts(symbol, shape)[0])
+
+
+def fitting_images(symbol: engine.Symbol, images: int, crop: int, free: Optional[int]) -> int:
+    """The batch halved until the plan of testing and the parameters fit into `free` bytes (int, at least 1)."""
+    parameters = 4 * sum(parameter_counts(symbol, (1, 3, crop, crop)))
+    while images > 1 and free and parameters + planned_bytes(symbol, (images, 3, crop, crop), training=False) \
+            > MEMORY_SHARE * free:
+        images //= 2
+    return images
+
+
+class Runner:
+    """A network ready for testing, with random images and parameters, that runs a batch when asked.
+
+    The parameters keep the maps in range: denormal numbers would be slow.
+    """
+
+    def __init__(self, symbol: engine.Symbol, images: int, crop: int, device: Optional[engine.Device] = None) -> None:
+        self.images, self.crop = images, crop
+        runs, rng = engine.load(), np.random.default_rng(0)
+        shapes = parameter_shapes(symbol, data=(1, 3, crop, crop))
+        parameters = Parameters(*({name: _value(name, shape, rng) for name, shape in kind.items()} for kind in shapes))
+        self._predictor = runs.Predictor(symbol, parameters, [device or runs.devices(cpus=1)[0]])
+        self._data = rng.standard_normal((images, 3, crop, crop), np.float32)
+
+    def seconds(self) -> float:
+        """Run a batch: the time that it took (float)."""
+        start = time.perf_counter()
+        self._predictor(self._data)
+        return time.perf_counter() - start
+
+
+def _value(name: str, shape: Tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    if name.endswith("_weight"):
+        return rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+    return np.full(shape, 0.5 if name.endswith("_gamma") else float(name.endswith("_var")), np.float32)
+
+
+def race(runners: Sequence[Runner], rounds: int) -> List[float]:
+    """Images per second of each `Runner` in its best batch of `rounds`, run in turns after one to warm up.
+
+    In turns, what else the machine does slows all of them alike.
+    """
+    best = [np.inf] * len(runners)
+    for turn in range(rounds + 1):
+        for i, runner in enumerate(runners):
+            seconds = runner.seconds()
+            best[i] = min(best[i], seconds) if turn else np.inf
+    return [runner.images / seconds for runner, seconds in zip(runners, best)]

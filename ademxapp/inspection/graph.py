@@ -47,7 +47,7 @@ class Layer:
     def level(self) -> str:
         """The unit without its place on the level: `2` of `2b1`, `stem` of `stem3`."""
         unit = self.unit[5:] if self.unit.startswith("half_") else self.unit
-        return re.match(r"\d+|conv\d+|[a-z_]*[a-z]|.+", unit).group()
+        return re.findall(r"\d+|conv\d+|[a-z_]*[a-z]|.+", unit)[0]
 
 
 def layers(symbol: Symbol, data_shape: Tuple[int, ...]) -> List[Layer]:
@@ -77,7 +77,7 @@ def layers(symbol: Symbol, data_shape: Tuple[int, ...]) -> List[Layer]:
 
 def depth(symbol: Symbol) -> int:
     """Convolutions and fully connected layers on the longest path from the image to the scores (int)."""
-    longest = []
+    longest: List[int] = []
     for node in json.loads(symbol.tojson())["nodes"]:
         before = max((longest[entry[0]] for entry in node["inputs"]), default=0)
         longest.append(before + (node["op"] in WEIGHTED))
@@ -86,15 +86,16 @@ def depth(symbol: Symbol) -> int:
 
 def parameter_counts(symbol: Symbol, data_shape: Tuple[int, ...]) -> Tuple[int, int]:
     """Numbers in the parameters, and in BN's moving statistics: (int, int)."""
-    return tuple(sum(int(np.prod(shape)) for shape in shapes.values())
-                 for shapes in parameter_shapes(symbol, data=tuple(data_shape)))
+    trained, moving = (sum(int(np.prod(shape)) for shape in shapes.values())
+                       for shapes in parameter_shapes(symbol, data=tuple(data_shape)))
+    return trained, moving
 
 
 def _output_shapes(symbol: Symbol, data_shape: Tuple[int, ...]) -> Dict[str, Tuple[int, ...]]:
     """First output's shape by node name, of variables too."""
     internals = symbol.get_internals()
     _, shapes, _ = internals.infer_shape(data=tuple(data_shape))
-    found = {}
+    found: Dict[str, Tuple[int, ...]] = {}
     for name, shape in zip(internals.list_outputs(), shapes):
         node = re.sub(r"_output\d*$", "", name)
         found.setdefault(node, shape)
@@ -108,7 +109,8 @@ def _layer(node: Dict[str, Any], nodes: List[Dict[str, Any]], shapes: Dict[str, 
     kernel, stride, dilation = (ast.literal_eval(attributes.get(key, "(1, 1)")) for key in
                                 ("kernel", "stride", "dilate"))
     if attributes.get("global_pool", "False") == "True":
-        kernel = tuple(shapes[inputs[0]["name"]][2:])
+        rows, columns = shapes[inputs[0]["name"]][2:]
+        kernel = rows, columns
     parameters, multiply_adds = 0, 0
     if node["op"] in WEIGHTED:
         weight = int(np.prod(shapes[inputs[1]["name"]]))

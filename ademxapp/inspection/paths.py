@@ -5,7 +5,7 @@ or through the shortcut (a projection counts as shortcut). The length of a path 
 al. 2016, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", section 4.3.
 """
 import math
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -47,14 +47,14 @@ class PathGradients:
     """
 
     def __init__(self, symbol: engine.Symbol, parameters: Parameters, data_shape: Tuple[int, ...],
-                 device: Optional[engine.Device] = None):
+                 device: Optional[engine.Device] = None) -> None:
         self.units = gated_units(symbol)
         if not self.units:
             raise ValueError("the network has no residual units, so there are no paths to choose from")
         gates = {GATE + unit: (data_shape[0],) for unit in self.units}
         self._gradient = engine.load().input_gradient(symbol, parameters, {"data": data_shape, **gates}, device)
 
-    def __call__(self, data: np.ndarray, labels: np.ndarray, path: Sequence[bool]) -> np.ndarray:
+    def __call__(self, data: np.ndarray, labels: np.ndarray, path: np.ndarray) -> np.ndarray:
         """The gradient (N, 3, H, W) float32 of the summed loss at the input, along one path.
 
         Parameters
@@ -96,21 +96,22 @@ def measure(gradients: PathGradients, batches: Sequence[Tuple[np.ndarray, np.nda
 
     Each batch, (data, labels), takes one path of each length. `progress` wraps the list of what is to be done.
     """
-    norms = [[] for _ in lengths]
+    norms: List[List[float]] = [[] for _ in lengths]
     for sample, place in progress([(i, j) for i in range(len(batches)) for j in range(len(lengths))]):
         path = sample_path(len(gradients.units), lengths[place], seed, sample)
         norms[place].append(norm_per_example(gradients(*batches[sample], path)))
     return norms
 
 
-def expected_contributions(lengths: Sequence[int], means: Sequence[float], units: int) -> np.ndarray:
+def expected_contributions(lengths: Union[np.ndarray, Sequence[int]], means: Union[np.ndarray, Sequence[float]],
+                           units: int) -> np.ndarray:
     """The mean norm of each path length times the number of its paths, as shares of 1: ndarray (units + 1).
 
     What all paths of a length would contribute if their gradients pointed the same way; Veit et al., Fig. 6 (right).
     Between the measured lengths, the logarithm of the norm is interpolated linearly.
     """
-    every = np.arange(units + 1)
-    logs = np.interp(every, lengths, np.log(np.maximum(means, TINY))) + [_log_binomial(units, k) for k in every]
+    counts = [_log_binomial(units, length) for length in range(units + 1)]
+    logs = np.interp(np.arange(units + 1), lengths, np.log(np.maximum(means, TINY))) + np.array(counts)
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 

@@ -75,7 +75,8 @@ class Row:
     @property
     def scores(self) -> Dict[str, float]:
         """What the paper has of SCORES, as far as it is whole."""
-        return {name: self.paper[name] for name in SCORES if self.paper.get(name, LOST) != LOST}
+        known = {name: self.paper.get(name, LOST) for name in SCORES}
+        return {name: figure for name, figure in known.items() if not isinstance(figure, str)}
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ def read_table(name: str) -> Table:
     data = read_yaml(os.path.join(FOLDER, f"{name}.yaml"))
     classes = tuple(map(class_column, data.get("classes", ())))
     rows = tuple(_row(row, classes) for row in data["rows"])
-    speeds = {row.network: row.paper["speed"] for row in rows if "speed" in row.paper}
+    speeds = {row.network: float(row.paper["speed"]) for row in rows if "speed" in row.paper}
     for row in rows:
         if "speed" in row.paper:
-            row.paper["speed_ratio"] = round(row.paper["speed"] / speeds[data["reference"]], 2)
+            row.paper["speed_ratio"] = round(speeds[row.network] / speeds[data["reference"]], 2)
     return Table(name, data["title"], " ".join(data["about"].split()), " ".join(data.get("notes", "").split()),
                  (*classes, *data["columns"]), rows, data.get("transposed", False))
 

@@ -1,9 +1,11 @@
-"""What stands between the features and the loss: class scores."""
+"""What stands on the features: class scores, and losses over them, which give probabilities in the forward pass."""
 import re
+from types import ModuleType
 
+from ademxapp import IGNORE_LABEL
 from ademxapp.symbol import layers
 from ademxapp.symbol.layers import Scope
-from ademxapp.symbol.recorder import Symbol
+from ademxapp.symbol.recorder import Symbol, calls
 
 # Parameters of what stands on the features, which another task starts afresh; VGG16's fc6 and fc7 change their kernels.
 TOP = re.compile(r"(linear\d+|conv6a|fc6|fc7)_(weight|bias)")
@@ -11,6 +13,7 @@ TOP = re.compile(r"(linear\d+|conv6a|fc6|fc7)_(weight|bias)")
 HEADS = ("2conv", "1conv")
 HEAD_CHANNELS = 512
 HEAD_DILATION = 12  # the large field of view of DeepLab-v2 (paper section 5, "Classifier")
+OHEM_THRESH, OHEM_MIN_KEPT = 0.6, 256
 
 
 def classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
@@ -27,3 +30,77 @@ def segmentation_head(scope: Scope, features: Symbol, classes: int, head: str) -
         out = layers.conv(scope, out, "conv6a", scope.channels(HEAD_CHANNELS), dilation=HEAD_DILATION, bias=True)
         out = layers.relu(scope, out, "relu6a")
     return layers.conv(scope, out, f"linear{classes}", classes, dilation=HEAD_DILATION, bias=True)
+
+
+def softmax(scores: Symbol, dense: bool = False) -> Symbol:
+    """Softmax and its cross-entropy gradient, output `softmax_output`, label variable `softmax_label`.
+
+    `dense`: scores (N, C, H, W) and labels (N, H x W) in row order; cells labelled 255 do not count, and the
+    gradient is divided by the number of those that do. Else scores (N, C) and labels (N,).
+    """
+    sym = calls(scores)
+    if not dense:
+        return sym.SoftmaxOutput(scores, name="softmax")
+    return _dense_softmax(sym, scores, sym.Variable("softmax_label"), IGNORE_LABEL)
+
+
+def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float = OHEM_THRESH,
+                 min_kept: int = OHEM_MIN_KEPT, margin: float = -1) -> Symbol:
+    """Softmax over the hardest cells: online bootstrapping (paper section 5, reference [29]).
+
+    Of the cells whose label counts, those stay whose true class has a probability of at most `thresh`, and at least
+    the `min_kept` hardest. With a positive `margin`, those of them stay whose true class leads the second best class
+    by at most `margin`, again at least the `min_kept` hardest. The gradient is that of the cross-entropy at the
+    cells that stay, divided by their number (at least 1). The choice is over the whole batch of one device.
+
+    Parameters
+    ----------
+    scores : Symbol
+        (N, C, any spatial sizes), float32.
+    ignore_label : int
+        Label of cells that do not count.
+
+    Returns
+    -------
+    Symbol
+        Probabilities in the shape of `scores`, output `softmax_output`; label variable `softmax_label` (N, cells).
+    """
+    sym = calls(scores)
+    prob = sym.softmax(sym.BlockGrad(sym.reshape(scores, shape=(0, 0, -1))), axis=1)
+    label = _label_of_cells(sym, prob)
+    valid = label != ignore_label
+    true_prob = sym.pick(prob, sym.where(valid, label, sym.zeros_like(label)), axis=1)
+    kept = _hardest(sym, true_prob, valid, thresh, min_kept)
+    if margin > 0:
+        second = sym.reshape(sym.slice_axis(sym.topk(prob, axis=1, k=2, ret_typ="value"),
+                                                  axis=1, begin=1, end=2), shape=(0, -1))
+        kept = _hardest(sym, true_prob - second, kept, margin, min_kept)
+    hard_label = sym.where(kept, label, sym.ones_like(label) * ignore_label)
+    return _dense_softmax(sym, scores, sym.BlockGrad(hard_label), ignore_label)
+
+
+def _label_of_cells(sym: ModuleType, prob: Symbol) -> Symbol:
+    """The label variable, (N, cells). Its shape follows from that of `prob`, so that testing needs no labels."""
+    first_class = sym.reshape(sym.slice_axis(prob, axis=1, begin=0, end=1), shape=(0, -1))
+    return sym.elemwise_add(sym.zeros_like(first_class), sym.Variable("softmax_label"))
+
+
+def _hardest(sym: ModuleType, value: Symbol, candidates: Symbol, thresh: float, min_kept: int) -> Symbol:
+    """Mask (0 or 1, in the shape of `value`) of the candidates with value <= the threshold, or the lowest min_kept.
+
+    Where there are no more than `min_kept` candidates, all of them stay.
+    """
+    above_all = sym.ones_like(value) * 1e30
+    ranked = sym.sort(sym.reshape(sym.where(candidates, value, above_all), shape=(-1,)), axis=0)
+    threshold = sym.ones(shape=(1,)) * thresh
+    if min_kept > 0:  # with fewer candidates than that, the k-th lowest is 1e30: all of them stay
+        padded = sym.concat(ranked, sym.ones(shape=(min_kept,)) * 1e30, dim=0)
+        kth = sym.slice_axis(padded, axis=0, begin=min_kept - 1, end=min_kept)
+        threshold = sym.maximum(kth, threshold)
+    low = sym.broadcast_lesser_equal(value, sym.reshape(threshold, shape=(1, 1)))
+    return low * candidates
+
+
+def _dense_softmax(sym: ModuleType, scores: Symbol, label: Symbol, ignore_label: int) -> Symbol:
+    return sym.SoftmaxOutput(scores, label, multi_output=True, use_ignore=True, ignore_label=ignore_label,
+                             normalization="valid", name="softmax")

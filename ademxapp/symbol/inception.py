@@ -128,7 +128,9 @@ def _branch(scope: Scope, data: Symbol, channels: int, name: str, branch: str) -
 
 
 def _layer(scope: Scope, data: Symbol, channels: int, name: str, text: str) -> Wide:
-    pooling, rows, columns, halves, count, valid = _LAYER.fullmatch(text).groups()
+    found = _LAYER.fullmatch(text)
+    assert found is not None, text
+    pooling, rows, columns, halves, count, valid = found.groups()
     stride = 2 if halves else 1
     if pooling:
         return layers.pool(scope, data, f"pool_{name}", pooling, 3, stride, pad=0 if valid else 1), channels

@@ -52,7 +52,7 @@ def parse_label(text: str) -> Label:
         raise ValueError(f"{text!r} is no label: wanted <dataset>_<network>_cls<N>[_s<stride>][_<tag>], "
                          "for instance voc_rna-a1_cls21_s8")
     parts = found.groupdict()
-    classes, stride = int(parts["classes"]), parts["stride"] and int(parts["stride"])
+    classes, stride = int(parts["classes"]), int(parts["stride"]) if parts["stride"] else None
     if classes < 1 or stride == 0:
         raise ValueError(f"{text!r} is no label: classes ({classes}) and stride ({stride}) start at 1")
     return Label(parts["dataset"], parts["network"], classes, stride, parts["tag"])

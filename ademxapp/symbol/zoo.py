@@ -3,11 +3,10 @@ import re
 from dataclasses import replace
 from typing import List, Optional, Union
 
-from ademxapp.symbol import heads, inception, losses, resnet, rna, vgg
+from ademxapp.symbol import heads, inception, resnet, rna, vgg
 from ademxapp.symbol.labels import Label, parse_label
-from ademxapp.symbol.layers import Scope, concat
+from ademxapp.symbol.layers import Scope, SymbolOptions, concat
 from ademxapp.symbol.networks import Features, Network
-from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.recorder import Symbol
 
 FAMILIES = (rna, vgg, resnet, inception)  # each has NAMES, and build(name): the Network, or None of another family
@@ -28,7 +27,7 @@ def network(name: str) -> Network:
     found = (family.build(parts["base"]) for family in FAMILIES) if parts else ()
     base = next((network for network in found if network), None)
     width = float(parts["width"]) if parts and parts["width"] else 1.0
-    if base is None or width <= 0:
+    if parts is None or base is None or width <= 0:
         raise ValueError(f"network {name!r} is not known; known are {', '.join(known_networks())}, and rna-<notation> "
                          "such as rna-224-0-3-3-6-3-1-1 (-c behind it: strided); each may end in -2s, in -w<factor>")
     if parts["scales"] and not base.dense_features:
@@ -59,7 +58,7 @@ def classification_symbol(label: Union[str, Label], options: Optional[SymbolOpti
     net = network(label.network)
     scope = Scope(options or SymbolOptions(), net.width)
     features = _features(scope, net, net.features, net.stride(label.stride))
-    return losses.softmax(net.classifier(scope, features, label.classes))
+    return heads.softmax(net.classifier(scope, features, label.classes))
 
 
 def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOptions] = None, head: str = "2conv",
@@ -91,7 +90,7 @@ def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOption
     scope = Scope(options or SymbolOptions(), net.width, dropout=True)
     features = _features(scope, net, net.dense_features, net.stride(label.stride))
     scores = heads.segmentation_head(scope, features, label.classes, head)
-    return losses.ohem_softmax(scores) if loss == "ohem" else losses.softmax(scores, dense=True)
+    return heads.ohem_softmax(scores) if loss == "ohem" else heads.softmax(scores, dense=True)
 
 
 def output_stride(label: Union[str, Label]) -> int:

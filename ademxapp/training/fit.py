@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 import numpy as np
 
 from ademxapp.stopping import SIGNALS, Stopped, StopRequests
-from ademxapp.training.background import Background
+from ademxapp.training.curves import Board
 from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import NoProgress, Progress, reports_after
-from ademxapp.training.snapshots import Snapshot, save_snapshot
-from ademxapp.training.tensorboard import Board
+from ademxapp.training.snapshots import Background, Snapshot, save_snapshot
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
 from ademxapp.weights.parameters import Parameters, save_checkpoint
@@ -160,7 +159,7 @@ class _Run:
             module.restored_states, module.restored_statistics = snapshot.optimizer_states, snapshot.device_statistics
         loader.start(plan.from_epoch, self.first_batch)
         self.done = plan.from_epoch * loader.batches + self.first_batch
-        self.progress = NoProgress()
+        self.progress: Union[Progress, NoProgress] = NoProgress()
         if workers.rank == 0:
             self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader, workers.count)
             if snapshot and snapshot.state.get("metric"):
@@ -182,8 +181,9 @@ class _Run:
             if batch < self._loader.batches:  # oneDNN's ReLU makes 0 of what is no number: the loss stays finite
                 require_finite_parameters(self._module.get_params(), where)
         report = self.progress.step(self._module.learning_rate)
-        for watch in self.watches if report else ():
-            watch.report(report)
+        if report:
+            for watch in self.watches:
+                watch.report(report)
         if batch == self._loader.batches:  # after_epoch has the rest
             return
         due, stopped = self._wishes()

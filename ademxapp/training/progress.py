@@ -2,7 +2,7 @@
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from tqdm import tqdm
 
@@ -43,7 +43,9 @@ class Progress:
         self._path, self._log, self._metric, self._loader = path, log, metric, loader
         self._position, self._batches, self._total = position, loader.batches, epochs * loader.batches
         self._batch_images = workers * loader.batch_size
-        self._draw_time, self._drawn, self._patience = time.monotonic(), None, FIRST_SECONDS
+        self._draw_time, self._patience = time.monotonic(), FIRST_SECONDS
+        self._drawn: Optional[Tuple[int, List[Report]]] = None
+        self._said: float
         self.restart_clock()
         self._reports = [report for report in read_reports(path) if self._number(report) <= position]
         write_text(f"{path}.jsonl", "".join(json.dumps(report) + "\n" for report in self._reports))
@@ -114,7 +116,7 @@ class Progress:
 class NoProgress:
     """What a worker that does not write has for a `Progress`."""
 
-    def step(self, _: float) -> None:
+    def step(self, _: float) -> Optional[Report]:
         """Nothing."""
 
     def restart_clock(self) -> None:

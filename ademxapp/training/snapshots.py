@@ -1,4 +1,4 @@
-"""Snapshots: all that a run needs to go on as if it had never stopped.
+"""Snapshots: all that a run needs to go on as if it had never stopped; and the files of a run, which it owns.
 
 `<label>_snapshot/<epoch>-<batch>/` holds `parameters.params`, `optimizer.params`, `state.json` and, where devices have
 statistics of their own, `devices.params`. A folder is renamed to its name when it is whole; older ones go then.
@@ -8,16 +8,21 @@ import json
 import os
 import re
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional
+from logging import Logger
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
-from ademxapp.files import PART, only_one, part_beside, write_json
+from ademxapp.files import PART, only_one, part_beside, remove_parts, write_json
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
 from ademxapp.weights.params_files import read_params, write_params
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
+_WEIGHTS = re.compile(r"_best\.params|_ep-\d{4,}\.params")
+_OTHERS = re.compile(r"(_best|_ep-\d{4,})(\.json|_int8\.json)|_ep-symbol\.json|(_val)?\.jsonl|\.png")
+_SNAPSHOTS = "_snapshot"
 
 
 @dataclass(frozen=True)
@@ -111,5 +116,81 @@ def _sync(folder: str) -> None:
 def _names(folder: str) -> List[str]:
     """Names of the snapshots below `folder`, oldest first."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted((name for name in names if _NAME.fullmatch(name)),
-                  key=lambda name: tuple(map(int, _NAME.fullmatch(name).groups())))
+    found = sorted(filter(None, map(_NAME.fullmatch, names)), key=lambda one: tuple(map(int, one.groups())))
+    return [one.group() for one in found]
+
+
+def weights_of_run(path: str) -> List[str]:
+    """Checkpoints and snapshots (paths, sorted) of the run `<output>/<label>`: what another one would replace."""
+    folder = path + _SNAPSHOTS
+    inside = [name for name in _entries(folder) if not name.startswith(".")]
+    return [f"{path}{end}" for end in _ends(path) if _WEIGHTS.fullmatch(end)] + ([folder] if inside else [])
+
+
+def remove_run(path: str) -> None:
+    """Remove the files of the run `<output>/<label>`, but for its log."""
+    for end in _ends(path):
+        if _WEIGHTS.fullmatch(end) or _OTHERS.fullmatch(end):
+            os.unlink(path + end)
+    for name in _entries(path + _SNAPSHOTS):
+        if not name.startswith("."):
+            shutil.rmtree(os.path.join(path + _SNAPSHOTS, name))
+    remove_unfinished(path)
+
+
+def remove_unfinished(path: str) -> None:
+    """Remove what a killed process has left of the run's files while it wrote them."""
+    label = os.path.basename(path)
+    remove_parts(path + _SNAPSHOTS)
+    remove_parts(os.path.dirname(path), lambda name: name.startswith(label) and any(
+        kind.fullmatch(name[len(label):]) for kind in (_WEIGHTS, _OTHERS)))
+
+
+def _ends(path: str) -> List[str]:
+    """What stands behind the label in the names of files beside the run."""
+    label = os.path.basename(path)
+    return sorted(name[len(label):] for name in _entries(os.path.dirname(path)) if name.startswith(label))
+
+
+def _entries(folder: str) -> List[str]:
+    return sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+
+
+class Background:
+    """Does one thing after another in a thread of its own.
+
+    What goes wrong there is raised by the next call of a method, in the thread that calls; at the end of a run that
+    itself goes wrong, it is logged.
+    """
+
+    def __init__(self, log: Logger) -> None:
+        self._log, self._pool = log, ThreadPoolExecutor(1)
+        self._last: Optional[Future] = None
+
+    def start(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have `function(*args)` called, once what was started before has ended."""
+        self.wait()
+        self._last = self._pool.submit(function, *args)
+
+    def check(self) -> None:
+        """Raise what has gone wrong, without waiting."""
+        if self._last is not None and self._last.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until what was started has ended."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> "Background":
+        return self
+
+    def __exit__(self, _: Any, error: Optional[BaseException], __: Any) -> None:
+        self._pool.shutdown()
+        try:
+            self.wait()
+        except Exception as other:
+            if error is None:
+                raise
+            self._log.error("error: %s", other)

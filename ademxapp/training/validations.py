@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from ademxapp.files import write_text
 from ademxapp.stopping import StopRequests
+from ademxapp.training.curves import Board
 from ademxapp.training.progress import clock, read_reports
-from ademxapp.training.tensorboard import Board
 from ademxapp.weights.description import write_description
 from ademxapp.weights.parameters import Parameters, save_parameters
 

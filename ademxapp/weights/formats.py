@@ -9,13 +9,14 @@ Weights are {`arg:<name>` or `aux:<name>`: ndarray} everywhere here. No code in 
 `weights_only`.
 """
 import importlib
+import io
 import json
 import math
 import os
 import warnings
 import zipfile
 from collections import OrderedDict
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple, cast
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def _read_npz(path: str) -> Weights:
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> np.ndarray:
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
         raise ValueError(f"{member.filename} is compressed, or its size wrong")
-    with archive.open(member) as stream:
+    with cast(io.BufferedIOBase, archive.open(member)) as stream:  # a ZipExtFile, which only its stub calls less
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError(f"{member.filename} is not in version 1.0 of NumPy's format")
         shape, columns_first, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -108,14 +109,14 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) 
         if dtype.hasobject or size != member.file_size - stream.tell():
             raise ValueError(f"{member.filename} announces {size:,} bytes of {dtype}, which it has not")
         array = np.empty(shape[::-1] if columns_first else shape, dtype)
-        read = stream.readinto(array.reshape(-1).view(np.uint8)) if size else 0
+        read = stream.readinto(array.reshape(-1).view(np.uint8).data) if size else 0
         if read != size or stream.read(1):  # reading to the end has the checksum compared
             raise ValueError(f"{member.filename} is cut short")
     return array.T if columns_first else array
 
 
 def _write_npz(path: str, weights: Weights) -> None:
-    np.savez(path, **weights)
+    np.savez(path, **cast(Dict[str, Any], weights))
 
 
 def _read_safetensors(path: str) -> Weights:

@@ -1,4 +1,5 @@
 """Parameter files, whether they fit a network, and what to start from: functions of (seed, name, shape)."""
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ademxapp.engine import Symbol
 
 Shape = Tuple[int, ...]
-Shapes = Tuple[Dict[str, Shape], Dict[str, Shape]]  # of arguments and of auxiliary states, by name
+Shapes = Tuple[Mapping[str, Shape], Mapping[str, Shape]]  # of arguments and of auxiliary states, by name
 
 INPUTS = ("data", "softmax_label")
 SHOWN = 4  # of many problems
@@ -150,8 +151,8 @@ def shortened(problems: Sequence[Tuple[str, str]]) -> List[str]:
 
 def _require_none(problems: Sequence[Tuple[str, str]], source: str) -> None:
     if problems:
-        raise ValueError(f"{source} does not fit the network: {'; '.join(shortened(problems))}. Check its label "
-                         "against the weights")
+        raise ValueError(f"{source} does not fit the network: {'; '.join(shortened(problems))}. Check its label, "
+                         "--model where that is given, against the weights")
 
 
 def _layer(name: str) -> str:
@@ -169,7 +170,7 @@ def initial_parameter(name: str, shape: Shape, seed: int) -> np.ndarray:
     within ± sqrt(1 / fan_in), as is a bias given by `fully_connected_bias`. Gammas and variances are 1, the rest 0.
     """
     if name.endswith("_weight"):
-        rng, fan_in = _rng(name, seed), np.prod(shape[1:])
+        rng, fan_in = _rng(name, seed), math.prod(shape[1:])
         if len(shape) == 2:
             return _uniform(rng, shape, fan_in)
         return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)

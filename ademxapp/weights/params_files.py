@@ -9,10 +9,11 @@ uint64 length and that many bytes. An array is, as MXNet writes it since 2017 (v
 Version 1 (0xF993FAC8) has no storage; still older files have no version either, and uint32 for each dimension
 (MXNet 1.9.1, `src/ndarray/ndarray.cc`).
 """
+import io
 import math
 import os
 import struct
-from typing import Any, BinaryIO, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
                 raise ValueError(f"{name} cannot be stored in {path}: {array.dtype} of shape {array.shape}")
             out.write(struct.pack("<IiI", _VERSION_2, _DENSE, array.ndim))
             out.write(struct.pack(f"<{array.ndim}q3i", *array.shape, *_CPU, _FLAGS[array.dtype]))
-            out.write(np.ascontiguousarray(array))
+            out.write(np.ascontiguousarray(array).data)
         out.write(struct.pack("<Q", len(arrays)))
         for name in arrays:
             encoded = name.encode()
@@ -94,7 +95,7 @@ class _Damage(Exception):
 class _Fields:
     """Takes fields off a file; `_Damage` for one that reaches beyond its end."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
         self.left = os.fstat(stream.fileno()).st_size
 
@@ -114,7 +115,7 @@ class _Fields:
         count = math.prod(shape) * dtype.itemsize
         self._reserve(count)
         array = np.empty(shape, dtype)
-        self._require_all(self._stream.readinto(array.reshape(-1).view(np.uint8)), count)
+        self._require_all(self._stream.readinto(array.reshape(-1).view(np.uint8).data), count)
         return array
 
     def _reserve(self, count: int) -> None:

@@ -49,7 +49,7 @@ def from_torch(state: Mapping[str, Any]) -> Dict[str, Any]:
 def _to_torch(key: str) -> str:
     kind, _, name = key.partition(":")
     layer, part = _split(name)
-    if layer is None or (kind == "aux") != (part in AUXILIARY) or "." in name:
+    if layer is None or part is None or (kind == "aux") != (part in AUXILIARY) or "." in name:
         raise ValueError(f"{key} has no name in the PyTorch layout")
     found = _UNIT.fullmatch(layer)
     if found:

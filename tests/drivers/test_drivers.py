@@ -408,7 +408,7 @@ FAILURES = [  # what is wrong, driver, arguments, words of the line
     (no_weights, "voc", f"--phase val --weights {SEG}_ep-0007.params --split val --test-scales 48",
      [f"{SEG}_ep-0007.params is no whole .params file"]),
     (None, "voc", VAL["voc"] + f" --model {SEG.replace('w0.02', 'w0.04')}",
-     ["does not fit the network", "has shape", "wanted", "--model"]),
+     ["does not fit the network", "has shape", "wanted", "Check its label"]),
     (None, "voc", TRAIN["voc"].replace("rna-b1-w0.02_cls6", "rna-a1-w0.02_cls6"), ["does not fit", "is missing"]),
     (None, "ilsvrc", TRAIN["ilsvrc"].replace("--batch-images 4", "--batch-images 9"), ["8 images", "batch of 9"]),
 ]

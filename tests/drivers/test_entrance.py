@@ -1,5 +1,6 @@
 """`Segmenter` and `Classifier`, the entrance from Python: what the drivers give, to the bit."""
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +135,14 @@ def test_features_are_what_the_classifier_stands_on(made, classifier):
     np.testing.assert_allclose(classifier.predict(path, scales=(64,)), scores / scores.sum(), rtol=1e-5)
     several = classifier.features(paths(made), scale=64)
     np.testing.assert_array_equal(several[0], features)
+
+
+def test_the_engine_that_was_asked_for_runs_what_comes_later(classifier, segmenter):
+    """An unknown one, so that it cannot be this process's by chance."""
+    with pytest.raises(ModuleNotFoundError, match="ademxapp.engine.third"):
+        _ = replace(classifier, engine="third")._maps
+    with pytest.raises(ModuleNotFoundError, match="ademxapp.engine.third"):
+        replace(segmenter, engine="third").window((64, 64))
 
 
 def test_weights_are_tested_at_the_size_that_they_were_trained_for(made, tmp_path, segmenter, classifier):

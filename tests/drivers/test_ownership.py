@@ -13,7 +13,7 @@ from ademxapp.data.lists import read_classification_list, read_segmentation_list
 from ademxapp.data.samples import Sample
 from ademxapp.driver import identity
 from ademxapp.files import replacing
-from ademxapp.training.run_files import remove_run, weights_of_run
+from ademxapp.training.snapshots import remove_run, weights_of_run
 from tools import report, submit
 
 TRAIN = f"--model {CLS} --crop-size 32 --batch-images 4 --cpus 1"

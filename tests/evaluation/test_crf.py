@@ -10,9 +10,8 @@ import pytest
 from ademxapp import machine
 from ademxapp.cli import UsageError
 from ademxapp.evaluation import crf
-from ademxapp.evaluation.crf import CrfSettings, crf_label_maps
+from ademxapp.evaluation.crf import BestClasses, CrfLabels, CrfSettings, crf_label_maps
 from ademxapp.evaluation.dense import ScoreMap, label_map
-from ademxapp.evaluation.labelling import BestClasses, CrfLabels
 from ademxapp.machine import MainMemory
 from ademxapp.processes import Processes
 
@@ -148,7 +147,7 @@ def test_best_classes_need_no_process():
 def test_processes_import_neither_mxnet_nor_the_program():
     with Processes(eval, 2, "--crf-workers") as processes:
         for _ in range(2):  # both of them, in turn
-            processes("what the CRF needs", "__import__('ademxapp.evaluation.labelling') and None")
+            processes("what the CRF needs", "__import__('ademxapp.evaluation.crf') and None")
         modules = processes("a question", "sorted(__import__('sys').modules)")
         niceness = processes("a question", "__import__('os').nice(0)")
     assert "ademxapp.evaluation.crf" in modules
@@ -174,7 +173,8 @@ def test_processes_end_with_the_block():
 
 def test_without_pydensecrf_the_drivers_say_how_to_get_it(monkeypatch):
     from issegm import voc
-    monkeypatch.setattr(crf.importlib.util, "find_spec", lambda name: None)
+    there = crf.importlib.util.find_spec
+    monkeypatch.setattr(crf.importlib.util, "find_spec", lambda name: None if "densecrf" in name else there(name))
     with pytest.raises(UsageError, match=r"pydensecrf2==1.1.*\.\[crf\]"):
         voc.main(["--phase", "val", "--weights", __file__, "--model", "demo_rna-b1-w0.02_cls6_s8", "--test-scales",
                   "48", "--crf"])

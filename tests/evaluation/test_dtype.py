@@ -13,9 +13,8 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.engine.mxnet.predictor import Predictor, RangeRecorder
 from ademxapp.engine.mxnet.quantise import Int8Network, in_bfloat16
-from ademxapp.engine.mxnet.ranges import RangeRecorder
 from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.evaluation.int8 import LEAST_IMAGES, make_predictor, ranges_path

@@ -11,8 +11,7 @@ from PIL import Image
 
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample
-from ademxapp.evaluation.confusion import Confusion
-from ademxapp.evaluation.instances import InstanceCounts
+from ademxapp.evaluation.confusion import Confusion, InstanceCounts
 from issegm.data import read_pair
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores, read_instances, score_lines

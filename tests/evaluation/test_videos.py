@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ademxapp.data.dataset_file import voc_palette
-from ademxapp.data.video import FORMATS, Video, VideoWriter
+from ademxapp.data.photographs import FORMATS, Video, VideoWriter
 from ademxapp.evaluation.videos import classify_video, segment_video
 
 NAMES = ("grass", "path", "\u0434\u043e\u043c")
@@ -88,7 +88,7 @@ def test_a_classified_video_has_a_table_of_the_best_classes(clip, tmp_path):
 
 
 def test_jpegs_in_an_avi_where_there_is_no_mpeg4(monkeypatch, tmp_path):
-    monkeypatch.setattr("ademxapp.data.video.FORMATS", ((".mp4", "XXXX"), *FORMATS[1:]))
+    monkeypatch.setattr("ademxapp.data.photographs.FORMATS", ((".mp4", "XXXX"), *FORMATS[1:]))
     with VideoWriter(str(tmp_path / "clip"), 25) as writer:
         writer.write(levels()[3])
     assert writer.path.endswith(".avi") and len(list(Video(writer.path))) == 1

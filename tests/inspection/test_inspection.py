@@ -9,9 +9,20 @@ import pytest
 
 from ademxapp.backend import mx
 from ademxapp.inspection import graph
-from ademxapp.inspection.costs import Setting, build, costs, default_setting, group_units, read_label, training_memory
-from ademxapp.inspection.memory import MIB, planned_bytes
-from ademxapp.inspection.speed import Runner, fitting_images, race
+from ademxapp.inspection.costs import (
+    MIB,
+    Runner,
+    Setting,
+    build,
+    costs,
+    default_setting,
+    fitting_images,
+    group_units,
+    planned_bytes,
+    race,
+    read_label,
+    training_memory,
+)
 from ademxapp.paper import read_table
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, segmentation_symbol
 

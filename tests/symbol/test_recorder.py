@@ -17,8 +17,8 @@ from ademxapp.symbol import (
     segmentation_symbol,
     zoo,
 )
+from ademxapp.symbol.heads import ohem_softmax
 from ademxapp.symbol.layers import Scope
-from ademxapp.symbol.losses import ohem_softmax
 
 TUNED = {"bn_use_global_stats": True, "lr_type": "alex"}
 

@@ -8,7 +8,7 @@ from reference import golden_parameters
 
 from ademxapp.backend import mx
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label, segmentation_symbol
-from ademxapp.symbol.losses import ohem_softmax
+from ademxapp.symbol.heads import ohem_softmax
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARAMETERS = json.loads((GOLDEN / "parameters.json").read_text())

@@ -257,7 +257,7 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
     drive("--window 96 --tag fits", "96")
     assert same(f"{W}_whole", f"{W}_fits") and not same(f"{W}_whole", f"{W}_windows")
     free = 4 * sum(windows.parameter_counts(symbol_to_test(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
-    monkeypatch.setattr(windows, "planned_bytes", lambda symbol, shape, training: 1000 * shape[2] * shape[3])
+    monkeypatch.setattr(windows, "planned_bytes", lambda symbol, shape, *_: 1000 * shape[2] * shape[3])
     monkeypatch.setattr(machine, "free_bytes", lambda: (free + 1000 * 72 * 72) / windows.MEMORY_SHARE + 1)
     drive("--tag short --save-predictions", "96")
     assert result(f"{W}_short")["windows_chosen"] == {"96x96": 72}

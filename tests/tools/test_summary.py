@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ademxapp.cli import UsageError
+from ademxapp.inspection import costs
 from tools import bench, summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +60,15 @@ def test_wrong_use_is_one_line():
     assert done.stderr.count("\n") == 1 and "known are rna-a" in done.stderr
 
 
-@NEEDS_MXNET
+def test_without_mxnet_there_is_what_the_engine_plans(capsys, monkeypatch):
+    monkeypatch.setattr(costs, "can_plan", lambda: False)
+    summary.main(["rna-a1", "--brief", "--batch", "4"])
+    text = capsys.readouterr().out
+    line = next(line for line in text.splitlines() if "rna-a1" in line).split()
+    assert line[-3:-1] == ["–", "–"] and int(line[-1].replace(",", "")) > 0
+    assert text.splitlines()[-1] == summary.WITHOUT_MXNET
+
+
 def test_bench_networks(capsys):
     bench.main(["networks", "rna-f-w0.03125", "--crop", "32", "--batch", "1", "--rounds", "1", "--format", "json"])
     item, = json.loads(capsys.readouterr().out)
@@ -67,3 +76,5 @@ def test_bench_networks(capsys):
     assert (item["what"], item["against"], item["remark"]) == ("rna-f-w0.03125", "rn-101", "1 x 32x32")
     with pytest.raises(ValueError, match="known are"):
         bench.main(["networks", "rn-51"])
+    with pytest.raises(UsageError, match=r"without --gpus it runs on the CPU"):
+        bench.main(["networks", "rna-f", "--gpus", "99"])

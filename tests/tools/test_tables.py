@@ -12,7 +12,7 @@ from random_weights import random_weights
 from worlds import write_trees
 
 from ademxapp import paper
-from ademxapp.kept import kept
+from ademxapp.files import kept
 from ademxapp.paper import LOST, Row, read_table
 from ademxapp.weights.released import BY_FILE, RELEASED
 from issegm.datasets import DATASETS

@@ -16,8 +16,8 @@ from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
 from ademxapp.driver import find_samples, named_run
 from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.evaluation.crf import BestClasses
 from ademxapp.evaluation.dense import label_map
-from ademxapp.evaluation.labelling import BestClasses
 from ademxapp.symbol import parse_label
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters

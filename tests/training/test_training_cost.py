@@ -14,9 +14,9 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.training import fit as fit_module
 from ademxapp.training import progress
-from ademxapp.training.background import Background
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import read_reports
+from ademxapp.training.snapshots import Background
 from ademxapp.weights.parameters import Parameters
 from tools import bench
 from tools.benchmarks import step

@@ -18,7 +18,7 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.symbol import known_networks, parse_label
 from ademxapp.symbol.heads import TOP
-from ademxapp.weights.checking import network_shapes
+from ademxapp.weights.describe import network_shapes
 from ademxapp.weights.description import write_description
 from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
 from ademxapp.weights.parameters import Parameters, initial_parameters, load_parameters

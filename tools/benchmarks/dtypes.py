@@ -7,9 +7,8 @@ import numpy as np
 
 from ademxapp.cli import Parser, number
 from ademxapp.engine.mxnet.backend import mx
-from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.engine.mxnet.predictor import Predictor, RangeRecorder
 from ademxapp.engine.mxnet.quantise import Int8Network
-from ademxapp.engine.mxnet.ranges import RangeRecorder
 from ademxapp.inspection.graph import layers
 from ademxapp.machine import can_compute, processor_flags
 from ademxapp.symbol import SymbolOptions, classification_symbol
@@ -103,7 +102,7 @@ class TorchNetwork:
         How its maps lie in memory.
     """
 
-    def __init__(self, parameters: Parameters, data: np.ndarray, width: float):
+    def __init__(self, parameters: Parameters, data: np.ndarray, width: float) -> None:
         self._torch, self.format = import_torch(), "contiguous"
         self._net = torch_network(parameters, CLASSES, None, None, width).eval()
         self._data = self._torch.from_numpy(data)

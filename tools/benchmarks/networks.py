@@ -3,9 +3,8 @@ import sys
 from typing import List, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, number
-from ademxapp.engine.mxnet.backend import check_card, mx
-from ademxapp.inspection.costs import read_label
-from ademxapp.inspection.speed import Runner, fitting_images, race
+from ademxapp.engine import Device, load
+from ademxapp.inspection.costs import Runner, fitting_images, race, read_label
 from ademxapp.machine import free_bytes
 from ademxapp.paper import read_table
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, network
@@ -30,10 +29,9 @@ def measure(names: Sequence[str], reference: str, batch: int, crop: Optional[int
             gpus: Optional[int]) -> List[Comparison]:
     """A comparison of each network with the reference; its remark tells the batch."""
     try:
-        if gpus is not None:
-            check_card(gpus)
-    except ValueError as error:
-        raise UsageError(f"{error} (without --gpus it runs on the CPU)") from error
+        card = None if gpus is None else load().devices([gpus])[0]
+    except UsageError as error:
+        raise UsageError(f"{error} (without --gpus it runs on the CPU)") from None
     names = names or list(dict.fromkeys(row.network for row in reversed(read_table("table1").rows)))[::-1]
     try:
         labels = {name: read_label(name) for name in (reference, *names)}
@@ -42,7 +40,7 @@ def measure(names: Sequence[str], reference: str, batch: int, crop: Optional[int
 
     def runner(name: str) -> Runner:
         side = crop or round(network(labels[name].network).input.test_crop * crop_share)
-        return make_runner(labels[name], batch, side, gpus)
+        return make_runner(labels[name], batch, side, card)
 
     other, found = runner(reference), []
     for name in names:
@@ -55,9 +53,9 @@ def measure(names: Sequence[str], reference: str, batch: int, crop: Optional[int
     return found
 
 
-def make_runner(label: Label, batch: int, crop: int, card: Optional[int]) -> Runner:
+def make_runner(label: Label, batch: int, crop: int, card: Optional[Device]) -> Runner:
     """A network's runner, with the largest batch that fits."""
     symbol = classification_symbol(label, TESTING)
     if card is not None:
-        return Runner(symbol, batch, crop, mx.gpu(card))
+        return Runner(symbol, batch, crop, card)
     return Runner(symbol, fitting_images(symbol, batch, crop, free_bytes()), crop)

@@ -148,7 +148,7 @@ class PlainImages:
     """As `iclass.data.TrainImages`, with the same parameters."""
 
     def __init__(self, samples: Sequence[Sample], crop: int, settings: InputSettings, interpolation: str = "adaptive",
-                 areas: Tuple[float, float] = (0.08, 1.0)):
+                 areas: Tuple[float, float] = (0.08, 1.0)) -> None:
         self.samples, self.crop, self.interpolation, self.areas = samples, crop, interpolation, areas
         self.mean, self.std = np.array(settings.mean), np.array(settings.std)
         self.data_shape, self.label_shape = (3, crop, crop), ()
@@ -187,7 +187,7 @@ class PlainCrops:
     """As `issegm.data.TrainCrops`, with the same parameters; files are not kept."""
 
     def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: InputSettings, stride: int,
-                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)):
+                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)) -> None:
         self.samples, self.stride, self.crop, self.origin_size, self.rates = samples, stride, crop, origin_size, rates
         self.mean, self.std, self.interpolation = np.array(settings.mean), np.array(settings.std), \
             settings.interpolation

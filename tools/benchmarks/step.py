@@ -98,7 +98,7 @@ TASKS = {"classification": classification, "segmentation": segmentation}
 class MxnetStep:
     """A way for `in_turns`: a step of MXNet's Module."""
 
-    def __init__(self, task: Task, loss: str = "softmax"):
+    def __init__(self, task: Task, loss: str = "softmax") -> None:
         start, (images, labels) = task.parameters, task.batch
         self._module = mx.mod.Module(task.symbols[loss], context=[mx.cpu()])
         self._batch = mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)])
@@ -123,7 +123,7 @@ class MxnetStep:
 class TorchStep:
     """A way for `in_turns`: the same step in PyTorch, as its users write it for CPUs."""
 
-    def __init__(self, task: Task, width: float):
+    def __init__(self, task: Task, width: float) -> None:
         self._torch = torch = import_torch()
         images, labels = task.batch
         self.net = torch_network(task.parameters, CLASSES, STRIDE if task.cells else None,

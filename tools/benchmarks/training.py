@@ -78,7 +78,7 @@ class Turns:
 
     late = 0
 
-    def __init__(self, shape: Shape, batches: int, bare: Callable[[int], None]):
+    def __init__(self, shape: Shape, batches: int, bare: Callable[[int], None]) -> None:
         self.batch_size, self.batches, self.epochs, self._bare, self._ended = shape[0], batches, [], bare, None
         self.data_shape, self.label_shape = shape, shape[:1]
         self._batch = random_batch(shape)
@@ -111,7 +111,7 @@ class Turns:
 class BareLoop:
     """Batches through MXNet's Module, and nothing else."""
 
-    def __init__(self, symbol: mx.sym.Symbol, shape: Shape, start: Parameters, optimizer: Dict[str, float]):
+    def __init__(self, symbol: mx.sym.Symbol, shape: Shape, start: Parameters, optimizer: Dict[str, float]) -> None:
         self._module, batch = mx.mod.Module(symbol, context=[mx.cpu()]), random_batch(shape)
         self._batch = mx.io.DataBatch([mx.nd.array(batch.data)], [mx.nd.array(batch.label)])
         self._module.bind([("data", shape)], [("softmax_label", shape[:1])])

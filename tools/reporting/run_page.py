@@ -23,8 +23,7 @@ from ademxapp.flags import Settings, flag
 from issegm.datasets import SegmentationDataset
 from issegm.outputs import label_path
 
-from .runs import Run, labels_of, pictures, read_run
-from .training_page import training_in, training_page
+from .runs import Run, labels_of, pictures, read_run, training_in, training_page
 
 TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
 PICTURES = ("image", "truth", "prediction", "difference")

@@ -1,4 +1,4 @@
-"""What a test's folder holds: its result, the dataset's record, the samples; and pictures of them."""
+"""What a test's folder holds: its result, the dataset's record, samples, their pictures; and what a training's does."""
 import os
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -12,6 +12,8 @@ from ademxapp.driver import find_samples, read_result
 from ademxapp.errors import one_line
 from ademxapp.evaluation.pictures import RIGHT, WRONG, class_colours, correct_picture
 from ademxapp.symbol import parse_label
+from ademxapp.training.curves import plot_curves
+from ademxapp.training.progress import REPORTS_PER_EPOCH, clock, read_reports
 from ademxapp.weights.description import CLASSIFICATION, SEGMENTATION
 from iclass.datasets import ClassificationDataset
 from iclass.datasets import dataset_record as classification_record
@@ -22,6 +24,9 @@ from issegm.datasets import dataset_record as segmentation_record
 from issegm.outputs import label_path, read_labels
 from issegm.settings import SegmentationSettings
 from issegm.testing import of_shard
+
+_END, _VALIDATIONS = ".jsonl", "_val"
+_TOLD = {"loss": "loss", "accuracy": "accuracy", "lr": "learning rate", "images_per_s": "images per second"}
 
 
 @dataclass(frozen=True)
@@ -121,3 +126,46 @@ def coloured(classes: np.ndarray, record: SegmentationDataset) -> np.ndarray:
 def read_label(path: str) -> np.ndarray:
     """The values of a label image's file."""
     return decode_label(read_bytes(path), path)
+
+
+def training_in(path: str) -> Optional[str]:
+    """What the files of a training start with, by a folder that has one, or its <label>.jsonl; None for a test's.
+
+    UsageError for a folder with several.
+    """
+    if path.endswith(_END):
+        return path[:-len(_END)]
+    if not os.path.isdir(path) or os.path.isfile(os.path.join(path, "result.json")):
+        return None
+    names = sorted(name for name in os.listdir(path) if name.endswith(_END) and not name.endswith(_VALIDATIONS + _END))
+    if len(names) > 1:
+        raise UsageError(f"{path} has {len(names)} trainings: name one, {', '.join(names)}")
+    return os.path.join(path, names[0][:-len(_END)]) if names else None
+
+
+def training_page(run: str, out: str) -> Dict[str, Any]:
+    """The page's data; the curves are drawn into its folder. UsageError before the first report."""
+    reports, validations = read_reports(run), read_reports(run + _VALIDATIONS)
+    if not reports:
+        raise UsageError(f"there is no report in {run}{_END} yet")
+    last, batches = reports[-1], epoch_batches(reports)
+    plot_curves(reports, validations, os.path.join(out, "curves.png"), batches)
+    told = [(title, f"{last[name]:.4g}") for name, title in _TOLD.items() if last[name] is not None]
+    left = clock(last["seconds_left"]) if last["seconds_left"] else "none: it has ended"
+    scores = [name for name in (validations[-1] if validations else {}) if name not in ("epoch", "seconds")]
+    return {"title": os.path.basename(run), "segmentation": "kept" in last, "names": [], "categories": [],
+            "facts": [("last report", f"epoch {last['epoch']}, batch {last['batch']}"), ("time left", left), *told],
+            "scores": [(name.replace("_", " "), validations[-1][name]) for name in scores],
+            "classes": {"columns": [{"name": name.replace("_", " "), "percent": bool(place)}
+                                    for place, name in enumerate(["epoch", *scores])],
+                        "rows": [{"cells": [f"after epoch {row['epoch']}", *(row.get(name) for name in scores)]}
+                                 for row in validations]},
+            "heading": "Validations", "confusion": [], "unit": "", "images": [], "note": "", "orders": [],
+            "pictures": [], "curves": "curves.png"}
+
+
+def epoch_batches(reports: List[Dict[str, Any]]) -> int:
+    """Batches of an epoch; before the first has ended as its reports' distance tells."""
+    if reports[-1]["epoch"] > reports[0]["epoch"]:
+        return max(report["batch"] for report in reports)
+    return max(REPORTS_PER_EPOCH * reports[0]["batch"], reports[-1]["batch"])

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from ademxapp.evaluation.confusion import most_frequent_class_scores
-from ademxapp.kept import Values
+from ademxapp.files import Values
 from ademxapp.paper import read_table
 from ademxapp.text_tables import table
 from issegm.datasets import dataset_record

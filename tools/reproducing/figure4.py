@@ -23,9 +23,8 @@ from tqdm import tqdm
 from ademxapp import driver
 from ademxapp.cli import LOG, Parser, UsageError, number
 from ademxapp.engine import Device
-from ademxapp.files import digest, write_json
+from ademxapp.files import Values, digest, kept, write_json
 from ademxapp.inspection.paths import PathGradients, measure, spread_lengths
-from ademxapp.kept import Values, kept
 from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh

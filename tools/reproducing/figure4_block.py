@@ -1,9 +1,8 @@
 """The table and the figure of Figure 4, of the records of what was measured."""
 from typing import Sequence
 
-from ademxapp.files import replacing
+from ademxapp.files import Values, replacing
 from ademxapp.inspection.paths import read_off
-from ademxapp.kept import Values
 from ademxapp.text_tables import table
 
 from .keep import read_json

@@ -15,8 +15,7 @@ import shutil
 from typing import Any, Dict, List, Optional
 
 from ademxapp.cli import Parser, UsageError
-from ademxapp.files import write_json
-from ademxapp.kept import Values, kept
+from ademxapp.files import Values, kept, write_json
 from ademxapp.paper import SCORES
 from ademxapp.training.progress import read_reports
 

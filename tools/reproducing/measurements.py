@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-from ademxapp.kept import Values, kept
+from ademxapp.files import Values, kept
 from ademxapp.paper import Row
 from ademxapp.symbol import Label, network, parse_label
 

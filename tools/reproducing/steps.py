@@ -16,8 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ademxapp.cli import Parser, UsageError, existing_file, number
-from ademxapp.files import digest
-from ademxapp.kept import is_known, kept
+from ademxapp.files import digest, is_known, kept
 from ademxapp.paper import scores_of_test
 from ademxapp.training.progress import clock
 

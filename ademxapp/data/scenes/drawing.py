@@ -1,6 +1,6 @@
 """Pictures: objects before a background, photographed."""
 import zlib
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -20,8 +20,8 @@ def _window(start: int, length: int, limit: int) -> Tuple[slice, slice]:
     return slice(low, high), slice(low - start, high - start)
 
 
-def place(rng: np.random.Generator, image: np.ndarray, instances: np.ndarray, number: int, class_id: int, x: int,
-          y: int, size: int) -> None:
+def place(rng: np.random.Generator, image: np.ndarray, instances: np.ndarray, number: int, class_id: int, x: float,
+          y: float, size: float) -> None:
     """Draw an object of about `size` pixels around (x, y) into the image and the map of instances."""
     height, width = instances.shape
     half = size / 3.0
@@ -92,7 +92,7 @@ def draw_scene(rng: np.random.Generator, size: Optional[Tuple[int, int]] = None)
     height, width = rng.integers(*SCENE_SIDES, 2, endpoint=True).tolist() if size is None else size
     image = background(rng, height, width)
     count = int(rng.integers(1, 5))
-    placed = []
+    placed: List[Tuple[float, float, float, float, int]] = []  # foot, y, x, extent, class
     for class_id in 1 + rng.permutation(len(CLASSES) - 1)[:count]:
         for _ in range(12):
             extent = min(height, width) * rng.uniform(0.3, 0.74 - 0.06 * count)

@@ -1,5 +1,5 @@
 """The five objects: functions of (rng, size, colours behind) that return the pixels of a sheet they are painted on."""
-from typing import Sequence, Tuple, Union
+from typing import Any, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ class Sheet:
     channels then is the usual "over" operator, whatever lies below.
     """
 
-    def __init__(self, size: int, angle: float = 0.0, mirror: bool = False) -> None:
+    def __init__(self, size: float, angle: float = 0.0, mirror: bool = False) -> None:
         side = int(np.ceil(1.5 * size))
         self.rgba = np.zeros((side, side, 4), np.uint8)
         self.scale = size / 2.0
@@ -41,7 +41,7 @@ class Sheet:
         turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
         self.polygon(np.stack([x + radius_x * np.cos(turn), y + radius_y * np.sin(turn)], 1), colour)
 
-    def mix(self, field: np.ndarray, colour: np.ndarray) -> None:
+    def mix(self, field: np.ndarray, colour: Union[np.ndarray, np.floating]) -> None:
         """Move what is painted towards `colour` by `field` (in 0..1, one value per pixel)."""
         rgb, alpha = self.rgba[..., :3].astype(np.float32), self.rgba[..., 3:] / np.float32(255)
         rgb += (colour * alpha - rgb) * field[..., None]
@@ -58,13 +58,12 @@ _HUES = {"ball": (-0.06, 0.03), "crate": (0.06, 0.11), "house": (0.72, 0.94), "s
          "tree": (0.24, 0.42)}
 
 
-def _class_colour(rng: np.random.Generator, name: str, behind: Sequence[np.ndarray], **ranges: Tuple[float, float]
-                  ) -> np.ndarray:
+def _class_colour(rng: np.random.Generator, name: str, behind: Sequence[np.ndarray], **ranges: Any) -> np.ndarray:
     """The main colour of an object, of its class's hues."""
     return draw_colour(rng, behind, hues=_HUES[name], **ranges)
 
 
-def _ball(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> np.ndarray:
+def _ball(rng: np.random.Generator, size: float, behind: Sequence[np.ndarray]) -> np.ndarray:
     sheet = Sheet(size, rng.uniform(0, 2 * np.pi))
     colour = _class_colour(rng, "ball", behind)
     sheet.ellipse(0, 0, 0.92, 0.92, colour)
@@ -83,7 +82,7 @@ def _ball(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> 
     return sheet.rgba
 
 
-def _crate(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> np.ndarray:
+def _crate(rng: np.random.Generator, size: float, behind: Sequence[np.ndarray]) -> np.ndarray:
     sheet = Sheet(size, rng.uniform(-0.35, 0.35), rng.random() < 0.5)
     half_width, half_height = 0.85, rng.uniform(0.62, 0.85)
     frame = _class_colour(rng, "crate", behind)
@@ -110,7 +109,7 @@ def _crate(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) ->
     return sheet.rgba
 
 
-def _house(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> np.ndarray:
+def _house(rng: np.random.Generator, size: float, behind: Sequence[np.ndarray]) -> np.ndarray:
     sheet = Sheet(1.05 * size, rng.uniform(-0.1, 0.1), rng.random() < 0.5)
     wall = _class_colour(rng, "house", behind, saturations=(0.1, 0.8))
     roof = draw_colour(rng, [*behind, wall], gap=90)
@@ -136,7 +135,7 @@ def _house(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) ->
     return sheet.rgba
 
 
-def _star(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> np.ndarray:
+def _star(rng: np.random.Generator, size: float, behind: Sequence[np.ndarray]) -> np.ndarray:
     sheet = Sheet(1.12 * size)
     colour = _class_colour(rng, "star", behind)
     points = int(rng.integers(5, 7))
@@ -157,7 +156,7 @@ def _star(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> 
     return sheet.rgba
 
 
-def _tree(rng: np.random.Generator, size: int, behind: Sequence[np.ndarray]) -> np.ndarray:
+def _tree(rng: np.random.Generator, size: float, behind: Sequence[np.ndarray]) -> np.ndarray:
     sheet = Sheet(1.05 * size, rng.uniform(-0.1, 0.1), rng.random() < 0.5)
     crown = _class_colour(rng, "tree", behind)
     trunk = draw_colour(rng, [*behind, crown], values=(0.2, 0.65), saturations=(0.15, 0.7))

@@ -3,7 +3,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -110,7 +110,7 @@ def write_patches(root: str, counts: Dict[str, int], size: int = 64, seed: int =
     return {split: [(i, class_id - 1, path) for i, (class_id, path) in enumerate(rows)] for split, rows in own.items()}
 
 
-def _write_set(root: str, stamp_name: str, stamp: Dict[str, Any], files: List[File],
+def _write_set(root: str, stamp_name: str, stamp: Dict[str, Any], files: Sequence[File],
                write_one: Callable[..., None], progress: Optional[Progress]) -> None:
     """Write a set's files, as far as they are not there: `write_one` takes what a file is drawn from, and its paths.
 
@@ -129,7 +129,7 @@ def _write_set(root: str, stamp_name: str, stamp: Dict[str, Any], files: List[Fi
     write_json(path, stamp)
 
 
-def _missing(root: str, files: List[File]) -> Iterator[File]:
+def _missing(root: str, files: Sequence[File]) -> Iterator[File]:
     return (file for file in files if not all(os.path.exists(os.path.join(root, path)) for path in file[1]))
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 NAME = "mxnet"
 
-_FILES = {"Module": "module", "Predictor": "predictor", "Int8Network": "quantise", "RangeRecorder": "ranges",
-          "launched": "kvstore", "workers": "kvstore", "planned_bytes": "memory",
-          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "require_dtype", "seed", "versions"),
-                          "runtime")}
+_FILES = {"Module": "module", "Predictor": "predictor", "RangeRecorder": "predictor", "Int8Network": "quantise",
+          "launched": "kvstore", "workers": "kvstore",
+          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "planned_bytes", "require_dtype",
+                           "seed", "versions"), "runtime")}
 
 
 def __getattr__(name: str) -> Any:

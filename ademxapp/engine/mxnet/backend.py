@@ -10,6 +10,8 @@ import sys
 import warnings
 from importlib import import_module, metadata, util
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Callable, List, Optional, Tuple
 
 from ademxapp.machine import processors
 
@@ -42,7 +44,7 @@ class BackendError(ImportError):
     """MXNet cannot be used in this process; the message is one line that says why and what to do."""
 
 
-def prepare():
+def prepare() -> None:
     """Ready the process for MXNet, without importing it. Cheap, and may be called again.
 
     Raises
@@ -69,7 +71,7 @@ def prepare():
         os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # else every bind says that oneDNN is in use
 
 
-def load():
+def load() -> ModuleType:
     """Import MXNet.
 
     Returns
@@ -100,14 +102,14 @@ def load():
         raise BackendError(f"MXNet is installed but cannot be loaded ({error}): {hint}") from error
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name != "mx":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()["mx"] = module = load()
     return module
 
 
-def installed_build():
+def installed_build() -> Optional[str]:
     """Name of the distribution whose library is on the disk.
 
     Both builds install the folder `mxnet`; where both were installed, the size of the library tells which one is left.
@@ -120,7 +122,8 @@ def installed_build():
     return next((name for name in (CPU_BUILD, CUDA_BUILD) if _owns_library(name)), None)
 
 
-def check_card(index, build=None, read=None):
+def check_card(index: int, build: Optional[str] = None,
+               read: Optional[Callable[[], List[Tuple[int, int]]]] = None) -> None:
     """Make sure that MXNet can run on an NVIDIA card.
 
     Parameters
@@ -149,13 +152,13 @@ def check_card(index, build=None, read=None):
                          "use --engine torch, --cpus N or another card".format(index, *capabilities[index], build))
 
 
-def can_run(capability):
+def can_run(capability: Tuple[int, int]) -> bool:
     """Whether `mxnet-cu112` has code for cards of a compute capability, (major, minor)."""
     major, minor = capability
     return any(major == built_major and minor >= built_minor for built_major, built_minor in COMPILED_FOR)
 
 
-def read_capabilities():
+def read_capabilities() -> List[Tuple[int, int]]:
     """Compute capability of every card that NVIDIA's driver shows to this process.
 
     Returns
@@ -173,7 +176,7 @@ def read_capabilities():
     if status:
         raise ValueError(f"NVIDIA's driver does not start (cuInit gives error {status}): use --cpus N")
 
-    def ask(function, *arguments):
+    def ask(function: str, *arguments: int) -> int:
         value = ctypes.c_int()
         status = getattr(driver, function)(ctypes.byref(value), *arguments)
         if status:
@@ -181,11 +184,11 @@ def read_capabilities():
         return value.value
 
     cards = [ask("cuDeviceGet", index) for index in range(ask("cuDeviceGetCount"))]
-    return [tuple(ask("cuDeviceGetAttribute", attribute, card) for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR))
+    return [(ask("cuDeviceGetAttribute", CAPABILITY_MAJOR, card), ask("cuDeviceGetAttribute", CAPABILITY_MINOR, card))
             for card in cards]
 
 
-def _check_installed():
+def _check_installed() -> None:
     if util.find_spec("mxnet") is None:
         raise BackendError(f"MXNet is not installed: {INSTALL}")
     if util.find_spec("distutils") is None:
@@ -193,7 +196,7 @@ def _check_installed():
                            .format(*sys.version_info))
 
 
-def _owns_library(distribution):
+def _owns_library(distribution: str) -> bool:
     try:
         files = metadata.files(distribution) or ()
     except metadata.PackageNotFoundError:
@@ -203,7 +206,7 @@ def _owns_library(distribution):
         library.size in (None, os.path.getsize(library.locate())))
 
 
-def _preload_cuda():
+def _preload_cuda() -> None:
     """Load what `mxnet-cu112` is linked with from NVIDIA's wheels, where the system's linker does not look."""
     try:
         ctypes.CDLL("libcuda.so.1")

@@ -6,7 +6,7 @@ must know of each other goes the same way (`Workers.gather`).
 """
 import os
 import signal
-from typing import Any, Optional, Set
+from typing import Any, Optional, Set, Type
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Workers(Alone, mx.kv.KVStoreBase):
         self._gathered: Set[str] = set()
         self.count = self._store.num_workers
         self._rank = int(os.environ.get(RANK, self._store.rank))
-        if not 0 <= self._rank < self.count or (self.gather("ranks", np.uint16([1])) != 1).any():
+        if not 0 <= self._rank < self.count or (self.gather("ranks", np.array([1], np.uint16)) != 1).any():
             raise ValueError(f"this worker's number is {self._rank}: wanted 0 … {self.count - 1}, each for one worker. "
                              "Check the --index that tools/launch.py was given on each machine")
 
@@ -77,7 +77,7 @@ class Workers(Alone, mx.kv.KVStoreBase):
         """Nothing more: the optimiser does not run on the servers."""
         return False
 
-    def __exit__(self, error: Optional[type], *_: Any) -> None:
+    def __exit__(self, error: Optional[Type[BaseException]], *_: Any) -> None:
         if error is None:
             self._store = None  # waits for all; then the servers end
 

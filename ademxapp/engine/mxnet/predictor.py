@@ -1,7 +1,8 @@
-"""The forward pass of a network over batches of any shape, on one or several devices."""
+"""The forward pass of a network over batches of any shape, on one or several devices; and the ranges of its maps."""
 import collections
+import ctypes
 import warnings
-from typing import Callable, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -71,3 +72,45 @@ class Predictor:
             if len(self._modules) > SHAPES_KEPT:  # never the first: the others were bound to share its parameters
                 del self._modules[list(self._modules)[1]]
         return self._modules[shape]
+
+
+class RangeRecorder(Predictor):
+    """A `Predictor` that keeps the lowest and highest number of every map that it is asked to watch.
+
+    Parameters
+    ----------
+    symbol, parameters, devices
+        As of `Predictor`.
+    watched : collection of str
+        Names of maps.
+
+    Attributes
+    ----------
+    ranges : dict
+        {map: (lowest, highest)} so far.
+    """
+
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters, devices: Sequence[mx.Context],
+                 watched: Collection[str]) -> None:
+        super().__init__(symbol, parameters, devices)
+        self._watched = watched
+        self.ranges: Dict[str, Tuple[float, float]] = {}
+
+    def _bound(self, shape: Tuple[int, ...]) -> mx.mod.Module:
+        known = shape in self._modules
+        module = super()._bound(shape)
+        if not known:
+            module.install_monitor(self)
+        return module
+
+    def install(self, executor: Any) -> None:
+        """What MXNet calls for every executor of a module, as of its `Monitor`."""
+        executor.set_monitor_callback(self._record, monitor_all=True)
+
+    def _record(self, name: Union[str, bytes], handle: Any) -> None:
+        name = name.decode() if isinstance(name, bytes) else name
+        if name not in self._watched:
+            return
+        values = mx.nd.NDArray(ctypes.cast(handle, mx.base.NDArrayHandle), writable=False).asnumpy()
+        lowest, highest = self.ranges.get(name, (0.0, 0.0))
+        self.ranges[name] = min(lowest, float(values.min())), max(highest, float(values.max()))

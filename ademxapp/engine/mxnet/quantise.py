@@ -141,7 +141,7 @@ def _scaling_by_convolutions(symbol: mx.sym.Symbol, parameters: Parameters) -> T
 
 def _normalisations(nodes: List[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
     """The BN nodes that no convolution stands before, with nobody else at its output, but one (or more) behind."""
-    users = [[] for _ in nodes]
+    users: List[List[Dict[str, Any]]] = [[] for _ in nodes]
     for node in nodes:
         for number, *_ in node["inputs"]:
             users[number].append(node)

@@ -1,7 +1,8 @@
-"""MXNet's devices, random numbers, errors and gradients at the input."""
+"""MXNet's devices, random numbers, errors, gradients at the input, its plan of memory, and an optimiser for it."""
 import atexit
 import contextlib
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+import re
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,9 +10,11 @@ from ademxapp import machine
 from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.errors import UsageError
 from ademxapp.machine import can_compute
-from ademxapp.weights.parameters import Parameters
+from ademxapp.weights.parameters import INPUTS, Parameters
 
 ERRORS = (mx.base.MXNetError,)
+MIB = 2 ** 20
+_TOTAL = re.compile(r"^Total (\d+) MB allocated$", re.MULTILINE)
 
 
 def _end() -> None:
@@ -97,3 +100,72 @@ def as_mxnet(arrays: Dict[str, np.ndarray]) -> Dict[str, mx.nd.NDArray]:
 def as_numpy(arrays: Dict[str, mx.nd.NDArray]) -> Dict[str, np.ndarray]:
     """MXNet's arrays as NumPy's."""
     return {name: value.asnumpy() for name, value in arrays.items()}
+
+
+def planned_bytes(symbol: mx.sym.Symbol, data_shape: Tuple[int, ...], training: bool = True) -> int:
+    """What MXNet plans for the maps between the layers, and for their gradients when `training`.
+
+    Parameters and their gradients are not part of it. The network is bound to memory that is reserved but never
+    written, so that the system does not provide it.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    data_shape : tuple of int
+        (N, 3, H, W) of `data`.
+
+    Returns
+    -------
+    int
+        Bytes, a multiple of 1 MiB (MXNet rounds down).
+
+    Raises
+    ------
+    ValueError
+        If the system does not reserve as much.
+    """
+    arg_shapes, _, aux_shapes = symbol.infer_shape(data=tuple(data_shape))
+    arguments = {name: mx.nd.empty(shape) for name, shape in zip(symbol.list_arguments(), arg_shapes)}
+    auxiliary = {name: mx.nd.empty(shape) for name, shape in zip(symbol.list_auxiliary_states(), aux_shapes)}
+    trained = [name for name in arguments if name not in INPUTS] if training else []
+    gradients = {name: mx.nd.empty(arguments[name].shape) for name in trained}
+    wanted = {name: "write" if name in gradients else "null" for name in arguments}
+    try:
+        executor = symbol.bind(mx.cpu(), arguments, gradients, wanted, auxiliary)
+    except mx.base.MXNetError as error:
+        if "memory" not in str(error):
+            raise
+        raise ValueError(f"the plan for {data_shape} needs more memory than can be reserved here: "
+                         "ask for a smaller batch or crop") from error
+    return int(_TOTAL.findall(executor.debug_str())[0]) * MIB
+
+
+@mx.optimizer.register
+class TorchNesterov(mx.optimizer.Optimizer):
+    """Stochastic gradient descent with Nesterov's momentum as Torch has it: the learning rate outside the momentum.
+
+    With gradient g (rescaled, clipped where asked), weight w, momentum m: g += wd w; m = mu m + g; w -= lr (g + mu m).
+    It derives from MXNet's Optimizer, not from its SGD, whose own update MXNet 1.9.1 would run instead of this one.
+    """
+
+    def __init__(self, momentum: float = 0.9, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def create_state(self, index: Any, weight: mx.nd.NDArray) -> Optional[mx.nd.NDArray]:
+        """Minus the momentum of one parameter, zeros in its shape; None without momentum."""
+        if self.momentum == 0:
+            return None
+        return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
+
+    def update(self, index: Any, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: Optional[mx.nd.NDArray]) -> None:
+        """Update `weight` and its `state` in place."""
+        self._update_count(index)
+        lr, wd = self._get_lr(index), self._get_wd(index)
+        gradient = {"rescale_grad": self.rescale_grad, "clip_gradient": self.clip_gradient or -1.0}
+        if state is not None:  # holds -m, so that MXNet's fused operators do: of the first, only the state is wanted
+            mx.nd.sgd_mom_update(weight, grad, state, out=mx.nd.empty(weight.shape, weight.context, weight.dtype),
+                                 lr=1.0, wd=wd, momentum=self.momentum, **gradient)
+        mx.nd.sgd_update(weight, grad, out=weight, lr=lr, wd=wd, **gradient)
+        if state is not None:
+            mx.nd.sgd_update(weight, state, out=weight, lr=-lr * self.momentum, wd=0.0)

@@ -1,8 +1,7 @@
 """PyTorch, the engine for today's cards, as an `ademxapp.engine.Engine`. It never imports MXNet."""
 from ademxapp.engine.torch.module import Module
 from ademxapp.engine.torch.predictor import Predictor, input_gradient, planned_bytes
-from ademxapp.engine.torch.runtime import ERRORS, devices, free_bytes, require_dtype, seed, versions
-from ademxapp.engine.torch.workers import launched, workers
+from ademxapp.engine.torch.runtime import ERRORS, devices, free_bytes, launched, require_dtype, seed, versions, workers
 
 NAME = "torch"
 

@@ -31,7 +31,7 @@ class Replica:
 
     def __init__(self, device: torch.device, weights: Dict[str, Tensor], statistics: Dict[str, Tensor]) -> None:
         self.device, self.weights, self.statistics = device, weights, statistics
-        self.output: Optional[Tensor] = None
+        self.output: Tensor  # of the last forward pass
         self.seen: Statistics = {}
 
     def backward(self) -> List[Tensor]:

@@ -86,12 +86,12 @@ def _pooling(_: str, attrs: Attributes) -> Run:
     largest = attrs["pool_type"] == "max"
     if attrs.get("global_pool"):
         return lambda _, data: data.amax((2, 3), True) if largest else data.mean((2, 3), True)
-    how = [attrs["kernel"], attrs.get("stride", (1, 1)), attrs.get("pad", (0, 0))]
+    size, stride, beside = attrs["kernel"], attrs.get("stride", (1, 1)), attrs.get("pad", (0, 0))
     up = attrs.get("pooling_convention", "valid") == "full"
     if largest:
-        return lambda _, data: F.max_pool2d(data, *how, ceil_mode=up)
+        return lambda _, data: F.max_pool2d(data, size, stride, beside, ceil_mode=up)
     padding = attrs.get("count_include_pad", True)
-    return lambda _, data: F.avg_pool2d(data, *how, ceil_mode=up, count_include_pad=padding)
+    return lambda _, data: F.avg_pool2d(data, size, stride, beside, ceil_mode=up, count_include_pad=padding)
 
 
 def _pad(_: str, attrs: Attributes) -> Run:

@@ -40,7 +40,7 @@ class Optimizer:
             self.learning_rate = self._schedule(self.updates)
         descents = torch._foreach_mul(list(gradients), self._rescale)
         torch._foreach_add_(descents, torch._foreach_mul(self._weights, self._decays))
-        self._apply(descents, [self.learning_rate * rate for rate in self._rates])
+        self._apply(list(descents), [self.learning_rate * rate for rate in self._rates])
 
     def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
         raise NotImplementedError

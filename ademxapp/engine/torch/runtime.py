@@ -1,21 +1,31 @@
-"""PyTorch's devices, random numbers, numbers in fewer bits, and errors."""
+"""PyTorch's devices, random numbers, numbers in fewer bits, and errors; and trainings with several processes.
+
+These work over torch.distributed, on one machine or on many: NCCL on cards, gloo on CPUs.
+"""
 import contextlib
+import os
+import signal
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2b
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
 from ademxapp import machine
 from ademxapp.errors import UsageError
+from ademxapp.stopping import heeded
+from ademxapp.training.distributed import Alone
 
 INSTALL = "pip install 'ademxapp[torch]' (in a clone of the project: pip install -e '.[torch]')"
 try:
     import torch
+    from torch import Tensor, distributed
 except ImportError as error:
     raise ImportError(f"PyTorch cannot be imported ({error}): {INSTALL}") from None
 
 ERRORS = (torch.OutOfMemoryError,) if hasattr(torch, "OutOfMemoryError") else (torch.cuda.OutOfMemoryError,)
+WAIT = timedelta(days=7)  # for another worker, before PyTorch gives up; --stall-minutes ends it earlier
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -120,3 +130,71 @@ def told_in_one_line(shape: Sequence[int], device: str) -> Iterator[None]:
         raise ValueError(f"{device} has too little memory for a batch of {batch} images of "
                          f"{'x'.join(map(str, reversed(sides)))} pixels: a smaller --batch-images or --crop-size, or "
                          "--backward-do-mirror, needs less") from None
+
+
+class Workers(Alone):
+    """All workers of a training, as one of them sees them; `add_up` is for the Module.
+
+    Making it waits until every worker is there. Its methods are called by all in the same order, and wait for each
+    other. Who they are stands where PyTorch's own launcher puts it too: MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE.
+    """
+
+    def __init__(self) -> None:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded()}  # no Python runs while it waits
+        try:
+            with _together():
+                distributed.init_process_group(backend, timeout=WAIT)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
+        self.store = self
+
+    def gather(self, name: str, values: np.ndarray) -> np.ndarray:
+        """All workers' `values` (count, …), which have one shape and dtype under one `name`."""
+        values = np.ascontiguousarray(values)
+        mine = torch.tensor(np.frombuffer(values.tobytes(), np.uint8))
+        everyones = [torch.empty_like(mine) for _ in range(self.count)]
+        with _together():
+            distributed.all_gather(everyones, mine)
+        return np.stack([np.frombuffer(part.numpy().tobytes(), values.dtype).reshape(values.shape)
+                         for part in everyones])
+
+    @staticmethod
+    def add_up(tensors: List[Tensor]) -> None:
+        """Replace the tensors by their sums over all workers, the same bits in each."""
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with _together():
+            distributed.all_reduce(flat)
+        for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+            tensor.copy_(total.view(tensor.shape))
+
+    def __exit__(self, error: Optional[type], *_: Any) -> None:
+        if error is None:
+            self.gather("end", np.zeros(1))
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Within, the lack of another worker is told in one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"another worker is gone, or cannot be reached ({reason}): see its log") from None
+
+
+def launched(kvstore: str) -> bool:
+    """Whether this process is one of several that tools/launch.py, or PyTorch's launcher, has started.
+
+    UsageError where `kvstore` asks for MXNet's servers.
+    """
+    if kvstore == "dist_sync":
+        raise UsageError("--kvstore dist_sync: the parameter servers are --engine mxnet's; with --engine torch, "
+                         "tools/launch.py starts workers that need no --kvstore")
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+workers = Workers
