@@ -6,7 +6,7 @@ known of it in one place, and each class is a group of the program's `--help`:
     @dataclass(frozen=True)
     class Testing(Settings):
         GROUP = "testing"
-        test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
+        test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST)
         tag: Optional[str] = flag("ends the name of the test's folder", type=file_name)
 
     @dataclass(frozen=True)
@@ -23,8 +23,7 @@ where what was not given is filled in. A function names the smallest class that 
 Devices, …)`), so that any program's settings, or `Devices(cpus=2)`, will do.
 
 Whether two runs are the same follows from the fields: `identity(Decides.TEST)` has what decides a test's labels but for
-the contents of files, `arguments()` what result.json and state.json record, `inputs()` what a network is given of an
-image. `from_recorded` makes settings of a record.
+the contents of files, `arguments()` what result.json and state.json record. `from_recorded` makes settings of a record.
 """
 import dataclasses
 import enum
@@ -52,8 +51,6 @@ class Flag:
     ----------
     help : str
     decides : Decides
-    input : bool
-        It says what a network is given of an image.
     contents : bool
         It names files, and what they hold counts, not their names.
     recorded : bool
@@ -68,7 +65,6 @@ class Flag:
 
     help: str
     decides: Decides
-    input: bool
     contents: bool
     recorded: bool
     one_of: Optional[str]
@@ -76,14 +72,14 @@ class Flag:
     argument: Mapping[str, Any]
 
 
-def flag(help: str, default: Any = None, decides: Decides = Decides.NOTHING, *, input: bool = False,
-         contents: bool = False, recorded: bool = False, one_of: Optional[str] = None, positional: bool = False,
+def flag(help: str, default: Any = None, decides: Decides = Decides.NOTHING, *, contents: bool = False,
+         recorded: bool = False, one_of: Optional[str] = None, positional: bool = False,
          **argument: Any) -> Any:
     """A field that is a flag, as `Flag` describes it; what decides something is always recorded.
 
     With the default False it takes no value.
     """
-    about = Flag(help, decides, input, contents, recorded or bool(decides), one_of, positional, argument)
+    about = Flag(help, decides, contents, recorded or bool(decides), one_of, positional, argument)
     return dataclasses.field(default=default, metadata={"flag": about})
 
 
@@ -142,10 +138,6 @@ class Settings:
     def identity(self, what: Decides) -> Dict[str, Any]:
         """What decides `what`, but for files' contents: {name: value, of JSON's types}."""
         return self._some(lambda about: about.decides & what and not about.contents)
-
-    def inputs(self) -> Dict[str, Any]:
-        """What a network is given of an image: {name: value, of JSON's types}."""
-        return self._some(lambda about: about.input)
 
     def differences(self, recorded: Mapping[str, Any], what: Decides, leave: Sequence[str] = ()) -> List[str]:
         """Names of the flags that decide `what` and are recorded otherwise, sorted; older records lack new flags."""

@@ -62,7 +62,7 @@ class Data(Settings):
     """Which samples there are. Lists and records count by the samples that they name."""
 
     GROUP = "data"
-    dataset: str = flag("(default: from the label)", None, Decides.BOTH, input=True)
+    dataset: str = flag("(default: from the label)", None, Decides.BOTH)
     dataset_file: Optional[str] = flag("a dataset that is not built in: its classes, label ids, colours", None,
                                        Decides.BOTH, contents=True, type=existing_file, metavar="YAML")
     split: str = flag("part of the dataset", "train", Decides.BOTH, contents=True, choices=SPLITS)
@@ -123,9 +123,9 @@ class Testing(Settings):
 
     GROUP = "testing"
     test_scales: Tuple[int, ...] = flag("lengths of the images' side (default: as the weights "
-                                                  "were trained, where they tell)", None, Decides.TEST, input=True,
+                                                  "were trained, where they tell)", None, Decides.TEST,
                                                   type=numbers(int, 1, distinct=True), metavar="N,N,…")
-    test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST, input=True)
+    test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)
     overwrite: bool = flag("replace another test, whose folder is emptied; when training, remove the run that is there "
                            "and start afresh", False)

@@ -25,18 +25,17 @@ class ClassificationSettings(DriverSettings):
     also: Optional[Tuple[str, ...]] = flag("testing: weights of more networks, of the same classes; probabilities are "
                                            "averaged over all, each at all sizes", None, Decides.TEST, contents=True,
                                            type=existing_files, metavar="FILE,FILE,…")
-    test_3crops: bool = flag("average three crops along the longer side", False, Decides.TEST, input=True,
+    test_3crops: bool = flag("average three crops along the longer side", False, Decides.TEST,
                              one_of="crops")
     test_10crops: Optional[bool] = flag("average the crops in the corners and the centre, and their mirror images",
-                                        None, Decides.TEST, input=True, one_of="crops", action="store_true")
+                                        None, Decides.TEST, one_of="crops", action="store_true")
     test_crop_size: Optional[int] = flag("testing: side of the crops (default: the size, or with --test-10crops "
-                                         "224/256 of it)", None, Decides.TEST, input=True, type=number(int, 1),
+                                         "224/256 of it)", None, Decides.TEST, type=number(int, 1),
                                          metavar="PIXELS")
     devkit: Optional[str] = flag("--phase test on ILSVRC: its development kit, with the server's numbers of the "
                                  f"classes (default: <data-root>/{DEVKIT})", recorded=True, metavar="DIR")
     no_choose_interp_method: bool = flag("resize always with the bicubic filter (default: as the network's record "
-                                         "says, Lanczos down and bicubic up for the paper's)", False, Decides.BOTH,
-                                         input=True)
+                                         "says, Lanczos down and bicubic up for the paper's)", False, Decides.BOTH)
     pool_top_infer_style: Optional[str] = flag("pooling without padding, sizes rounded down (caffe, as the released "
-                                               "Model A wants) or up", None, Decides.BOTH, input=True,
+                                               "Model A wants) or up", None, Decides.BOTH,
                                                choices=tuple(style for style in POOL_STYLES if style))

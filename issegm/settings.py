@@ -49,11 +49,11 @@ class DenseTesting(Settings):
     """How images are segmented."""
 
     GROUP = "testing of segmentation"
-    test_steps: int = flag("shifts per direction, in parts of the stride", 1, Decides.TEST, input=True,
+    test_steps: int = flag("shifts per direction, in parts of the stride", 1, Decides.TEST,
                            type=number(int, 1), metavar="N")
     window: Optional[int] = flag("larger inputs go through the network in overlapping windows of this side (default: "
                                  "only those that do not fit into the free memory, in the largest windows that do)",
-                                 None, Decides.TEST, input=True, type=number(int, 1), metavar="PIXELS")
+                                 None, Decides.TEST, type=number(int, 1), metavar="PIXELS")
     no_save_results: bool = flag("do not write label images", False, recorded=True)
     shard: Optional[Shard] = flag("only every N-th image, from the I-th on; tools/msctest.py --score adds the parts up",
                                   recorded=True, type=shard, metavar="I/N")

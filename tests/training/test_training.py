@@ -55,7 +55,7 @@ def torch_nesterov(weight, grads, lrs, momentum, wd, rescale, clip):
                                                     ("fc_beta", 0, 1), ("slow_weight", 3, 0.5)])
 def test_nesterov_is_torchs(momentum, clip, name, wd_mult, lr_mult):
     mx = pytest.importorskip("mxnet")
-    importlib.import_module("ademxapp.engine.mxnet.optimizers")  # MXNet finds ours by name
+    importlib.import_module("ademxapp.engine.mxnet.runtime")  # MXNet finds ours by name
     rng = np.random.default_rng(0)
     weight, grads = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(5, 3, 4)).astype(np.float32)
     optimizer = mx.optimizer.create(NESTEROV, learning_rate=0.1, momentum=momentum, wd=0.01, rescale_grad=0.25,

@@ -7,7 +7,6 @@ import numpy as np
 
 from ademxapp.data.loader import Batch
 from ademxapp.engine import Batches, Metric
-from ademxapp.engine.mxnet import optimizers  # noqa: F401 (MXNet finds them by name once they are imported)
 from ademxapp.engine.mxnet.backend import mx
 from ademxapp.engine.mxnet.runtime import as_mxnet, as_numpy, require_dtype, require_uncompiled
 from ademxapp.training.distributed import Alone
