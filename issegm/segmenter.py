@@ -195,9 +195,12 @@ class Segmenter:
                              test)
 
     def overlay(self, image: ImageLike, labels: Optional[np.ndarray] = None) -> np.ndarray:
-        """The classes, by default as predicted, in their colours over an image: (H, W, 3) uint8."""
+        """The classes, (H, W), by default as predicted, in their colours over an image: (H, W, 3) uint8."""
         pixels = rgb_of(image)
-        return labels_over(pixels, label_map(self.score_maps(None, pixels)) if labels is None else labels, self.colours)
+        labels = label_map(self.score_maps(None, pixels)) if labels is None else labels
+        if labels.shape != pixels.shape[:2]:
+            raise ValueError(f"labels {labels.shape} are not of this image: wanted {pixels.shape[:2]}")
+        return labels_over(pixels, labels, self.colours)
 
     @cached_property
     def colours(self) -> np.ndarray:

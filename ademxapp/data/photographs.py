@@ -52,7 +52,8 @@ def rgb_of(image: ImageLike) -> np.ndarray:
         return read_upright(os.fspath(image))
     if isinstance(image, Image.Image):
         return np.array(image.convert("RGB"))
-    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+    array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+    if array and image.shape[2] == 3 and image.size:
         return image
     got = f"an array of {image.dtype}, {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
     raise ValueError(f"{got} is no image: wanted a path, a PIL image, or (H, W, 3) uint8, RGB")

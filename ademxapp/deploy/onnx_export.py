@@ -101,7 +101,10 @@ def compare(model: OnnxModel, symbol: "Symbol", parameters: Parameters,
     for batch in images or check_images(model):
         data = np.stack([transforms.apply_colour_map(image, *colours) for image in batch])
         wanted, got = predictor(data), model(data)
-        if wanted.shape != got.shape or not np.isfinite(wanted - got).all():
+        if not np.isfinite(wanted).all():
+            raise ValueError(f"{called} gives probabilities that are not finite: tools/weights.py check tells whether "
+                             "the weights are; nothing was written")
+        if wanted.shape != got.shape or not np.isfinite(got).all():
             raise ValueError(f"onnxruntime gives other probabilities than {called}: {got.shape}, wanted "
                              f"{wanted.shape}, all of them finite")
         largest = max(largest, float(abs(wanted - got).max()))

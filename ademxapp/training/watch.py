@@ -14,6 +14,8 @@ LATE = 0.5  # share of late batches from which reading is the bottleneck
 IN_A_ROW = 2  # reports
 LABELS = ("tools/report.py data shows the labels as they are read; label_ids and ignored_ids in a --dataset-file say "
           "which values are classes")
+DIVERGED = ("the training has diverged. A lower --base-lr may help, from the start with --overwrite, or from a "
+            "checkpoint, as --weights, with another tag in --model; --resume takes the same --base-lr only")
 
 
 class Watch:
@@ -57,16 +59,14 @@ class Watch:
 def require_finite_loss(loss: float, where: str, images: str) -> None:
     """ValueError that names the batch unless the `loss` is a finite number."""
     if not math.isfinite(loss):
-        raise ValueError(f"the loss is {loss} {where} ({images}): the training has diverged. A lower --base-lr may "
-                         "help; --resume goes on from the last snapshot, which is from before")
+        raise ValueError(f"the loss is {loss} {where} ({images}): {DIVERGED}")
 
 
 def require_finite_parameters(parameters: Parameters, where: str) -> None:
     """ValueError that names a parameter unless all of them are finite."""
     for name, value in parameters.all.items():
         if not np.isfinite(value).all():
-            raise ValueError(f"{name} is not finite {where}: the training has diverged. A lower --base-lr may help; "
-                             "--resume goes on from the last snapshot, which is from before")
+            raise ValueError(f"{name} is not finite {where}: {DIVERGED}")
 
 
 def _percent(share: float) -> str:

@@ -143,7 +143,7 @@ def test_checkpoints_say_what_testing_needs(trained):
     assert (segmenter.label, segmenter.task, segmenter.head, segmenter.test_scale, segmenter.origin_size) == (
         SEG, "segmentation", "2conv", 64, 64)
     assert segmenter.crop_size == 64 and segmenter.class_names == DEMO_CLASSES and len(segmenter.palette) == 256
-    assert segmenter.recipe["base_lr"] == 1e-6 and {"mxnet", "numpy"} <= set(segmenter.versions)
+    assert segmenter.recipe["base_lr"] == 1e-6 and {usual(), "numpy"} <= set(segmenter.versions)
     written = json.loads((trained / "output" / f"{SEG}_ep-0002.json").read_text())
     assert written["epoch"] == 2 and written["weights_sha256"] == digest(
         str(trained / "output" / f"{SEG}_ep-0002.params"))
@@ -404,7 +404,7 @@ FAILURES = [  # what is wrong, driver, arguments, words of the line
     (no_label, "voc", VAL["voc"], ["without labels"]),
     (same_names, "voc", VAL["voc"], ["2 images of the list are called val0", "--no-save-results"]),
     (None, "ilsvrc", "--model tiny_rna-a-w0.02_cls2 --crop-size 8 --pool-top-infer-style caffe --to-epoch 1 "
-     "--batch-images 4 --cpus 1", ["inputs of this size (data 4x3x8x8)", "kernel size (3) exceeds input (1"]),
+     "--batch-images 4 --cpus 1", ["inputs of this size (data 4x3x8x8)", "pool"]),
     (no_weights, "voc", f"--phase val --weights {SEG}_ep-0007.params --split val --test-scales 48",
      [f"{SEG}_ep-0007.params is no whole .params file"]),
     (None, "voc", VAL["voc"] + f" --model {SEG.replace('w0.02', 'w0.04')}",

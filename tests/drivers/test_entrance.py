@@ -88,7 +88,8 @@ def test_images_may_be_paths_pictures_or_pixels(made, segmenter, classifier):
         np.testing.assert_array_equal(one, labels[0])
         np.testing.assert_array_equal(other, probabilities[0])
     np.testing.assert_array_equal(segmenter.predict(path, scales=32), labels[0])  # one scale may stand alone
-    for wrong, words in ((np.zeros((4, 4)), r"an array of float64, \(4, 4\) is no image"), (3, "int is no image")):
+    for wrong, words in ((np.zeros((4, 4)), r"an array of float64, \(4, 4\) is no image"), (3, "int is no image"),
+                         (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\) is no image")):
         for network in (segmenter, classifier):
             with pytest.raises(ValueError, match=words):
                 network.predict(wrong)
@@ -101,6 +102,8 @@ def test_overlays_are_the_programs(made, segmenter):
     wanted = labels_over(pixels, labels, class_colours(record.palette, record.label_ids))
     np.testing.assert_array_equal(segmenter.overlay(path, labels), wanted)
     np.testing.assert_array_equal(segmenter.tested(scales=(48,)).overlay(pixels), wanted)
+    with pytest.raises(ValueError, match="are not of this image"):
+        segmenter.overlay(path, labels[:-5])
     assert segmenter.class_names == record.class_names
 
 
