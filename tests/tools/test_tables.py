@@ -263,9 +263,8 @@ def test_hours_are_the_formula(monkeypatch):
 
 
 @pytest.fixture
-def card(tmp_path, monkeypatch):
-    """Made-up figures of a card: {path: what stands there}."""
-    monkeypatch.chdir(ROOT)
+def card(clone, tmp_path, monkeypatch):
+    """What a made-up card.json has, in a clone without data."""
     for name in ("counted.json", "speed/networks.json"):
         write(str(tmp_path / name), (ROOT / "docs/results" / name).read_text())
     monkeypatch.setattr(measurements, "RESULTS", tmp_path)
