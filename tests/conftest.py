@@ -19,6 +19,12 @@ from ademxapp.symbol import recorder  # noqa: E402
 
 NEEDS_MXNET = re.compile(r"^(?:from (?:ademxapp\.engine\.mxnet|tools\.benchmarks\.training)|import mxnet)",
                          re.MULTILINE)
+OF_MXNET = {  # tests in files of which the others run on either engine
+    "test_what_fails_is_told_and_the_rest_is_kept",  # the benchmarks tell MXNet's processors
+    "test_what_is_counted_is_kept_and_is_what_the_networks_have",  # planned memory
+    "test_memory_that_is_not_there_is_told_in_one_line_with_what_needs_less",  # MXNet's own message
+    "test_mx_is_mxnet",
+}
 WITHOUT = "needs MXNet, which is not installed"
 
 
@@ -64,6 +70,14 @@ def pytest_pycollect_makemodule(module_path, parent):
     if importlib.util.find_spec("mxnet") is None and NEEDS_MXNET.search(module_path.read_text(encoding="utf-8")):
         return NeedsMxnet.from_parent(parent, path=module_path)
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests `OF_MXNET` where it is not installed."""
+    if importlib.util.find_spec("mxnet") is None:
+        for item in items:
+            if getattr(item, "originalname", None) in OF_MXNET:
+                item.add_marker(pytest.mark.skip(reason=WITHOUT))
 
 
 @pytest.fixture(scope="session")
