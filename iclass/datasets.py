@@ -100,7 +100,9 @@ def described_record(known: Description, dataset: Optional[str] = None, dataset_
     """
     label = known.label.partition("_")[0]
     if dataset not in (None, label) or dataset_file or not known.class_names:
-        return dataset_record(dataset or label, known.classes, dataset_file)
+        other = dataset_record(dataset or label, known.classes, dataset_file)
+        known.require_order(other.class_names or other.folders, dataset_file or other.name)
+        return other
     built_in = DATASETS.get(label)
     if built_in is not None and built_in.class_names == known.class_names:
         return built_in

@@ -1,4 +1,5 @@
 """Datasets for segmentation, one record each."""
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Optional, Tuple
 
@@ -12,6 +13,7 @@ from ademxapp.paper import published
 from ademxapp.weights.description import Description
 from issegm import tables
 
+LOG = logging.getLogger("ademxapp")
 _NO_CLASS = IGNORE_LABEL - 1  # while labels are mapped: above every class
 
 
@@ -221,7 +223,13 @@ def described_record(known: Description, dataset: Optional[str] = None, dataset_
     """
     label = known.label.partition("_")[0]
     if dataset not in (None, label) or dataset_file or not known.class_names:
-        return dataset_record(dataset or label, known.classes, dataset_file)
+        other = dataset_record(dataset or label, known.classes, dataset_file)
+        known.require_order(other.class_names, dataset_file or other.name)
+        if other.class_names == known.class_names and other.label_ids != known.label_ids:
+            LOG.warning("warning: %s has other label_ids, %s, than the weights were trained with, %s: right only where "
+                        "these label images have other numbers for the same classes", dataset_file or other.name,
+                        list(other.label_ids), list(known.label_ids))
+        return other
     own = SegmentationDataset(
         label, known.class_names, known.label_ids, known.ignored_ids or (IGNORE_LABEL,), known.palette or None,
         known.origin_size or known.test_scale or SegmentationDataset.largest_side, known.same_size)

@@ -137,7 +137,8 @@ def require_free_place(settings: DriverSettings, path: str) -> None:
         raise UsageError(f"--overwrite would remove {settings.weights}, which this run is to start from: give it "
                          "another --output, or another tag in --model")
     if there and not settings.overwrite:
-        way = "there is no snapshot to go on from" if settings.resume else "--resume goes on with it"
+        snapshots = f"{path}_snapshot" in there and not settings.resume
+        way = "--resume goes on with it" if snapshots else "there is no snapshot to go on from"
         raise UsageError(f"there is a run {path} already ({there[-1]}): {way}, --overwrite removes it and starts "
                          "afresh; another --output, or another tag in --model, leaves it alone")
 

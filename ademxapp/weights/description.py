@@ -93,6 +93,12 @@ class Description:
         """The fields that a file keeps, {name: value}."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "note"}
 
+    def require_order(self, names: Sequence[str], source: str) -> None:
+        """ValueError if a dataset has the weights' classes in another order: each label would be another's."""
+        if tuple(names) != self.class_names and sorted(names) == sorted(self.class_names):
+            raise ValueError(f"{source} has the classes {', '.join(names)}, the weights were trained on the same in the "
+                             f"order {', '.join(self.class_names)}: give the file that they were trained with")
+
     def properties(self) -> Dict[str, str]:
         """The same as {name: JSON}, for the metadata of an ONNX file."""
         return {name: json.dumps(value, ensure_ascii=False) for name, value in self.values().items()}

@@ -163,3 +163,18 @@ def test_files_that_are_not_a_predictions_own_are_left(world):
     predict.main([*arguments, "--overwrite"])
     assert (world / "street.png").read_bytes() != before
     predict.main(arguments)  # now it is
+
+
+def test_the_weights_classes_in_another_order_are_refused_and_other_ids_told(world, capfd):
+    def dataset(names, ids):
+        with open("garden.yaml", "w") as out:
+            json.dump({"class_names": names, "label_ids": ids, "ignored_ids": [0, 255]}, out)  # JSON is YAML
+        return ("--dataset-file", "garden.yaml", "--test-scales", "64", "--overwrite")
+
+    names = list(NAMES["seg"])
+    with pytest.raises(ValueError, match="garden.yaml has the classes path, grass, .*trained on the same in the order"):
+        test("seg", f"{SEG}_ep-0001", *dataset(names[1::-1] + names[2:], [1, 2, 3, 4, 5, 6]))
+    test("seg", f"{SEG}_ep-0001", *dataset(names, [1, 2, 3, 4, 5, 6]))
+    assert "other label_ids" not in capfd.readouterr().err
+    test("seg", f"{SEG}_ep-0001", *dataset(names, [2, 1, 3, 4, 5, 6]))
+    assert "garden.yaml has other label_ids, [2, 1, 3, 4, 5, 6], than the weights" in capfd.readouterr().err
