@@ -96,7 +96,7 @@ class Description:
     def require_order(self, names: Sequence[str], source: str) -> None:
         """ValueError if a dataset has the weights' classes in another order: each label would be another's."""
         if tuple(names) != self.class_names and sorted(names) == sorted(self.class_names):
-            raise ValueError(f"{source} has the classes {', '.join(names)}, the weights were trained on the same in the "
+            raise ValueError(f"{source} has the classes {', '.join(names)}, the weights were trained on them in the "
                              f"order {', '.join(self.class_names)}: give the file that they were trained with")
 
     def properties(self) -> Dict[str, str]:

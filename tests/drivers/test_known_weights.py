@@ -172,7 +172,7 @@ def test_the_weights_classes_in_another_order_are_refused_and_other_ids_told(wor
         return ("--dataset-file", "garden.yaml", "--test-scales", "64", "--overwrite")
 
     names = list(NAMES["seg"])
-    with pytest.raises(ValueError, match="garden.yaml has the classes path, grass, .*trained on the same in the order"):
+    with pytest.raises(ValueError, match="garden.yaml has the classes path, grass, .*trained on them in the order"):
         test("seg", f"{SEG}_ep-0001", *dataset(names[1::-1] + names[2:], [1, 2, 3, 4, 5, 6]))
     test("seg", f"{SEG}_ep-0001", *dataset(names, [1, 2, 3, 4, 5, 6]))
     assert "other label_ids" not in capfd.readouterr().err
