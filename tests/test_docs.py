@@ -31,7 +31,7 @@ def test_a_check_tells_what_is_stale_and_changes_nothing(tmp_path, monkeypatch, 
     assert "-->57.76<!-- end -->" in page.read_text() and "| int8 | top-1 85.81 | 0.07 |" in page.read_text()
     (tmp_path / "gone.md").touch()
     assert reproduce.main(["pages", "--check", str(page)]) == 0
-    page.write_text("<!-- table: tipes --><!-- end --> (/root/x)")
+    page.write_text("<!-- table: tipes --><!-- end --> (/home/x)")
     with pytest.raises(ValueError, match="there is no table tipes: there are commands, "):
         reproduce.main(["pages", str(page)])
 

@@ -206,7 +206,8 @@ def test_a_killed_process_is_an_error_that_names_what_it_read(tmp_path):
             for _ in range(40):
                 next(loader)
         assert time.monotonic() - began < 10
-    assert int(read[-3:]) <= int(str(caught.value).partition("image-")[2][:3]) <= int(read[-3:]) + 1
+    # killed before or after it took its next image, which may be behind the other's
+    assert int(read[-3:]) <= int(str(caught.value).partition("image-")[2][:3]) <= int(read[-3:]) + 2
     assert len(pids) == 2 and not any(alive(pid) for pid in pids)
 
 

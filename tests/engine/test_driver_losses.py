@@ -8,8 +8,9 @@ from driver_losses import RUNS, losses
 
 # Of how many reports the losses are equal: with trained statistics, only at first. There a rounding error grows, as the
 # batch's statistics divide by what is nearly 0 in this narrow network: MXNet's own losses of two runs whose weights
-# differ by 1e-7 are 1e-4 apart in the fifth report and 1e-2 in the sixth, as those of the two engines are.
-EQUAL = {"segmentation": 8, "classification": 4}
+# differ by 1e-7 are 1e-4 apart in the fifth report and 1e-2 in the sixth, as those of the two engines are; with two
+# threads in place of one they are 1.5e-3 apart in the fourth.
+EQUAL = {"segmentation": 8, "classification": 3}
 
 
 @pytest.mark.parametrize("task", RUNS)

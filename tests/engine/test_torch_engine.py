@@ -20,7 +20,7 @@ from ademxapp.engine.torch import runtime  # noqa: E402
 from ademxapp.engine.torch.graph import Graph  # noqa: E402
 from ademxapp.engine.torch.operators import Pass  # noqa: E402
 from ademxapp.errors import UsageError  # noqa: E402
-from ademxapp.symbol import SymbolOptions, classification_symbol, heads, recorder, segmentation_symbol  # noqa: E402
+from ademxapp.symbol import SymbolOptions, classification_symbol, losses, recorder, segmentation_symbol  # noqa: E402
 from ademxapp.weights.parameters import Parameters  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_forward_numbers_are_the_originals(key, symbol):
 def test_online_bootstrapping_is_the_originals(case):
     golden = np.load(GOLDEN / "ohem.npz")
     scores, label = (torch.tensor(golden[f"{case['name']}/{part}"]) for part in ("scores", "label"))
-    graph = Graph(heads.ohem_softmax(recorder.Variable("scores"), **case["kwargs"]).tojson())
+    graph = Graph(losses.ohem_softmax(recorder.Variable("scores"), **case["kwargs"]).tojson())
     (prob,), _ = graph({"scores": scores.requires_grad_(), "softmax_label": label}, Pass(True, CPU))
     grad, = torch.autograd.grad(prob, scores, torch.ones_like(prob))
     np.testing.assert_allclose(prob.detach(), golden[f"{case['name']}/prob"], atol=1e-6)
