@@ -22,6 +22,8 @@ NEEDS_MXNET = re.compile(r"^(?:from (?:ademxapp\.engine\.mxnet|tools\.benchmarks
 OF_MXNET = {  # tests in files of which the others run on either engine
     "test_what_fails_is_told_and_the_rest_is_kept",  # the benchmarks tell MXNet's processors
     "test_what_is_counted_is_kept_and_is_what_the_networks_have",  # planned memory
+    "test_table_2_is_the_papers", "test_recomputation_halves_the_plan", "test_recomputation_lowers_every_plan",
+    "test_online_bootstrapping_is_hardly_more", "test_planning_uses_no_memory",
     "test_memory_that_is_not_there_is_told_in_one_line_with_what_needs_less",  # MXNet's own message
     "test_mx_is_mxnet",
 }
