@@ -25,7 +25,7 @@ OF_MXNET = {  # tests in files of which the others run on either engine
     "test_table_2_is_the_papers", "test_recomputation_halves_the_plan", "test_recomputation_lowers_every_plan",
     "test_online_bootstrapping_is_hardly_more", "test_planning_uses_no_memory",
     "test_memory_that_is_not_there_is_told_in_one_line_with_what_needs_less",  # MXNet's own message
-    "test_mx_is_mxnet",
+    "test_mx_is_mxnet", "test_parameters_are_looked_at_with_every_report",  # oneDNN's ReLU
 }
 WITHOUT = "needs MXNet, which is not installed"
 
