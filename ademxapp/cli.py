@@ -14,6 +14,7 @@ from typing import Any, Callable, NoReturn, Optional, Tuple, Type, TypeVar
 from ademxapp import engine
 from ademxapp.engine.mxnet import backend
 from ademxapp.errors import UsageError, one_line
+from ademxapp.files import write_text
 from ademxapp.flags import Settings
 from ademxapp.stopping import Stopped, heeded, leave_terminal
 
@@ -144,3 +145,11 @@ def existing_file(text: str) -> str:
     if not os.access(text, os.R_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be read: check its permissions")
     return text
+
+
+def emit(text: str, path: Optional[str] = None) -> None:
+    """Give a program's result: on stdout, or in a file."""
+    if path:
+        write_text(path, text)
+    else:
+        sys.stdout.write(text)

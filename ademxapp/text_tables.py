@@ -1,7 +1,5 @@
 """Tables as text: for the terminal, or in Markdown."""
-from typing import Iterable, Optional, Sequence
-
-from ademxapp.files import write_text
+from typing import Iterable, Sequence
 
 FORMATS = ("table", "markdown", "json")
 
@@ -14,14 +12,6 @@ def table(columns: Sequence[object], rows: Iterable[Sequence[object]], markdown:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
-
-
-def emit(text: str, path: Optional[str] = None) -> None:
-    """Print a text, or write it to a file."""
-    if path:
-        write_text(path, text)
-    else:
-        print(text, end="")
 
 
 def paragraphs(*parts: str) -> str:

@@ -21,13 +21,13 @@ import os
 from dataclasses import asdict
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-from ademxapp.cli import Parser, UsageError, make_parser, number
+from ademxapp.cli import Parser, UsageError, emit, make_parser, number
 from ademxapp.files import replacing
 from ademxapp.inspection.costs import MIB, TASKS, Costs, Group, costs, default_setting, read_label
 from ademxapp.inspection.graph import Layer
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
-from ademxapp.text_tables import FORMATS, emit, paragraphs, table
+from ademxapp.text_tables import FORMATS, paragraphs, table
 
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",

@@ -11,11 +11,11 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy
 
-from ademxapp.cli import Parser, UsageError
+from ademxapp.cli import Parser, UsageError, emit
 from ademxapp.engine import load
 from ademxapp.files import write_json
 from ademxapp.machine import processor_flags, processor_name, processors
-from ademxapp.text_tables import emit, table
+from ademxapp.text_tables import table
 from ademxapp.training.progress import clock
 
 COLUMNS = ("what", "against", "per second", "against: per second", "ratio", "lowest … highest", "asked", "met")

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ademxapp.cli import Parser
+from ademxapp.cli import Parser, emit
 from ademxapp.driver import read_result
 from ademxapp.paper import COLUMNS, LOST, SCORES, Column, Figure, Row, Table, class_column, read_table
 from ademxapp.symbol import parse_label
-from ademxapp.text_tables import FORMATS, emit, paragraphs, table
+from ademxapp.text_tables import FORMATS, paragraphs, table
 from issegm.datasets import dataset_record
 
 from ..submit import ENTRIES
