@@ -1,4 +1,5 @@
 """Images for segmentation: scaled crops with labels on the grid of the network's cells."""
+import math
 from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 import cv2
@@ -30,12 +31,18 @@ class TrainCrops:
     origin_size : int
         The longer side of an image is resized to this times a factor within `rates`.
     rates : (float, float)
+    jitter : float
+        Brightness, contrast and saturation each change by a factor in 1 ± this.
+    class_crops : float
+        Share of the crops that are put over a pixel of a class drawn evenly among the image's classes; the others'
+        places are drawn evenly.
     """
 
     def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: "InputSettings", stride: int,
-                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)) -> None:
+                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3), jitter: float = 0,
+                 class_crops: float = 0) -> None:
         self.samples, self.record, self.stride, self.crop = samples, record, stride, crop
-        self.origin_size, self.rates = origin_size, rates
+        self.origin_size, self.rates, self.jitter, self.class_crops = origin_size, rates, jitter, class_crops
         self.mean, self.std, self.interpolation = settings.mean, settings.std, settings.interpolation
         self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
 
@@ -51,22 +58,41 @@ class TrainCrops:
         file, label = open_labelled(self.samples[index], self.record)
         longer = self.origin_size * rng.uniform(*self.rates)
         rate = max(1.0, round(longer)) / max(label.shape)
-        top, left = (self._start(rng, side * rate) for side in label.shape)
+        over = self._pixel(rng, label)
+        top, left = (self._start(rng, side * rate, pixel * rate) for side, pixel in zip(label.shape, over))
         pixels = self._crop_image(file, rate, top, left)
         cells = self._crop_label(label, rate, top, left)
         if rng.integers(2) == 0:
             pixels, cells = cv2.flip(pixels, 1), cells[:, ::-1]
-        data = transforms.apply_colour_map(pixels, *transforms.normalisation(self.mean, self.std))
-        return data, cells.reshape(-1).astype(np.float32)
+        colours = transforms.normalisation(self.mean, self.std)
+        if self.jitter:
+            colours = transforms.jittered_normalisation(rng, pixels, self.mean, self.std, self.jitter, lighting=0)
+        return transforms.apply_colour_map(pixels, *colours), cells.reshape(-1).astype(np.float32)
 
-    def _start(self, rng: np.random.Generator, side: float) -> int:
+    def _pixel(self, rng: np.random.Generator, label: np.ndarray) -> Tuple[float, float]:
+        """The pixel (row, column) that the crop has to lie over; NaN where it may lie anywhere."""
+        if not self.class_crops or rng.random() >= self.class_crops:
+            return math.nan, math.nan
+        counts = np.bincount(label.reshape(-1), minlength=IGNORE_LABEL + 1)[:IGNORE_LABEL]
+        if not counts.any():
+            return math.nan, math.nan
+        chosen = rng.choice(np.flatnonzero(counts))
+        row, column = divmod(int(np.flatnonzero(label == chosen)[rng.integers(counts[chosen])]), label.shape[1])
+        return row + 0.5, column + 0.5
+
+    def _start(self, rng: np.random.Generator, side: float, pixel: float) -> int:
         """First pixel of the crop along a side: from half a cell before the image to half a cell behind its end.
 
-        A side that the crop holds whole still moves by up to a cell, so that the cells see all of it.
+        A side that the crop holds whole still moves by up to a cell, so that the cells see all of it. With a `pixel`
+        (not NaN), of these the crops that hold it.
         """
         border = max(1, self.stride // 2)
         spread = max(int(round(side)) + 2 * border - self.crop, self.stride)
-        return int(rng.integers(spread + 1)) - border
+        if math.isnan(pixel):
+            return int(rng.integers(spread + 1)) - border
+        first = min(max(0, math.floor(pixel) + border + 1 - self.crop), spread)
+        last = max(first, min(spread, math.floor(pixel) + border))
+        return int(rng.integers(first, last + 1)) - border
 
     def _crop_image(self, file: ImageFile, rate: float, top: int, left: int) -> np.ndarray:
         """The crop's pixels, (crop, crop, 3) uint8; the mean colour where there is no image."""

@@ -36,6 +36,13 @@ class SegmentationTraining(DriverSettings):
                                       Decides.TRAINING, type=number(int, 1), metavar="PIXELS")
     scale_rate_range: Tuple[float, float] = flag("of the scales in training", (0.7, 1.3), Decides.TRAINING,
                                                  type=numbers(float, 0.05, count=2), metavar="LOW,HIGH")
+    colour_jitter: Optional[float] = flag("training: brightness, contrast and saturation each change by a factor in "
+                                          "1 ± X (default: not at all)", None, Decides.TRAINING,
+                                          type=number(float, 0, 1), metavar="X")
+    class_crops: Optional[float] = flag("training: this share of the crops is put over a pixel of a class drawn "
+                                        "evenly among the image's classes, so that rare ones are seen more often "
+                                        "(default: none)", None, Decides.TRAINING, type=number(float, 0, 1),
+                                        metavar="SHARE")
     cache_images: int = flag("taken, and without effect: the system keeps the files that fit into the free memory, "
                              "for all readers", 1, type=number(int, 0, 1), metavar="0|1")
     head: str = flag("layers behind the features; when testing, the weights tell", HEADS[0], Decides.TRAINING,

@@ -129,7 +129,7 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
         log.info("--cache-images: the system keeps the files that fit into the free memory, for all readers; this "
                  "program keeps none besides")
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
-                         settings.scale_rate_range)
+                         settings.scale_rate_range, settings.colour_jitter or 0, settings.class_crops or 0)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
     symbol = segmentation_symbol(label, options, settings.head, settings.loss)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None

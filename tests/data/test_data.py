@@ -386,6 +386,49 @@ def test_crops_reach_both_ends_of_the_image_and_are_mirrored_half_of_the_time(sc
     assert 0 < same < 300  # some lie inside, plain and mirrored
 
 
+def test_class_crops_lie_over_pixels_of_all_classes_alike(tmp_path):
+    """One pixel in 4,800 is of class b: nearly no crop sees it, but as many as of the other classes do if asked to."""
+    ids = np.full((60, 80), 7, np.uint8)
+    ids[:, 40:], ids[47, 66] = 20, 3
+    write_png(str(tmp_path / "x.png"), photograph(60, 80))
+    write_png(str(tmp_path / "t.png"), ids)
+    sample = Sample(str(tmp_path), "x.png", label_image="t.png")
+
+    def seen(class_crops):
+        dataset = TrainCrops([sample], BITS, SETTINGS, 1, 8, 80, (1.0, 1.0), class_crops=class_crops)
+        crops = [dataset.load(0, np.random.default_rng(seed))[1] for seed in range(300)]
+        return [np.mean([(cells == one).any() for cells in crops]) for one in range(3)], crops
+
+    shares, plain = seen(0)
+    assert shares[1] < 0.1
+    shares, over = seen(1)
+    assert 0.25 < shares[1] < 0.42 and shares[0] > 0.3 and shares[2] > 0.3
+    places = {tuple(np.argwhere(cells.reshape(8, 8) == 1)[0]) for cells in over if (cells == 1).any()}
+    assert len(places) > 30  # anywhere in the crop
+    shares, _ = seen(0.5)
+    assert 0.1 < shares[1] < 0.25
+
+
+def test_class_crops_of_an_image_without_a_label_that_counts_lie_anywhere(tmp_path):
+    write_png(str(tmp_path / "x.png"), photograph(60, 80))
+    write_png(str(tmp_path / "t.png"), np.full((60, 80), 255, np.uint8))
+    dataset = TrainCrops([Sample(str(tmp_path), "x.png", label_image="t.png")], BITS, SETTINGS, 8, 96, 80,
+                         class_crops=1)
+    assert (dataset.load(0, np.random.default_rng(0))[1] == 255).all()
+
+
+def test_jitter_changes_the_colours_and_nothing_else(scene):
+    *_, sample = scene
+    options = [sample], BITS, SETTINGS, 8, 56, 80, (1.0, 1.0)
+    plain, jittered = TrainCrops(*options), TrainCrops(*options, jitter=0.3)
+    ratios = []
+    for seed in range(40):
+        (data, cells), (changed, same) = (one.load(0, np.random.default_rng(seed)) for one in (plain, jittered))
+        np.testing.assert_array_equal(cells, same)
+        ratios.append(undone(changed).mean() / undone(data).mean())
+    assert 0.69 < min(ratios) < 0.85 and 1.15 < max(ratios) < 1.31
+
+
 def test_scales_are_drawn_from_the_whole_range(scene):
     *_, sample = scene
     dataset = TrainCrops([sample], BITS, SETTINGS, 8, 160, origin_size=80)

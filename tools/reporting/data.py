@@ -23,6 +23,7 @@ from iclass import datasets as classification
 from iclass.data import TrainImages
 from issegm import datasets as segmentation
 from issegm.data import TrainCrops, read_pair
+from issegm.settings import SegmentationTraining
 
 NETWORK, STRIDE = "rna-a1", 8  # unless --model says otherwise
 R = TypeVar("R", classification.ClassificationDataset, segmentation.SegmentationDataset)
@@ -62,6 +63,8 @@ class DataSheets(Settings):
                                       "dataset's)", type=number(int, 1), metavar="PIXELS")
     scale_rate_range: Tuple[float, float] = flag("segmentation: of the scales", (0.7, 1.3), type=range_of(0.05),
                                                  metavar="LOW,HIGH")
+    colour_jitter: Optional[float] = changed(SegmentationTraining, "colour_jitter", None)
+    class_crops: Optional[float] = changed(SegmentationTraining, "class_crops", None)
 
 
 def run(asked: DataSheets) -> None:
@@ -134,7 +137,7 @@ def show_segmentation(asked: DataSheets, label: Optional[Label], inputs: InputSe
         raise ValueError("the list names images without labels: nothing is trained on them")
     crop = whole_cells(asked.crop_size or 500, stride)
     dataset = TrainCrops(samples, record, inputs, stride, crop, asked.origin_size or record.largest_side,
-                         asked.scale_rate_range)
+                         asked.scale_rate_range, asked.colour_jitter or 0, asked.class_crops or 0)
     pairs, crops, names = [], [], []
     for index, pixels, cells in seen(dataset, asked, inputs):
         pairs.append(read_pair(samples[index], record))
