@@ -185,3 +185,9 @@ def _read(path: str) -> Dict[str, tuple]:
                     for name, record in json.load(source).items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
+
+
+def without_places(arguments: Values) -> Values:
+    """Arguments without the places of this machine: of an absolute path its last part stays."""
+    return {name: f"…/{os.path.basename(value)}" if isinstance(value, str) and os.path.isabs(value) else value
+            for name, value in arguments.items()}

@@ -16,15 +16,23 @@ from worlds import site_without
 from ademxapp.backend import CUDA_LIBRARIES
 from tools.commands import PROGRAMS
 
-PACKAGES = ("ademxapp", "iclass", "issegm", "tools")
+PACKAGES = ("ademxapp", "iclass", "issegm", "models", "tools")
+OWN = ("README.md", "imagenette128_", "camvid_")  # of what is in models/, where people put other weights as well
 NOT_INSTALLED = {"tools/setup.sh", "tools/pythons.sh"}  # which install
-PROGRAMS_AS = "ademxapp/programs"  # what tools/ is called in the wheel
+AS = {"tools": "ademxapp/programs", "models": "ademxapp/models"}  # what folders are called in the wheel
+
+
+def installed(name):
+    """A file's place in the wheel."""
+    folder, _, rest = name.partition("/")
+    return f"{AS.get(folder, folder)}/{rest}"
 
 
 def sources():
     """The packages' files, paths from the root."""
     return {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*")
-            if path.is_file() and path.suffix not in (".pyc", ".so") and "__pycache__" not in path.parts}
+            if path.is_file() and path.suffix not in (".pyc", ".so") and "__pycache__" not in path.parts
+            and (package != "models" or path.name.startswith(OWN))}
 
 
 def test_every_command_is_a_program():
@@ -56,8 +64,7 @@ def distributions(tmp_path_factory):
 def test_wheel_and_sdist_hold_all_files(distributions, tmp_path):
     wheel, sdist = distributions
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == {name.replace("tools", PROGRAMS_AS, 1) if name.startswith("tools/") else name
-                    for name in sources() - NOT_INSTALLED}
+    assert held == {installed(name) for name in sources() - NOT_INSTALLED}
     shutil.unpack_archive(sdist, tmp_path)
     top, = tmp_path.iterdir()
     held = {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}

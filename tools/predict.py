@@ -1,11 +1,14 @@
 """Segment or classify photographs and videos: the network says which.
 
+    python tools/predict.py street.jpg
     python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --test-flipping
     python tools/predict.py holiday/ 'more/*.jpg' --weights models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --out seen
     python tools/predict.py street.jpg drive.mp4 --model cityscapes.onnx
     python tools/predict.py street.jpg --weights models/cityscapes_rna-a1_cls19_s8_ep-0001.params --dtype int8
 
-The third, with a file that tools/weights.py export wrote, needs onnxruntime and no MXNet. The fourth needs the ranges
+The first uses a small network that comes with the program, which was trained on CamVid: it knows eleven classes of
+street scenes, and takes everything for one of them. The fourth, with a file that tools/weights.py export wrote, needs
+onnxruntime and no MXNet. The fifth needs the ranges
 that an earlier test with --dtype int8 at this scale keeps beside the weights, or images to measure them on.
 
 Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
@@ -29,7 +32,7 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ademxapp import driver
@@ -44,6 +47,7 @@ from ademxapp.logs import library_versions, start_log
 from ademxapp.settings import CalibrationData, Devices, Precision
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION
+from ademxapp.weights.shipped import STREETS, shipped, shipped_folder
 from iclass.classifier import Classifier
 from issegm.segmenter import Segmenter
 
@@ -58,8 +62,8 @@ class Images(Settings):
     """What is predicted, by which network, and what is written."""
 
     images: Tuple[str, ...] = flag("what to predict", (), positional=True, nargs="+", metavar="IMAGE|FOLDER|GLOB")
-    weights: Optional[str] = flag(".params file, named by its label or beside its description", one_of="network",
-                                  type=existing_file, metavar="FILE")
+    weights: Optional[str] = flag(".params file, named by its label or beside its description (default: the network "
+                                  "for streets in models/)", one_of="network", type=existing_file, metavar="FILE")
     model: Optional[str] = flag("file that tools/weights.py export wrote: runs without MXNet", one_of="network",
                                 type=existing_file, metavar="ONNX")
     out: str = flag("folder of what is written", "predicted", metavar="DIR")
@@ -88,12 +92,17 @@ class PredictionSettings(Precision, Devices, Images):
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Predict all images, and end with an error if some could not be used."""
     asked = PredictionSettings.from_args(make_parser(__doc__, PredictionSettings).parse_args(argv))
+    own = bool(asked.model or asked.weights)
+    asked = asked if own else with_shipped(asked)
     network = open_onnx(asked) if asked.model else open_weights(asked)
     segmentation = isinstance(network, Segmenter)
     samples, notes = find_images(asked.images)
     twins = twins_of(samples, asked.out, segmentation)
     require_own_files(asked.out, written(samples, asked.out, segmentation), asked.overwrite)
     log = start_log(os.path.join(asked.out, "predict.log"), versions(asked), asked.debug)
+    if not own:
+        notes.append(f"no --weights: {asked.weights}, trained on CamVid, takes everything for one of its classes: "
+                     f"{', '.join(network.class_names)}")
     for note in notes:
         log.info("%s", note)
     items = Items(log)
@@ -117,10 +126,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 # The network
 
 
+def with_shipped(asked: PredictionSettings) -> PredictionSettings:
+    """With the weights that come with the program."""
+    weights = shipped(STREETS)
+    if weights is None:
+        raise UsageError(f"there is no network, {shipped_folder()} has no {STREETS}: wanted --weights FILE or --model "
+                         "ONNX")
+    return replace(asked, weights=weights)
+
+
 def open_weights(asked: PredictionSettings) -> Union[Segmenter, Classifier]:
     """The network of `--weights`, on no device yet; UsageError for what does not go with it."""
-    if not asked.weights:
-        raise UsageError("there is no network: wanted --weights FILE or --model ONNX")
     load(asked.engine)
     driver.checked_dtype(asked)
     try:

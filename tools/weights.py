@@ -4,6 +4,8 @@
     python tools/weights.py check
     python tools/weights.py check --url https://my.mirror/ademxapp
     python tools/weights.py convert models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params rna-a1.pth
+    python tools/weights.py convert output/pets_rna-a1_cls37_ep-0030.params pets_rna-a1_cls37_ep-0030.params --half
+    python tools/weights.py record pets_rna-a1_cls37_ep-0030.params --result output/…/result.json --terms "CC0"
     python tools/weights.py export output/camvid_rna-a1_cls11_s8_ep-0030.params --dynamic --out camvid.onnx
     python tools/weights.py export models/ilsvrc-cls_rna-a1_cls1000_ep-0001.params --size 320 --normalise uint8 \\
         --out ilsvrc.onnx
@@ -23,10 +25,13 @@ import os
 from dataclasses import asdict, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
+
 from ademxapp.cli import Formatter, UsageError, existing_file, make_parser, number, numbers, one_line
 from ademxapp.deploy.onnx_export import export_onnx
 from ademxapp.deploy.onnx_model import PIXEL_TYPES
 from ademxapp.engine import ENGINES, Symbol, load
+from ademxapp.files import digest, without_places
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
 from ademxapp.text_tables import FORMATS as TABLES
 from ademxapp.text_tables import table
@@ -38,15 +43,17 @@ from ademxapp.weights.description import (
     kept_description,
     write_description,
 )
-from ademxapp.weights.formats import FORMATS, is_format, read_weights, write_weights
+from ademxapp.weights.formats import FORMATS, Weights, is_format, read_weights, write_weights
 from ademxapp.weights.parameters import load_parameters
 from ademxapp.weights.released import BY_FILE, RELEASED, Released, fetch, md5_of
+from ademxapp.weights.shipped import shipped_folder
 from iclass import datasets as classification
 from issegm import datasets as segmentation
 from issegm.segmenter import test_symbol
 
 SCORES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "pixel_acc": "pixel accuracy",
           "mean_iou": "mean IoU"}
+RECORDED = {"tested": "tested on", "made_by": "made by", "terms": "terms"}
 COLUMNS = ("file", "MD5", "classes", "stride", "head", "score on the validation set (%)")
 
 
@@ -68,7 +75,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `weights.py list`."""
     parser.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
-    parser.add_argument("--folder", default="models", metavar="DIR", help="where other weights lie")
+    parser.add_argument("--folder", default=shipped_folder(), metavar="DIR", help="where other weights lie (default: "
+                        "those that come with the program)")
 
 
 def list_weights(format: str, folder: str) -> None:
@@ -85,6 +93,10 @@ def list_weights(format: str, folder: str) -> None:
     print("\nThe published commands, which give the scores:\n")
     for released in RELEASED:
         print(f"    {released.command}")
+    for record in records:
+        if any(record.get(name) for name in RECORDED):
+            print(f"\n{record['file']}\n\n    " + "\n    ".join(
+                f"{words}: {record[name]}" for name, words in RECORDED.items() if record.get(name)))
 
 
 def released_record(released: Released) -> Dict[str, Any]:
@@ -104,6 +116,7 @@ def kept_record(path: str) -> Dict[str, Any]:
     with contextlib.suppress(OSError, ValueError), open(description_path(path), encoding="utf-8") as source:
         beside = {} if known.note else json.load(source)
         record["scores"] = [(words, beside[name]) for name, words in SCORES.items() if name in beside]
+        record.update((name, beside[name]) for name in RECORDED if name in beside)
     return {**record, **known.values(), "stride": known.stride if known.task == SEGMENTATION else None,
             "input": {"train_crop": known.crop_size, "test_scale": known.test_scale, "mean": known.mean,
                       "std": known.std, "interpolation": known.interpolation}}
@@ -195,10 +208,12 @@ def convert_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `weights.py convert`."""
     parser.add_argument("source", type=existing_file, metavar="FROM", help=f"a file ending in {', '.join(FORMATS)}")
     parser.add_argument("target", metavar="TO", help="file to write, likewise")
+    parser.add_argument("--half", action="store_true", help="keep weights in 16 bits, half the size; statistics stay, "
+                        "and programs compute as before")
     parser.add_argument("--overwrite", action="store_true", help="replace TO")
 
 
-def convert(source: str, target: str, overwrite: bool) -> None:
+def convert(source: str, target: str, half: bool, overwrite: bool) -> None:
     """Weights from one format to another, as the extensions tell; MXNet is not needed.
 
     .params (MXNet), .npz (NumPy), .safetensors, and .pth: a PyTorch state dict in the layout that weakly supervised
@@ -214,12 +229,59 @@ def convert(source: str, target: str, overwrite: bool) -> None:
         if os.path.exists(path) and not overwrite:
             raise UsageError(f"{path} is there already: --overwrite replaces it")
     weights = read_weights(source)
+    if half:
+        weights = halved(weights, source)
     write_weights(target, weights)
     if about:
         write_description(target, about.values())
     if note:
         print(note)
     print(f"{target}: {len(weights)} arrays, {os.path.getsize(target):,} bytes, read back and compared")
+
+
+def halved(weights: Weights, source: str) -> Weights:
+    """Weights with the arguments as float16; ValueError where one is too large for that."""
+    with np.errstate(over="ignore"):  # it is told below
+        kept = {name: value.astype(np.float16) if name.startswith("arg:") and value.dtype == np.float32 else value
+                for name, value in weights.items()}
+    large = [name for name, value in kept.items() if np.isinf(value).any() and not np.isinf(weights[name]).any()]
+    if large:
+        raise ValueError(f"{source}: {large[0]} has numbers beyond those of 16 bits: convert without --half")
+    return kept
+
+
+# record
+
+
+def record_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `weights.py record`."""
+    parser.add_argument("weights", type=existing_file, metavar="WEIGHTS", help="with a description beside them")
+    parser.add_argument("--result", type=existing_file, required=True, metavar="JSON", help="a test's result.json")
+    parser.add_argument("--made-by", default="", metavar="TEXT", help="recipe and commit, in words")
+    parser.add_argument("--terms", default="", metavar="TEXT", help="those of the data, in words")
+
+
+def record(weights: str, result: str, made_by: str, terms: str) -> None:
+    """What a test found of weights, and what else a user should know, into the description beside them.
+
+    list shows it. The test must be of these weights, as their digest tells. Absolute paths in the training's
+    settings are shortened.
+    """
+    path = description_path(weights)
+    if kept_description(weights)[0] is None:
+        raise UsageError(f"{weights} has no description of it beside it: convert from where they were trained")
+    with open(path, encoding="utf-8") as source, open(result, encoding="utf-8") as other:
+        about, found = json.load(source), json.load(other)
+    if digest(weights) not in (found.get("weights_sha256") or ()):
+        raise UsageError(f"{result} is a test of other weights than {weights}: test these")
+    arguments = found["arguments"]
+    tested = "{} images of {}, at {} pixels{}".format(
+        found["images"], found["split"], ", ".join(map(str, arguments["test_scales"] or [about["test_scale"]])),
+        ", with mirror images" if arguments["test_flipping"] else "")
+    scores = {name: found[name] for name in SCORES if name in found}
+    about["recipe"] = without_places(about.get("recipe", {}))
+    write_description(weights, {**about, **scores, "tested": tested, "made_by": made_by, "terms": terms})
+    print(f"{path}: {tested}: {', '.join(f'{SCORES[name]} {value:.2f}' for name, value in scores.items())}")
 
 
 # export
@@ -304,5 +366,6 @@ COMMANDS: Dict[str, Command] = {
     "check": ("whether files of weights are whole, and fit their networks; fetch released ones", check_arguments,
               check),
     "convert": ("between .params, .npz, .safetensors and .pth (PyTorch)", convert_arguments, convert),
+    "record": ("scores of a test, origin and terms, into the description of weights", record_arguments, record),
     "export": ("a network as an ONNX file, held to the engine", export_arguments, export),
 }

@@ -14,6 +14,7 @@ from ademxapp.data.photographs import Video, VideoWriter
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
+from ademxapp.weights.shipped import STREETS
 from iclass import ilsvrc
 from issegm import voc
 from tools import predict
@@ -73,6 +74,16 @@ def test_segmentation_of_a_folder_is_the_drivers(weights, photographs, tmp_path,
     assert overlay.width > 80 and overlay.height > 60
     lines = [line for line in capsys.readouterr().out.splitlines() if "plain.jpg" in line]
     assert len(lines) == 1 and "%" in lines[0]
+
+
+def test_without_weights_the_network_for_streets_is_used_and_named(photographs, tmp_path, capsys, monkeypatch):
+    predict.main([str(photographs / "plain.jpg"), "--out", str(tmp_path / "out"), "--cpus", "1"])
+    told = capsys.readouterr().out
+    assert f"{STREETS}, trained on CamVid, takes everything for one of its classes: sky, building, pole" in told
+    assert np.asarray(Image.open(tmp_path / "out" / "plain.png")).shape == (60, 80)
+    monkeypatch.setattr(predict, "shipped", lambda name: None)
+    with pytest.raises(UsageError, match="there is no network, .*models has no camvid_.*: wanted --weights FILE or"):
+        predict.main([str(photographs / "plain.jpg"), "--out", str(tmp_path / "other")])
 
 
 def test_classification_is_the_drivers(weights, photographs, tmp_path, capsys):

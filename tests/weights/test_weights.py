@@ -16,14 +16,16 @@ from conftest import ROOT
 
 from ademxapp.backend import mx
 from ademxapp.cli import UsageError
+from ademxapp.files import digest
 from ademxapp.symbol import known_networks, parse_label
 from ademxapp.symbol.heads import TOP
-from ademxapp.weights.describe import network_shapes
-from ademxapp.weights.description import write_description
+from ademxapp.weights.describe import network_shapes, problems
+from ademxapp.weights.description import description_path, kept_description, write_description
 from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
 from ademxapp.weights.parameters import Parameters, initial_parameters, load_parameters
 from ademxapp.weights.params_files import read_params, write_params
 from ademxapp.weights.released import BY_FILE, RELEASED, fetch, md5_of
+from ademxapp.weights.shipped import CLASSIFIER, STREETS, shipped
 from ademxapp.weights.torch_layout import from_torch, to_torch
 from iclass import ilsvrc
 from issegm import voc
@@ -318,6 +320,68 @@ def test_a_library_that_is_not_there_is_named(small, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match="pip install safetensors"):
         tool.main(["convert", str(small[0]), str(tmp_path / "x.safetensors")])
+
+
+def test_half_keeps_weights_in_16_bits_and_statistics_as_they_are(small, tmp_path):
+    path, weights = small
+    tool.main(["convert", str(path), str(tmp_path / "half.params"), "--half"])
+    kept = read_weights(str(tmp_path / "half.params"))
+    assert list(kept) == list(weights)
+    for name, value in kept.items():
+        assert value.dtype == (np.float16 if name.startswith("arg:") else np.float32)
+        np.testing.assert_array_equal(value, weights[name].astype(value.dtype))
+    assert all(value.dtype == np.float32 for value in load_parameters(str(tmp_path / "half.params")).all.values())
+    write_params(path, {**weights, "arg:conv1a_weight": weights["arg:conv1a_weight"] * 1e8})
+    with pytest.raises(ValueError, match="conv1a_weight has numbers beyond those of 16 bits: convert without --half"):
+        tool.main(["convert", str(path), str(tmp_path / "large.params"), "--half"])
+    assert not (tmp_path / "large.params").exists()
+
+
+def test_record_keeps_the_scores_of_a_test_of_these_weights(small, tmp_path, capsys):
+    path = str(small[0])
+    result = tmp_path / "result.json"
+    found = {"weights_sha256": [digest(path)], "images": 7, "split": "val", "top1_error": 12.344, "top5_error": 1.5,
+             "arguments": {"test_scales": [128], "test_flipping": True}}
+    result.write_text(json.dumps(found))
+    with pytest.raises(UsageError, match="has no description of it beside it"):
+        tool.main(["record", path, "--result", str(result)])
+    write_description(path, {
+        "label": "demo_rna-a1-w0.02_cls5", "task": "classification", "classes": 5, "stride": 32, "mean": [0.5] * 3,
+        "std": [0.2] * 3, "interpolation": "bicubic", "test_scale": 144, "epoch": 3,
+        "recipe": {"data_root": str(tmp_path / "demo"), "weights": "output/x.params", "seed": 0}})
+    tool.main(["record", path, "--result", str(result), "--made-by", "hand", "--terms", "none"])
+    about = json.loads(open(description_path(path)).read())
+    assert about["recipe"] == {"data_root": "…/demo", "weights": "output/x.params", "seed": 0} and about["epoch"] == 3
+    assert about["top1_error"] == 12.344 and kept_description(path)[0].test_scale == 144
+    capsys.readouterr()
+    tool.main(["list", "--folder", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "top-1 error 12.34, top-5 error 1.50" in out
+    assert "tested on: 7 images of val, at 128 pixels, with mirror images" in out
+    assert "made by: hand" in out and "terms: none" in out
+    result.write_text(json.dumps({**found, "weights_sha256": ["0" * 64]}))
+    with pytest.raises(UsageError, match="result.json is a test of other weights than"):
+        tool.main(["record", path, "--result", str(result)])
+
+
+# Those that come with the program
+
+
+@pytest.mark.parametrize("name", [CLASSIFIER, STREETS])
+def test_shipped_weights_are_whole_and_say_what_they_are(name):
+    path = shipped(name)
+    assert path is not None and problems(path) == []
+    known, note = kept_description(path)
+    assert note == "" and len(known.class_names) == known.classes and known.test_scale and known.versions
+    about = json.loads(open(description_path(path)).read())
+    assert "CamVid" in about["terms"] or "ImageNet" in about["terms"]
+    assert about["made_by"] and about["tested"]
+    assert about["mean_iou"] > 50 if name == STREETS else about["top1_error"] < 15
+    assert not any(isinstance(value, str) and os.path.isabs(value) for value in about["recipe"].values())
+
+
+def test_shipped_weights_are_small_enough_for_a_clone():
+    assert sum(os.path.getsize(shipped(name)) for name in (CLASSIFIER, STREETS)) < 16e6
 
 
 # The released files

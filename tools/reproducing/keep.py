@@ -15,7 +15,7 @@ import shutil
 from typing import Any, Dict, List, Optional
 
 from ademxapp.cli import Parser, UsageError
-from ademxapp.files import Values, kept, write_json
+from ademxapp.files import Values, kept, without_places, write_json
 from ademxapp.paper import SCORES
 from ademxapp.training.progress import read_reports
 
@@ -62,7 +62,7 @@ def gathered(recipe: Recipe, output: str) -> Dict[str, Values]:
     """{name: what is kept under it}: of every item, or of every test and search."""
     if recipe.keep.endswith(".json"):
         return {name: row_of(read_recipe(recipe.path, [name]), output) for name in recipe.items}
-    return {kept_name(step): without_places(read_json(step.makes))
+    return {kept_name(step): portable(read_json(step.makes))
             for step in (step.at("", output) for step in recipe.steps) if step.makes.endswith(".json")}
 
 
@@ -92,11 +92,9 @@ def fingerprint(recipe: Recipe, name: str) -> Values:
     return {"commands": hashlib.sha256(json.dumps([commands, recipe.threads]).encode()).hexdigest()[:16]}
 
 
-def without_places(result: Values) -> Values:
+def portable(result: Values) -> Values:
     """A result without the places of this machine."""
-    arguments = {name: f"…/{os.path.basename(value)}" if isinstance(value, str) and os.path.isabs(value) else value
-                 for name, value in result.get("arguments", {}).items()}
-    return {**result, **({"arguments": arguments} if arguments else {})}
+    return {**result, "arguments": without_places(result["arguments"])} if "arguments" in result else result
 
 
 def row_of(recipe: Recipe, output: str) -> Values:
