@@ -27,8 +27,10 @@ def main(name: str, root: str, epochs: int) -> None:
     classes = class_folders(f"{root}/train")
     label = parse_label(f"{name.lower().replace('_', '-')}_rna-a1-w0.125_cls{len(classes)}")
     inputs = network(label.network).input
-    loader = Loader(TrainImages(scan_tree(root, "train", len(classes)), CROP, inputs), BATCH, shuffle=True,
-                    drop_last=True, workers=2)
+    images = scan_tree(root, "train", len(classes))
+    if len(images) < BATCH:
+        sys.exit(f"{root}/train has {len(images)} images, wanted at least {BATCH}: add some, or lower BATCH")
+    loader = Loader(TrainImages(images, CROP, inputs), BATCH, shuffle=True, drop_last=True, workers=2)
     symbol = classification_symbol(label)
     backend = engine.load()  # MXNet or, where that is not installed, PyTorch
     module = backend.Module(symbol, backend.devices(), True, logging.getLogger("train"))

@@ -47,7 +47,7 @@ from ademxapp.logs import library_versions, start_log
 from ademxapp.settings import CalibrationData, Devices, Precision
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import SEGMENTATION
-from ademxapp.weights.shipped import STREETS, shipped, shipped_folder
+from ademxapp.weights.released import STREETS, shipped, shipped_folder
 from iclass.classifier import Classifier
 from issegm.segmenter import Segmenter
 

@@ -45,8 +45,7 @@ from ademxapp.weights.description import (
 )
 from ademxapp.weights.formats import FORMATS, Weights, is_format, read_weights, write_weights
 from ademxapp.weights.parameters import load_parameters
-from ademxapp.weights.released import BY_FILE, RELEASED, Released, fetch, md5_of
-from ademxapp.weights.shipped import shipped_folder
+from ademxapp.weights.released import BY_FILE, RELEASED, Released, fetch, md5_of, shipped_folder
 from iclass import datasets as classification
 from issegm import datasets as segmentation
 from issegm.segmenter import test_symbol

@@ -1,4 +1,4 @@
-"""The weights that the authors released in 2016 and 2017, and the scores that belong to them; and fetching."""
+"""The weights that the authors released in 2016 and 2017, with their scores, and fetching; those that come with us."""
 import http.client
 import os
 import urllib.error
@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from tqdm import tqdm
 
+import ademxapp
 from ademxapp.files import digest
 
 _BLOCK = 2 ** 18
@@ -80,6 +81,23 @@ RELEASED = (
                (("pixel accuracy", 80.55), ("mean IoU", 43.34)), "ade20k", 500, **{"test-steps": 2}),
 )
 BY_FILE = {released.file: released for released in RELEASED}
+
+# What comes with the program: in models/ of a clone, in ademxapp/models where it is installed.
+CLASSIFIER = "imagenette128_rna-a1-w0.125_cls10_ep-0050.params"  # ten classes of ImageNet, 128x128 pixels
+STREETS = "camvid_rna-a1-w0.125_cls11_s8_ep-0050.params"  # CamVid's eleven classes of street scenes
+
+
+def shipped_folder() -> str:
+    """The folder of the weights that come with the program, which may have been removed."""
+    package = os.path.dirname(os.path.abspath(ademxapp.__file__))
+    inside = os.path.join(package, "models")
+    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "models")
+
+
+def shipped(name: str) -> Optional[str]:
+    """The path of weights that come with the program; None where they are not."""
+    path = os.path.join(shipped_folder(), name)
+    return path if os.path.isfile(path) else None
 
 
 def md5_of(path: str) -> str:

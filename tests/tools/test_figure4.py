@@ -9,7 +9,7 @@ from ademxapp.inspection.paths import read_off
 from ademxapp.symbol import classification_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from tools import reproduce
-from tools.reproducing import figure4, figure4_block
+from tools.reproducing import figure4
 
 LABEL = "tiny_rna-b1-w0.02_cls2"
 
@@ -44,11 +44,11 @@ def test_what_was_measured_is_written_and_what_is_missing_named(folder, capsys, 
         40, "moving", 40, "batch")
     assert trained["lengths"] == list(range(9)) and [len(row) for row in trained["norms"]] == [2] * 9
     assert trained["images_sha256"] == untrained["images_sha256"]
-    monkeypatch.setattr(figure4_block, "KEPT", "pages/figure4.json")
-    table = figure4_block.block()
+    monkeypatch.setattr(figure4, "KEPT", "pages/figure4.json")
+    table = figure4.block()
     assert f"| {trained['network']} | tiny | trained, 2 of 5 epochs | – | 8 |" in table
     assert "| tiny | untrained | – | 8 |" in table
-    figure4_block.draw("pages/figure4.png")
+    figure4.draw("pages/figure4.png")
     assert (folder / "pages/figure4.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -14,7 +14,7 @@ from ademxapp.data.photographs import Video, VideoWriter
 from ademxapp.evaluation.classification import read_predictions
 from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
-from ademxapp.weights.shipped import STREETS
+from ademxapp.weights.released import STREETS
 from iclass import ilsvrc
 from issegm import voc
 from tools import predict

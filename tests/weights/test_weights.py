@@ -24,8 +24,7 @@ from ademxapp.weights.description import description_path, kept_description, wri
 from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
 from ademxapp.weights.parameters import Parameters, initial_parameters, load_parameters
 from ademxapp.weights.params_files import read_params, write_params
-from ademxapp.weights.released import BY_FILE, RELEASED, fetch, md5_of
-from ademxapp.weights.shipped import CLASSIFIER, STREETS, shipped
+from ademxapp.weights.released import BY_FILE, CLASSIFIER, RELEASED, STREETS, fetch, md5_of, shipped
 from ademxapp.weights.torch_layout import from_torch, to_torch
 from iclass import ilsvrc
 from issegm import voc

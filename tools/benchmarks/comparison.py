@@ -23,6 +23,7 @@ LEAST_TURNS = 3
 Way = Callable[[int], int]  # given the turn's number, does a share of the work and returns how many things it did
 FOLDER, PROGRAM = "docs/results/speed", "tools/bench.py"
 ARGUMENTS = {"networks": ["--batch", "1", "--rounds", "2"]}  # batches of ten take most of an hour
+ENGINE_NAMES = {"mxnet": "MXNet", "torch": "PyTorch"}
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
@@ -118,5 +119,6 @@ def machine() -> str:
     """What the figures are of, in words: processors, memory, system, versions."""
     instructions = ", ".join(flag for flag in INSTRUCTIONS if flag in processor_flags())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
+    engine = ", ".join(f"{ENGINE_NAMES.get(name, name)} {version}" for name, version in load().versions().items())
     return (f"{processors()} processors ({processor_name()}; {instructions}), {memory:.0f} GiB, Linux, Python "
-            f"{platform.python_version()}, MXNet {load('mxnet').versions()['mxnet']}, NumPy {numpy.__version__}")
+            f"{platform.python_version()}, {engine}, NumPy {numpy.__version__}")

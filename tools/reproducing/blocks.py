@@ -16,7 +16,7 @@ from ademxapp.text_tables import table
 from issegm.datasets import dataset_record
 
 from ..benchmarks.comparison import as_text
-from . import figure4_block, full_scale, miniature, paper_tables
+from . import figure4, full_scale, miniature, paper_tables
 from .keep import kept_name, read_json
 from .measurements import counted
 from .recipes import read_recipe
@@ -171,6 +171,6 @@ BLOCKS: Dict[str, Callable[..., str]] = {
     "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread, "mebibytes": mebibytes,
     "paper": paper_tables.page, "full-scale": full_scale.block, "miniature": miniature.block,
     "miniature-claims": miniature.claims, "miniature-times": miniature.times, "miniature-score": mini_score,
-    "figure4": figure4_block.block}
+    "figure4": figure4.block}
 FIGURES: Dict[str, Callable[..., None]] = {
-    "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": figure4_block.draw}
+    "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": figure4.draw}
