@@ -1,4 +1,5 @@
 """Pictures, and `tools/report.py data`: what training sees."""
+import json
 from argparse import Namespace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ademxapp.cli import UsageError
+from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.data.loader import Loader
 from ademxapp.evaluation.pictures import GROUND, captioned_grid, class_colours, labels_over
@@ -13,7 +15,7 @@ from ademxapp.symbol import network
 from issegm.data import TrainCrops
 from issegm.datasets import DATASETS, SegmentationDataset
 from tools import pack, report
-from tools.reporting import data
+from tools.reporting import ceiling, data
 
 STRIDE, CLASSES = 8, 20
 SETTINGS = network("rna-a1").input
@@ -139,3 +141,36 @@ def test_captioned_grid_takes_any_names():
                           [((255, 0, 0), "猫"), ((0, 255, 0), "b" * 30), ((0, 0, 255), "c" * 30)])
     assert grid.shape[1] == 2 * 30 + 3 * 6 and tuple(grid[0, 0]) == GROUND
     assert all((grid == colour).all(-1).sum() > 50 for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+
+
+# The ceiling of the grid
+
+
+def test_labels_from_cells_are_the_truth_where_every_pixel_is_a_cell():
+    truth = np.random.default_rng(0).integers(0, 3, (12, 16)).astype(np.uint8)
+    np.testing.assert_array_equal(ceiling.from_cells(truth, 16, 1, 3), truth)
+
+
+def test_thin_things_are_lost_between_the_centres_of_cells():
+    truth = np.zeros((64, 64), np.uint8)
+    truth[:, 17], truth[:, 41:48] = 1, 2  # centres are at 4, 12, 20 …
+    coarse = ceiling.from_cells(truth, 64, 8, 3)
+    assert (coarse != 1).all() and 0.6 < (coarse == 2).sum() / (truth == 2).sum() < 1.4
+    fine = ceiling.from_cells(truth, 512, 8, 3)
+    assert (fine == truth).mean() > 0.98
+
+
+def test_the_ceiling_is_printed_and_kept(tmp_path, capsys):
+    label = np.zeros((60, 80), np.uint8)
+    label[:, 40:], label[20, 3], label[0] = 5, 2, 255  # of one pixel, between the centres
+    write_png(str(tmp_path / "t.png"), label)
+    write_png(str(tmp_path / "x.png"), np.zeros((60, 80, 3), np.uint8))
+    (tmp_path / "x.lst").write_text("x.png\tt.png\n")
+    report.main(["ceiling", str(tmp_path / "x.lst"), "--root", str(tmp_path), "--model", "demo_rna-a1_cls6_s8",
+                 "--test-scales", "80,640", "--output", str(tmp_path / "x.json")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert found["images"] == 1 and list(found["scales"]) == ["80", "640"]
+    coarse, fine = (one["class_iou"] for one in found["scales"].values())
+    assert coarse[2] == 0 and fine == [100, None, 100, None, None, 100] and 99 < coarse[0] < 100
+    assert lines[-1] == ["mean", *(f"{one['mean_iou']:.1f}" for one in found["scales"].values())]

@@ -85,6 +85,14 @@ def class_table(found: Values, columns: Dict[str, List[Optional[float]]]) -> str
                                        for name, *values in zip(names, *columns.values())], True)
 
 
+def ceiling(name: str) -> str:
+    """What `report.py ceiling` found: IoU of every class at every scale, in percent."""
+    found = result(name)
+    columns = {f"{scale} pixels": [*one["class_iou"], one["mean_iou"]] for scale, one in found["scales"].items()}
+    return table(("class", *columns), [(name, *(f"{value:.1f}" for value in values)) for name, *values in zip(
+        [*found["classes"], "mean"], *columns.values())], True)
+
+
 def comparison(recipe: str) -> str:
     """The tests of a recipe: scores, what they add to the first, and time, of which the CRF's on the processors."""
     tests, rows = results_of(recipe), []
@@ -167,8 +175,9 @@ def mini_score(network: str, head: str, key: str) -> str:
 
 BLOCKS: Dict[str, Callable[..., str]] = {
     "commands": commands, "text": text, "score": score, "constant": constant, "classes": classes,
-    "classes-of": classes_of, "comparison": comparison, "search": search, "types": types, "speed": speed,
-    "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread, "mebibytes": mebibytes,
+    "classes-of": classes_of, "ceiling": ceiling, "comparison": comparison, "search": search, "types": types,
+    "speed": speed, "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread,
+    "mebibytes": mebibytes,
     "paper": paper_tables.page, "full-scale": full_scale.block, "miniature": miniature.block,
     "miniature-claims": miniature.claims, "miniature-times": miniature.times, "miniature-score": mini_score,
     "figure4": figure4.block}
