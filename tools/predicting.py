@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ademxapp.data.images import stem, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.photographs import is_video, read_upright
+from ademxapp.data.photographs import Video, is_video, read_upright
 from ademxapp.errors import UsageError, one_line
 from ademxapp.evaluation.classification import best_classes, write_predictions
 from ademxapp.evaluation.dense import label_map
@@ -22,6 +22,7 @@ from ademxapp.files import replacing, write_json
 from iclass.classifier import Classifier
 from issegm.segmenter import Segmenter
 
+WHOLE = 0.98  # share of the frames that a video announces; some count a few too many
 TOLD = 0.005  # smallest share of the pixels of a class that is printed
 LONGEST_SIDE = 65_000  # of a JPEG, less the overlay's border
 PREDICTIONS, MANIFEST = "predictions.tsv", "predict.json"
@@ -201,4 +202,6 @@ def predict_videos(network: Union[Segmenter, Classifier], videos: Sequence[Sampl
                                               network.colours)
             else:
                 frames, means = classify_video(sample.image_path, stem_path, network.predict, network.class_names)
-            print(f"{sample.image_path}: {frames} frames, on average {largest(means, network.class_names)}")
+            announced = Video(sample.image_path).frames
+            less = f" of {announced} that it announces (is it whole?)" if frames < WHOLE * announced else ""
+            print(f"{sample.image_path}: {frames} frames{less}, on average {largest(means, network.class_names)}")

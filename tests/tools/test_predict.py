@@ -1,7 +1,9 @@
 """`tools/predict.py`: photographs of any kind, segmented or classified as the drivers do it."""
 import os
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -224,6 +226,18 @@ def test_videos_and_photographs_go_together(weights, tmp_path, capsys):
     rows = [line.split("\t") for line in (out / "cls" / "clip_frames.tsv").read_text().splitlines()]
     for (_, _, _, best), row in zip(read_predictions(str(out / "cls" / "predictions.tsv")), rows[1:]):
         assert float(row[3]) == pytest.approx(100 * best[0][1], abs=0.01)
+
+
+def test_a_video_that_was_cut_short_is_told(weights, tmp_path, capsys):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
+    for seed in range(20):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (60, 80, 3)).astype(np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    predict.main([str(path), "--weights", weights["cls"], "--test-scales", "32", "--out", str(tmp_path / "out"),
+                  "--cpus", "1"])
+    assert re.search(r"clip.avi: \d+ frames of 20 that it announces \(is it whole\?\), on", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
