@@ -60,8 +60,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         written = []
         for split in module.splits(asked):
             common.prepare_split(split, asked, pool)
-            written.append(split.name)
-    absent = [name for name in split.kind.sizes if name not in written]
+            written.append(split)
+    if isinstance(asked, common.OwnPreparation) and not asked.no_decode:
+        for line in common.shared_images(written):
+            print(f"odd: {line}")
+    absent = [name for name in split.kind.sizes if name not in {split.name for split in written}]
     if absent:
         print(f"no list of {', '.join(absent)}: see `prepare.py {args.dataset} --help` for what each needs")
 

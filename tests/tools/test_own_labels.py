@@ -71,6 +71,24 @@ def test_class_folders_tell_of_turned_images_too(tmp_path, capsys):
     assert "take pixels as they are stored; the first train/cat/1.jpg, 6" in capsys.readouterr().out
 
 
+def test_of_two_labels_of_one_name_the_other_is_told(garden, capsys):
+    root = garden("a")
+    Image.open(root / "labels" / "train" / "a.png").save(root / "labels" / "train" / "a.tif")
+    assert prepared(root) == ["images/train/a.jpg\tlabels/train/a.png"]
+    assert "labels of the same name as another, left out: 1, the first labels/train/a.tif" in capsys.readouterr().out
+
+
+def test_images_that_two_splits_share_are_told(tmp_path, capsys):
+    for place, grey in (("train/cat/1.png", 0), ("train/cat/2.png", 9), ("val/cat/1.png", 9), ("val/cat/3.png", 4)):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (20, 10), grey).save(path)
+    prepare.main(["folders", "--root", str(tmp_path), "--name", "pets", "--out", str(tmp_path / "lists")])
+    told = capsys.readouterr().out
+    assert "odd: 1 images are in several splits, whose scores then say nothing of new ones; the first " in told
+    assert f"{tmp_path}/train/cat/2.png, {tmp_path}/val/cat/1.png" in told
+
+
 COLOURS = GARDEN + "colours: [[0, 200, 0], [90, 90, 90]]\n"
 
 

@@ -1,6 +1,7 @@
 """What every preparer shares: its arguments, and the way from a split's samples to a checked list with a summary."""
 import os
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -11,7 +12,7 @@ from ademxapp.cli import UsageError, number, one_line
 from ademxapp.data.images import read_bytes, write_png
 from ademxapp.data.lists import Sample
 from ademxapp.data.tables import each_line, plain_text
-from ademxapp.files import write_text
+from ademxapp.files import digest, write_text
 from ademxapp.flags import Settings, flag
 from ademxapp.machine import processors
 from ademxapp.processes import Pool
@@ -118,6 +119,22 @@ def prepare_split(split: Split, asked: Preparation, pool: Pool) -> None:
         print(f"  odd: {line}")
     lines = split.kind.summary(samples, findings if opened else None)
     print("".join(f"  {line}\n" for line in lines), end="", flush=True)
+
+
+def shared_images(splits: Sequence[Split]) -> Iterator[str]:
+    """A line about images that several splits have, file for file; only files of one size are compared."""
+    by_size, same = defaultdict(list), defaultdict(list)
+    for split in splits:
+        for sample in split.samples:
+            if os.path.isfile(sample.image_path):
+                by_size[os.path.getsize(sample.image_path)].append((split.name, sample.image_path))
+    for group in by_size.values():
+        for name, path in group if len({name for name, _ in group}) > 1 else ():
+            same[digest(path)].append((name, path))
+    shared = [dict(group) for group in same.values() if len({name for name, _ in group}) > 1]
+    if shared:
+        yield (f"{len(shared)} images are in several splits, whose scores then say nothing of new ones; the first "
+               f"{', '.join(shared[0].values())}")
 
 
 def lines_of(root: str, name: str) -> List[Tuple[str, str]]:

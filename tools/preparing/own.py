@@ -67,6 +67,8 @@ def splits(asked: Settings) -> Iterator[Split]:
             require_own_labels(asked.root, samples)
             used = {sample.label_image for sample in samples}
             notes += note("labels that have no image", [label for label in labels.values() if label not in used])
+            every = [f"labels/{name}/{one}" for one in image_names(os.path.join(asked.root, "labels", name))[0]]
+            notes += note("labels of the same name as another, left out", sorted(set(every) - set(labels.values())))
         if makers:
             notes.append(f"labels in colours, made indices in {CONVERTED}/{name}: {len(makers)}")
             samples = [replace(sample, label_image=converted(sample)) if converted(sample) in makers else sample
