@@ -13,6 +13,7 @@ from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import Values
 from ademxapp.paper import read_table
 from ademxapp.text_tables import table
+from ademxapp.training.progress import read_reports
 from issegm.datasets import dataset_record
 
 from ..benchmarks.comparison import as_text
@@ -57,6 +58,17 @@ def score(name: str, key: str, digits: str = "2") -> str:
     found = result(name)
     value = 100 - found[f"{key}_error"] if key in ("top1", "top5") else found[key]
     return f"{value:.{digits}f}"
+
+
+def mean_loss(name: str, epoch: str) -> str:
+    """The mean of a training's reports in an epoch, of the .jsonl that is kept under a name."""
+    found = [report["loss"] for report in read_reports(os.path.join(RESULTS, name)) if report["epoch"] == int(epoch)]
+    return f"{statistics.mean(found):.2f}"
+
+
+def row_score(rows: str, name: str, key: str) -> str:
+    """A score of the last test of a row that is kept, in percent."""
+    return f"{result(rows)[name]['values']['tests'][-1][key]:.2f}"
 
 
 def constant(name: str, key: str) -> str:
@@ -174,12 +186,11 @@ def mini_score(network: str, head: str, key: str) -> str:
 
 
 BLOCKS: Dict[str, Callable[..., str]] = {
-    "commands": commands, "text": text, "score": score, "constant": constant, "classes": classes,
-    "classes-of": classes_of, "ceiling": ceiling, "comparison": comparison, "search": search, "types": types,
-    "speed": speed, "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread,
-    "mebibytes": mebibytes,
-    "paper": paper_tables.page, "full-scale": full_scale.block, "miniature": miniature.block,
-    "miniature-claims": miniature.claims, "miniature-times": miniature.times, "miniature-score": mini_score,
-    "figure4": figure4.block}
+    "commands": commands, "text": text, "score": score, "mean-loss": mean_loss, "row-score": row_score,
+    "constant": constant, "classes": classes, "classes-of": classes_of, "ceiling": ceiling, "comparison": comparison,
+    "search": search, "types": types, "speed": speed, "speed-ratio": speed_ratio, "machines": machines,
+    "memory-spread": memory_spread, "mebibytes": mebibytes, "paper": paper_tables.page, "full-scale": full_scale.block,
+    "miniature": miniature.block, "miniature-claims": miniature.claims, "miniature-times": miniature.times,
+    "miniature-score": mini_score, "figure4": figure4.block}
 FIGURES: Dict[str, Callable[..., None]] = {
     "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": figure4.draw}
