@@ -1,6 +1,6 @@
 """Photographs that look alike: a classification network as the features of images of your own.
 
-    python examples/features.py models/imagenette128_rna-a1-w0.125_cls10_ep-0040.params holiday/*.jpg
+    python examples/features.py models/imagenette128_rna-a1-w0.125_cls10_ep-0050.params holiday/*.jpg
 
 Every image becomes a vector, what the network's classifier stands on; the nearest other image is printed for each. The
 same vectors, kept in features.npy, serve a classifier of your own (scikit-learn, say). In a clone that is not

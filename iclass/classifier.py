@@ -2,7 +2,7 @@
 
     from iclass import Classifier
 
-    classifier = Classifier.load("models/imagenette128_rna-a1-w0.125_cls10_ep-0040.params")      # or .onnx
+    classifier = Classifier.load("models/imagenette128_rna-a1-w0.125_cls10_ep-0050.params")      # or .onnx
     probabilities = classifier.predict("dog.jpg")
     features = classifier.features("dog.jpg")
 """

@@ -4,10 +4,10 @@ Fine-tune a classification network of the same features on CamVid, then test it:
 
     python tools/prepare.py camvid --root $ADEMXAPP_DATA/camvid
     python issegm/voc.py --phase train --model camvid_rna-a1-w0.125_cls11_s8 --data-root $ADEMXAPP_DATA/camvid \\
-        --weights output/imagenette128_rna-a1-w0.125_cls10_ep-0040.params --crop-size 240 --origin-size 600 \\
-        --batch-images 8 --lr-type linear --base-lr 0.01 --to-epoch 55
-    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0055.params \\
-        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 600
+        --weights models/imagenette128_rna-a1-w0.125_cls10_ep-0050.params --crop-size 256 --origin-size 768 \\
+        --batch-images 8 --lr-type linear --base-lr 0.02 --to-epoch 50
+    python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0050.params \\
+        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 768
 
 The released Model A1 on PASCAL VOC:
 

@@ -43,7 +43,7 @@ def garden(tmp_path_factory):
             if split != "test":
                 mask = np.where(label == IGNORE_LABEL, 0, 1 + label % 3).astype(np.uint8)
                 write_png(str(folder / "data" / "garden" / "labels" / split / f"{index}.png"), mask)
-    write_start(str(folder / "models" / f"{START}_ep-0040.params"))
+    write_start(str(folder / "models" / f"{START}_ep-0050.params"))
     return folder
 
 
