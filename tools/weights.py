@@ -41,6 +41,7 @@ from ademxapp.weights.description import (
     Description,
     description_path,
     kept_description,
+    only,
     write_description,
 )
 from ademxapp.weights.formats import FORMATS, Weights, is_format, read_weights, write_weights
@@ -263,8 +264,8 @@ def record_arguments(parser: argparse.ArgumentParser) -> None:
 def record(weights: str, result: str, made_by: str, terms: str) -> None:
     """What a test found of weights, and what else a user should know, into the description beside them.
 
-    list shows it. The test must be of these weights, as their digest tells. Absolute paths in the training's
-    settings are shortened.
+    list shows it, and programs take the test's size where none is given. The test must be of these weights, as their
+    digest tells. Absolute paths in the training's settings are shortened.
     """
     path = description_path(weights)
     if kept_description(weights)[0] is None:
@@ -279,6 +280,7 @@ def record(weights: str, result: str, made_by: str, terms: str) -> None:
         ", with mirror images" if arguments["test_flipping"] else "")
     scores = {name: found[name] for name in SCORES if name in found}
     about["recipe"] = without_places(about.get("recipe", {}))
+    about["test_scale"] = only(arguments["test_scales"]) or about["test_scale"]
     write_description(weights, {**about, **scores, "tested": tested, "made_by": made_by, "terms": terms})
     print(f"{path}: {tested}: {', '.join(f'{SCORES[name]} {value:.2f}' for name, value in scores.items())}")
 

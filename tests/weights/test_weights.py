@@ -351,7 +351,7 @@ def test_record_keeps_the_scores_of_a_test_of_these_weights(small, tmp_path, cap
     tool.main(["record", path, "--result", str(result), "--made-by", "hand", "--terms", "none"])
     about = json.loads(open(description_path(path)).read())
     assert about["recipe"] == {"data_root": "…/demo", "weights": "output/x.params", "seed": 0} and about["epoch"] == 3
-    assert about["top1_error"] == 12.344 and kept_description(path)[0].test_scale == 144
+    assert about["top1_error"] == 12.344 and kept_description(path)[0].test_scale == 128
     capsys.readouterr()
     tool.main(["list", "--folder", str(tmp_path)])
     out = capsys.readouterr().out

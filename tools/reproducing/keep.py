@@ -94,7 +94,8 @@ def fingerprint(recipe: Recipe, name: str) -> Values:
 
 def portable(result: Values) -> Values:
     """A result without the places of this machine."""
-    return {**result, "arguments": without_places(result["arguments"])} if "arguments" in result else result
+    inside = {"arguments": without_places(result["arguments"])} if "arguments" in result else {}
+    return {**without_places(result), **inside}
 
 
 def row_of(recipe: Recipe, output: str) -> Values:
