@@ -58,7 +58,7 @@ def test_every_stage_can_run(path, parse, tmp_path, monkeypatch):
         command = step.words()
         assert not re.search(r"[{}]", " ".join(command))
         for name in command:
-            if name.endswith(".params"):
+            if name.endswith(".params") and name != step.makes:
                 assert os.path.exists(name), f"{step.name}: no step before makes {name}, and `needs` lacks it"
         args = parse(command)
         if command[0] in ("iclass/ilsvrc.py", "issegm/voc.py"):
@@ -75,7 +75,7 @@ def check_run(step, args):
     if segmentation:
         assert output_stride(label) == 8
     if args.phase == "train":
-        assert step.makes == f"{args.output}/{args.model}_ep-{args.to_epoch:04d}.params"
+        assert step.makes == f"{args.output}/{args.model}_ep-{args.stop_epoch or args.to_epoch:04d}.params"
         assert step.log == f"{args.output}/{args.model}"
         if args.lr_type == "linear" and segmentation and args.gpus:
             assert label_epoch(args.weights) is not None and args.base_lr == 0.0008
