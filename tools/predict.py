@@ -8,8 +8,8 @@
 
 The first uses a small network that comes with the program, which was trained on CamVid: it knows eleven classes of
 street scenes, and takes everything for one of them. The fourth, with a file that tools/weights.py export wrote, needs
-onnxruntime and no MXNet. The fifth needs the ranges
-that an earlier test with --dtype int8 at this scale keeps beside the weights, or images to measure them on.
+onnxruntime and no MXNet. The fifth needs the ranges that an earlier test with --dtype int8 at this scale keeps beside
+the weights, or images to measure them on.
 
 Segmentation writes <out>/<image>.png, the dataset's label ids in its colours, and <out>/<image>_overlay.jpg, the
 classes over the photograph, and prints the classes' shares of the pixels. Classification prints the most probable

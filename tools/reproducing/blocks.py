@@ -18,7 +18,7 @@ from issegm.datasets import dataset_record
 
 from ..benchmarks.comparison import as_text
 from . import figure4, full_scale, miniature, paper_tables
-from .keep import kept_name, read_json
+from .keep import TRAININGS, kept_name, read_json
 from .measurements import counted
 from .recipes import read_recipe
 
@@ -64,6 +64,12 @@ def mean_loss(name: str, epoch: str) -> str:
     """The mean of a training's reports in an epoch, of the .jsonl that is kept under a name."""
     found = [report["loss"] for report in read_reports(os.path.join(RESULTS, name)) if report["epoch"] == int(epoch)]
     return f"{statistics.mean(found):.2f}"
+
+
+def minutes(name: str, *labels: str) -> str:
+    """Minutes by the clock of trainings, together."""
+    found = result(f"{name}/{TRAININGS}")
+    return f"{sum(found[label]['clock'] for label in labels):.0f}"
 
 
 def row_score(rows: str, name: str, key: str) -> str:
@@ -187,7 +193,8 @@ def mini_score(network: str, head: str, key: str) -> str:
 
 BLOCKS: Dict[str, Callable[..., str]] = {
     "commands": commands, "text": text, "score": score, "mean-loss": mean_loss, "row-score": row_score,
-    "constant": constant, "classes": classes, "classes-of": classes_of, "ceiling": ceiling, "comparison": comparison,
+    "minutes": minutes, "constant": constant, "classes": classes, "classes-of": classes_of, "ceiling": ceiling,
+    "comparison": comparison,
     "search": search, "types": types, "speed": speed, "speed-ratio": speed_ratio, "machines": machines,
     "memory-spread": memory_spread, "mebibytes": mebibytes, "paper": paper_tables.page, "full-scale": full_scale.block,
     "miniature": miniature.block, "miniature-claims": miniature.claims, "miniature-times": miniature.times,

@@ -23,7 +23,8 @@ from .recipes import Recipe, Step, read_recipe
 from .steps import add_recipe_arguments
 
 COMPARED = (*SCORES, "losses", "accuracies")
-PROCESSOR_TIME = re.compile(r"trained in \S+, (\d+):(\d+):(\d+) of it on the processors")
+TIMES = re.compile(r"trained in (\d+):(\d+):(\d+), (\d+):(\d+):(\d+) of it on the processors")
+TRAININGS = "trainings"  # what the times of a folder's trainings are kept under
 
 
 def add_arguments(parser: Parser) -> None:
@@ -59,11 +60,13 @@ def run(recipe: str, output: Optional[str], only: Optional[str], compare: bool) 
 
 
 def gathered(recipe: Recipe, output: str) -> Dict[str, Values]:
-    """{name: what is kept under it}: of every item, or of every test and search."""
+    """{name: what is kept under it}: of every item, or of every test and search, and the times of all trainings."""
     if recipe.keep.endswith(".json"):
         return {name: row_of(read_recipe(recipe.path, [name]), output) for name in recipe.items}
-    return {kept_name(step): portable(read_json(step.makes))
-            for step in (step.at("", output) for step in recipe.steps) if step.makes.endswith(".json")}
+    steps = [step.at("", output) for step in recipe.steps]
+    trainings = {os.path.basename(step.log): minutes_of(step.log) for step in steps if step.log}
+    return {**{kept_name(step): portable(read_json(step.makes)) for step in steps if step.makes.endswith(".json")},
+            **({TRAININGS: trainings} if trainings else {})}
 
 
 def kept_name(step: Step) -> str:
@@ -115,13 +118,18 @@ def training_record(path: str) -> Values:
     """A training's label, minutes of processors, and curve: lists of epochs, losses and accuracies."""
     reports = read_reports(path)
     batches = max(report["batch"] for report in reports)
-    with open(f"{path}.log", encoding="utf-8") as log:
-        times = [sum(int(part) * unit for part, unit in zip(found.groups(), (3600, 60, 1)))
-                 for found in PROCESSOR_TIME.finditer(log.read())]
-    return {"label": os.path.basename(path), "processor_minutes": round(sum(times) / 60, 2),
+    return {"label": os.path.basename(path), "processor_minutes": minutes_of(path)["processors"],
             "epochs": [round(report["epoch"] - 1 + report["batch"] / batches, 3) for report in reports],
             "losses": [round(report["loss"], 4) for report in reports],
             "accuracies": [round(report["accuracy"], 4) for report in reports]}
+
+
+def minutes_of(path: str) -> Dict[str, float]:
+    """A training's minutes, by the clock and of processors, as its log says, over all times that it was resumed."""
+    with open(f"{path}.log", encoding="utf-8") as log:
+        found = [[int(part) for part in one.groups()] for one in TIMES.finditer(log.read())]
+    return {what: round(sum(hours * 60 + minutes + seconds / 60 for hours, minutes, seconds in times), 2)
+            for what, times in (("clock", [one[:3] for one in found]), ("processors", [one[3:] for one in found]))}
 
 
 def numbers(values: Values) -> List[float]:
