@@ -197,11 +197,11 @@ def predict_videos(network: Union[Segmenter, Classifier], videos: Sequence[Sampl
     for sample in videos:
         stem_path = os.path.join(out, stem(sample.image))
         with items.told(sample):
+            video = Video(sample.image_path)
             if isinstance(network, Segmenter):
-                frames, means = segment_video(sample.image_path, stem_path, network.predict, network.class_names,
+                frames, means = segment_video(video, stem_path, network.predict, network.class_names,
                                               network.colours)
             else:
-                frames, means = classify_video(sample.image_path, stem_path, network.predict, network.class_names)
-            announced = Video(sample.image_path).frames
-            less = f" of {announced} that it announces (is it whole?)" if frames < WHOLE * announced else ""
+                frames, means = classify_video(video, stem_path, network.predict, network.class_names)
+            less = f" of {video.frames} that it announces (is it whole?)" if frames < WHOLE * video.frames else ""
             print(f"{sample.image_path}: {frames} frames{less}, on average {largest(means, network.class_names)}")

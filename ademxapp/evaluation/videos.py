@@ -19,7 +19,7 @@ def video_outputs(place: str, segmentation: bool) -> Tuple[str, ...]:
     return (f"{place}_frames.tsv", f"{place}_overlay.mp4")[:1 + segmentation]
 
 
-def segment_video(path: str, place: str, labels_of: Callable[[np.ndarray], np.ndarray], class_names: Sequence[str],
+def segment_video(video: Video, place: str, labels_of: Callable[[np.ndarray], np.ndarray], class_names: Sequence[str],
                   colours: np.ndarray) -> Tuple[int, np.ndarray]:
     """Write <place>_overlay.mp4, without sound, and <place>_frames.tsv, the classes' percent of each frame.
 
@@ -42,12 +42,12 @@ def segment_video(path: str, place: str, labels_of: Callable[[np.ndarray], np.nd
 
     Raises ValueError or OSError, which name the file, if it cannot be read or the results cannot be written.
     """
-    video, total = Video(path), np.zeros(len(class_names))
+    total = np.zeros(len(class_names))
 
     def finish(item: Tuple[float, np.ndarray, np.ndarray]) -> Tuple[float, np.ndarray, np.ndarray]:
         seconds, image, labels = item
         shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
-        return seconds, shares, _frame(image, labels, class_names, colours, f"{stem(path)} {seconds:.2f} s")
+        return seconds, shares, _frame(image, labels, class_names, colours, f"{stem(video.path)} {seconds:.2f} s")
 
     count, (table_path, _) = 0, video_outputs(place, True)
     with _table(table_path, ["frame", "seconds", *class_names]) as table, \
@@ -59,13 +59,13 @@ def segment_video(path: str, place: str, labels_of: Callable[[np.ndarray], np.nd
     return count, total / count
 
 
-def classify_video(path: str, place: str, probabilities_of: Callable[[np.ndarray], np.ndarray],
+def classify_video(video: Video, place: str, probabilities_of: Callable[[np.ndarray], np.ndarray],
                    class_names: Sequence[str]) -> Tuple[int, np.ndarray]:
     """Write <place>_frames.tsv: the most probable class of each frame; arguments and results as of `segment_video`.
 
     `probabilities_of` gives (classes,) of pixels; the means are of the probabilities.
     """
-    video, total, count = Video(path), np.zeros(len(class_names)), 0
+    total, count = np.zeros(len(class_names)), 0
     with _table(video_outputs(place, False)[0], ["frame", "seconds", "class", "percent"]) as table:
         for seconds, _, found in _frames(video, probabilities_of, lambda item: item, "classifying"):
             best = int(np.argmax(found))

@@ -52,7 +52,7 @@ def test_colours_are_not_swapped(tmp_path):
 
 
 def test_a_segmented_video_has_an_overlay_and_a_table_of_shares(clip, tmp_path, caplog):
-    count, shares = segment_video(clip, str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
+    count, shares = segment_video(Video(clip), str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
     assert count == 12 and shares.sum() == pytest.approx(1) and shares[1] == 0.5
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip_frames.tsv"}
     head, *table = rows(tmp_path / "out" / "clip_frames.tsv")
@@ -70,17 +70,17 @@ def test_what_is_done_at_an_interruption_can_be_played(clip, tmp_path):
         return labels_of(image)
 
     with pytest.raises(KeyboardInterrupt):
-        segment_video(clip, str(tmp_path / "out" / "clip"), interrupted, NAMES, voc_palette())
+        segment_video(Video(clip), str(tmp_path / "out" / "clip"), interrupted, NAMES, voc_palette())
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.unfinished.mp4",
                                                                     "clip_frames.unfinished.tsv"}
     done = len(list(Video(str(tmp_path / "out" / "clip_overlay.unfinished.mp4"))))
     assert done == len(rows(tmp_path / "out" / "clip_frames.unfinished.tsv")) - 1 >= 3
-    segment_video(clip, str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
+    segment_video(Video(clip), str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip_frames.tsv"}
 
 
 def test_a_classified_video_has_a_table_of_the_best_classes(clip, tmp_path):
-    count, means = classify_video(clip, str(tmp_path / "clip"), lambda image: np.float32(
+    count, means = classify_video(Video(clip), str(tmp_path / "clip"), lambda image: np.float32(
         [0.75, 0.25, 0] if image.mean() < 100 else [0.1, 0.2, 0.7]), NAMES)
     head, *table = rows(tmp_path / "clip_frames.tsv")
     assert count == 12 and head == ["frame", "seconds", "class", "percent"] and means.sum() == pytest.approx(1)
