@@ -6,17 +6,22 @@ import pytest
 from conftest import ROOT
 from recorded import CASES, make_world, recorded
 
+from ademxapp.evaluation import crf
+
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "arguments.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return tmp_path_factory.mktemp("recorded")
-
-
-def test_all_runs_record_their_arguments_as_they_did(world, monkeypatch):
-    monkeypatch.chdir(world)
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     make_world()
+    return tmp_path
+
+
+@pytest.mark.parametrize("with_crf", [False, pytest.param(True, marks=pytest.mark.skipif(
+    not crf.available(), reason="pydensecrf is not installed"))], ids=["without a CRF", "with a CRF"])
+def test_all_runs_record_their_arguments_as_they_did(world, with_crf):
     for name, case in CASES.items():
-        assert recorded(*case) == GOLDEN[name], name
+        if with_crf == ("--crf " in case[1]):
+            assert recorded(*case) == GOLDEN[name], name
     assert set(CASES) == set(GOLDEN) and not list(Path("output").rglob(".part-*"))
