@@ -1,4 +1,4 @@
-"""What every command line program shares: its errors, its devices, its arguments' types."""
+"""What every command line program shares: its errors, its arguments' types, and how it gives its results."""
 import argparse
 import importlib
 import io
@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
-from typing import Any, Callable, NoReturn, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, Iterable, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
 
 from ademxapp import engine
 from ademxapp.engine.mxnet import backend
@@ -19,6 +19,7 @@ from ademxapp.flags import Settings
 from ademxapp.stopping import Stopped, heeded, leave_terminal
 
 N = TypeVar("N", int, float)
+TABLES = ("table", "markdown", "json")  # forms of a result
 LOG = "ademxapp"  # the logger of the programs
 USERS_ERRORS = (ValueError, OSError, ImportError, MemoryError)  # told in one line
 
@@ -153,3 +154,18 @@ def emit(text: str, path: Optional[str] = None) -> None:
         write_text(path, text)
     else:
         sys.stdout.write(text)
+
+
+def table(columns: Sequence[object], rows: Iterable[Sequence[object]], markdown: bool = False) -> str:
+    """Rows of values under their columns' names."""
+    lines = [tuple(map(str, columns))] + [tuple(map(str, row)) for row in rows]
+    if markdown:
+        lines.insert(1, ("---",) * len(columns))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def paragraphs(*parts: str) -> str:
+    """A text of those parts that there are."""
+    return "\n\n".join(part for part in parts if part) + "\n"

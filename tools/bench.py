@@ -37,8 +37,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Optional, Sequence
 
-from ademxapp.cli import Formatter, Parser, make_parser
-from ademxapp.text_tables import FORMATS
+from ademxapp.cli import TABLES, Formatter, Parser, make_parser
 
 from .benchmarks.comparison import show
 
@@ -67,7 +66,7 @@ def build_parser(asked: str) -> Parser:
         if name == asked:
             module_of(name).add_arguments(command)
         if name in MEASUREMENTS:
-            command.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
+            command.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
             command.add_argument("--output", metavar="FILE", help="write there instead of printing")
     return parser
 

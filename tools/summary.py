@@ -21,13 +21,12 @@ import os
 from dataclasses import asdict
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-from ademxapp.cli import Parser, UsageError, emit, make_parser, number
+from ademxapp.cli import TABLES, Parser, UsageError, emit, make_parser, number, paragraphs, table
 from ademxapp.files import replacing
 from ademxapp.inspection.costs import MIB, TASKS, Costs, Group, costs, default_setting, read_label
 from ademxapp.inspection.graph import Layer
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
-from ademxapp.text_tables import FORMATS, paragraphs, table
 
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
@@ -47,7 +46,7 @@ def build_parser() -> Parser:
     parser.add_argument("--head", choices=HEADS, default="2conv", help="top for segmentation")
     parser.add_argument("--loss", choices=SEGMENTATION_LOSSES, default="softmax", help="loss of segmentation")
     parser.add_argument("--brief", action="store_true", help="one line for each network, without its layers")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="of what is printed")
+    parser.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
     parser.add_argument("--output", metavar="FILE", help="write there instead of printing")
     parser.add_argument("--plot", metavar="PNG", help="draw the networks' costs beside each other")
     return parser

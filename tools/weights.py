@@ -27,14 +27,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.cli import Formatter, UsageError, existing_file, make_parser, number, numbers, one_line
+from ademxapp.cli import TABLES, Formatter, UsageError, existing_file, make_parser, number, numbers, one_line, table
 from ademxapp.deploy.onnx_export import export_onnx
 from ademxapp.deploy.onnx_model import PIXEL_TYPES
 from ademxapp.engine import ENGINES, Symbol, load
 from ademxapp.files import digest, without_places
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
-from ademxapp.text_tables import FORMATS as TABLES
-from ademxapp.text_tables import table
 from ademxapp.weights.describe import describe, problems
 from ademxapp.weights.description import (
     SEGMENTATION,

@@ -11,11 +11,10 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy
 
-from ademxapp.cli import Parser, UsageError, emit
+from ademxapp.cli import Parser, UsageError, emit, table
 from ademxapp.engine import load
 from ademxapp.files import write_json
 from ademxapp.machine import processor_flags, processor_name, processors
-from ademxapp.text_tables import table
 from ademxapp.training.progress import clock
 
 COLUMNS = ("what", "against", "per second", "against: per second", "ratio", "lowest … highest", "asked", "met")
@@ -69,7 +68,7 @@ def in_turns(ways: Sequence[Way], seconds: float, clock: Callable[[], float] = t
 
 
 def show(comparisons: Sequence[Comparison], form: str, output: Optional[str]) -> None:
-    """Print or write comparisons in one of `text_tables.FORMATS`."""
+    """Print or write comparisons in one of `cli.TABLES`."""
     records = [comparison.record() for comparison in comparisons]
     text = json.dumps(records, indent=1) if form == "json" else as_text(records, form == "markdown")
     emit(f"{text}\n", output)

@@ -5,13 +5,12 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from ademxapp.cli import UsageError, emit, existing_file, number, numbers
+from ademxapp.cli import UsageError, emit, existing_file, number, numbers, table
 from ademxapp.data.lists import read_segmentation_list
 from ademxapp.data.resize import scaled_size
 from ademxapp.evaluation.dense import ScoreMap, label_map
 from ademxapp.flags import Settings, flag
 from ademxapp.symbol import output_stride, parse_label, whole_cells
-from ademxapp.text_tables import table
 from issegm.data import open_labelled
 from issegm.datasets import dataset_record
 from issegm.scoring import Scores

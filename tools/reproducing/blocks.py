@@ -9,10 +9,10 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ademxapp.cli import table
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import Values
 from ademxapp.paper import read_table
-from ademxapp.text_tables import table
 from ademxapp.training.progress import read_reports
 from issegm.datasets import dataset_record
 

@@ -21,13 +21,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import LOG, Parser, UsageError, number
+from ademxapp.cli import LOG, Parser, UsageError, number, table
 from ademxapp.engine import Device
 from ademxapp.files import Values, digest, kept, replacing, write_json
 from ademxapp.inspection.paths import PathGradients, measure, read_off, spread_lengths
 from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
-from ademxapp.text_tables import table
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
 from iclass.data import TestImages
 

@@ -7,8 +7,8 @@ fast as one alone.
 from dataclasses import replace
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
+from ademxapp.cli import table
 from ademxapp.symbol import Label, network, parse_label
-from ademxapp.text_tables import table
 from iclass.datasets import DATASETS as CLASSIFICATION
 from issegm.datasets import DATASETS as SEGMENTATION
 

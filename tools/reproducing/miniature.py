@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ademxapp import paper
+from ademxapp.cli import table
 from ademxapp.files import replacing
 from ademxapp.symbol import parse_label
-from ademxapp.text_tables import table
 from ademxapp.yaml_files import read_yaml
 
 from .keep import read_json, read_kept

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ademxapp.cli import Parser, emit
+from ademxapp.cli import TABLES, Parser, emit, paragraphs, table
 from ademxapp.driver import read_result
 from ademxapp.paper import COLUMNS, LOST, SCORES, Column, Figure, Row, Table, class_column, read_table
 from ademxapp.symbol import parse_label
-from ademxapp.text_tables import FORMATS, paragraphs, table
 from issegm.datasets import dataset_record
 
 from ..submit import ENTRIES
@@ -128,7 +127,7 @@ def add_arguments(parser: Parser) -> None:
     parser.description = __doc__
     add_data_argument(parser)
     parser.add_argument("--output", default="output", metavar="DIR", help="folder of the recipes' runs")
-    parser.add_argument("--format", choices=FORMATS, help="(default: as --out ends, or a table for the terminal)")
+    parser.add_argument("--format", choices=TABLES, help="(default: as --out ends, or a table for the terminal)")
     parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
 
 
