@@ -9,6 +9,7 @@ from typing import Optional, Tuple
 from ademxapp.cli import existing_file, file_name, number, numbers
 from ademxapp.engine import ENGINES
 from ademxapp.flags import Decides, Settings, flag
+from ademxapp.training.schedules import OPTIMIZERS, TYPES
 
 SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
 DTYPES = ("float32", "bfloat16", "int8")  # that CPUs test in
@@ -91,10 +92,15 @@ class Training(Settings):
     GROUP = "training"
     crop_size: int = flag("training crop (default: the network's / 500)", None, Decides.TRAINING,
                                     type=number(int, 1), metavar="PIXELS")
-    lr_type: str = flag("course of the learning rate", "fixed", Decides.TRAINING, choices=("fixed", "step", "linear"))
+    lr_type: str = flag("course of the learning rate", "fixed", Decides.TRAINING, choices=TYPES)
     base_lr: float = flag("first learning rate", 0.1, Decides.TRAINING, type=number(float, 0))
     lr_steps: Optional[Tuple[int, ...]] = flag("with --lr-type step: epochs at which the rate falls tenfold", None,
                                                Decides.TRAINING, type=numbers(int, 1), metavar="E,E,…")
+    lr_warmup: Optional[float] = flag("the rate rises from 0 to its course over the first N epochs (default: it starts "
+                                      "on it)", None, Decides.TRAINING, type=number(float, 0), metavar="N")
+    optimizer: Optional[str] = flag("Nesterov's and plain momentum of 0.9, or Adam, whose rates are far smaller "
+                                    "(default: nesterov in classification, sgd in segmentation, as in the paper)", None,
+                                    Decides.TRAINING, choices=tuple(OPTIMIZERS))
     weight_decay: float = flag("of weights and gammas", 1e-4, Decides.TRAINING, type=number(float, 0))
     from_epoch: int = flag("epochs done before (default: as the weights' name says where its label is the "
                                      "run's, else 0)", type=number(int, 0), metavar="N")

@@ -109,9 +109,10 @@ class Module(Protocol):
     """A network that is trained on one or several devices, which divide every batch among them.
 
     Gradients are added up over the devices (and workers). BN's moving statistics are those of the first device or,
-    with `average_auxs`, the mean of all. `optimizer` is "sgd" or "torchnesterov"; `optimizer_params` are MXNet's:
-    learning_rate, lr_scheduler (a function of the update's number, the first being 1), momentum, wd, rescale_grad,
-    begin_num_update (updates done before). `__lr_mult__` and `__wd_mult__` of the symbol's variables count.
+    with `average_auxs`, the mean of all. `optimizer` is "sgd", "torchnesterov" or "stackedadam"; `optimizer_params`
+    are MXNet's: learning_rate, lr_scheduler (a function of the update's number, the first being 1), wd, rescale_grad,
+    begin_num_update (updates done before), momentum or, for Adam, states_from (updates done when its states were 0).
+    `__lr_mult__` and `__wd_mult__` of the symbol's variables count.
 
     Attributes
     ----------
@@ -164,7 +165,10 @@ class Module(Protocol):
         """
 
     def optimizer_states(self) -> dict[str, np.ndarray]:
-        """A copy of the optimiser's state of every parameter: MXNet's SGD has m = mu m - lr g, Nesterov -m."""
+        """A copy of the optimiser's state of every parameter: MXNet's SGD has m = mu m - lr g, Nesterov -m.
+
+        Adam's are (2, …): the means of the gradient and of that squared.
+        """
 
     def device_statistics(self) -> dict[str, np.ndarray]:
         """BN's statistics of every device, {"<name>:<device>": array}; none of a single one, or if they are fixed."""

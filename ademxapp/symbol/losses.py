@@ -1,5 +1,6 @@
 """Losses over class scores; each returns probabilities in the forward pass."""
 from types import ModuleType
+from typing import Optional, Sequence
 
 from ademxapp import IGNORE_LABEL
 from ademxapp.symbol.recorder import Symbol, calls
@@ -7,20 +8,25 @@ from ademxapp.symbol.recorder import Symbol, calls
 OHEM_THRESH, OHEM_MIN_KEPT = 0.6, 256
 
 
-def softmax(scores: Symbol, dense: bool = False) -> Symbol:
+def softmax(scores: Symbol, dense: bool = False, class_weights: Optional[Sequence[float]] = None) -> Symbol:
     """Softmax and its cross-entropy gradient, output `softmax_output`, label variable `softmax_label`.
 
     `dense`: scores (N, C, H, W) and labels (N, H x W) in row order; cells labelled 255 do not count, and the
-    gradient is divided by the number of those that do. Else scores (N, C) and labels (N,).
+    gradient is divided by the number of those that do; `class_weights` are as of `ohem_softmax`. Else scores (N, C) and
+    labels (N,).
     """
     sym = calls(scores)
     if not dense:
         return sym.SoftmaxOutput(scores, name="softmax")
+    if class_weights:
+        label = _label_of_cells(sym, sym.reshape(scores, shape=(0, 0, -1)))
+        return _dense_softmax(sym, _weighted(sym, scores, label, class_weights), label, IGNORE_LABEL)
     return _dense_softmax(sym, scores, sym.Variable("softmax_label"), IGNORE_LABEL)
 
 
 def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float = OHEM_THRESH,
-                 min_kept: int = OHEM_MIN_KEPT, margin: float = -1) -> Symbol:
+                 min_kept: int = OHEM_MIN_KEPT, margin: float = -1,
+                 class_weights: Optional[Sequence[float]] = None) -> Symbol:
     """Softmax over the hardest cells: online bootstrapping (paper section 5, reference [29]).
 
     Of the cells whose label counts, those stay whose true class has a probability of at most `thresh`, and at least
@@ -34,6 +40,9 @@ def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float
         (N, C, any spatial sizes), float32.
     ignore_label : int
         Label of cells that do not count.
+    class_weights : sequence of float, optional
+        Of every class: what the gradient is multiplied by at cells of that class. Neither the choice of cells nor the
+        number that the gradient is divided by depends on it.
 
     Returns
     -------
@@ -50,6 +59,8 @@ def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float
         second = sym.reshape(sym.slice_axis(sym.topk(prob, axis=1, k=2, ret_typ="value"),
                                                   axis=1, begin=1, end=2), shape=(0, -1))
         kept = _hardest(sym, true_prob - second, kept, margin, min_kept)
+    if class_weights:
+        scores = _weighted(sym, scores, label, class_weights)
     hard_label = sym.where(kept, label, sym.ones_like(label) * ignore_label)
     return _dense_softmax(sym, scores, sym.BlockGrad(hard_label), ignore_label)
 
@@ -74,6 +85,16 @@ def _hardest(sym: ModuleType, value: Symbol, candidates: Symbol, thresh: float, 
         threshold = sym.maximum(kth, threshold)
     low = sym.broadcast_lesser_equal(value, sym.reshape(threshold, shape=(1, 1)))
     return low * candidates
+
+
+def _weighted(sym: ModuleType, scores: Symbol, label: Symbol, class_weights: Sequence[float]) -> Symbol:
+    """The scores (N, C, …); their gradient is multiplied by the weight of a cell's class, by its `label` (N, cells)."""
+    weight = sym.ones_like(label) * float(sum(class_weights))
+    for index, each in enumerate(class_weights):
+        weight = weight - (label != index) * float(each)
+    over_classes = sym.concat(*[sym.expand_dims(weight, axis=1)] * len(class_weights), dim=1)
+    learning = scores * sym.reshape_like(over_classes, scores)
+    return learning + sym.BlockGrad(scores - learning)
 
 
 def _dense_softmax(sym: ModuleType, scores: Symbol, label: Symbol, ignore_label: int) -> Symbol:

@@ -23,8 +23,8 @@ INPUTS = {
     "BatchNorm": ("data", "gamma", "beta", "moving_mean", "moving_var"), "SoftmaxOutput": ("data", "label"),
     "where": ("condition", "x", "y"), "_ones": (), "_contrib_BilinearResize2D": ("data", "like"),
     "pick": ("data", "index"),
-    **dict.fromkeys(("elemwise_add", "elemwise_sub", "elemwise_mul", "_maximum", "broadcast_lesser_equal"),
-                    ("lhs", "rhs")),
+    **dict.fromkeys(("elemwise_add", "elemwise_sub", "elemwise_mul", "_maximum", "broadcast_lesser_equal",
+                     "reshape_like"), ("lhs", "rhs")),
     **dict.fromkeys(("Activation", "BlockGrad", "Dropout", "Flatten", "Pad", "Pooling", "Reshape", "_mul_scalar",
                      "_not_equal_scalar", "expand_dims", "ones_like", "relu", "slice_axis", "softmax", "sort",
                      "squeeze", "topk", "zeros_like"), ("data",)),
@@ -133,6 +133,9 @@ class Symbol:
     def __mul__(self, other: Union["Symbol", float]) -> "Symbol":
         return _record("elemwise_mul", self, other) if isinstance(other, Symbol) else _record(
             "_mul_scalar", self, scalar=other)
+
+    def __add__(self, other: "Symbol") -> "Symbol":
+        return _record("elemwise_add", self, other)
 
     def __sub__(self, other: "Symbol") -> "Symbol":
         return _record("elemwise_sub", self, other)

@@ -145,7 +145,7 @@ RULES: Dict[str, Callable[[Known, Dict[str, Any]], Found]] = {
     "Flatten": lambda shapes, _: (shapes, (shapes[0][0], prod(shapes[0][1:]))),
     "_ones": lambda shapes, attrs: (shapes, tuple(attrs["shape"])),
     "_contrib_BilinearResize2D": lambda shapes, _: (shapes, shapes[0][:2] + shapes[1][2:]),
-    "where": lambda shapes, _: (shapes, shapes[1]),
+    "where": lambda shapes, _: (shapes, shapes[1]), "reshape_like": lambda shapes, _: (shapes, shapes[1]),
     "expand_dims": lambda shapes, attrs: (shapes, (*shapes[0][:attrs["axis"]], 1, *shapes[0][attrs["axis"]:])),
     "squeeze": _on_axis(lambda attrs: ()), "pick": _on_axis(lambda attrs: ()),
     "topk": _on_axis(lambda attrs: (attrs["k"],)),

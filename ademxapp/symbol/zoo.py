@@ -1,7 +1,7 @@
 """Labels and network names to Symbols."""
 import re
 from dataclasses import replace
-from typing import List, Optional, Union
+from typing import List, Optional, Sequence, Union
 
 from ademxapp.symbol import heads, inception, losses, resnet, rna, vgg
 from ademxapp.symbol.labels import Label, parse_label
@@ -63,7 +63,7 @@ def classification_symbol(label: Union[str, Label], options: Optional[SymbolOpti
 
 
 def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOptions] = None, head: str = "2conv",
-                        loss: str = "ohem") -> Symbol:
+                        loss: str = "ohem", class_weights: Optional[Sequence[float]] = None) -> Symbol:
     """A fully convolutional segmentation network (paper section 5).
 
     Parameters
@@ -74,6 +74,8 @@ def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOption
         Layers behind the features.
     loss : {"ohem", "softmax"}
         Online bootstrapping, or every cell that is not labelled 255.
+    class_weights : sequence of float, optional
+        As of `losses.ohem_softmax`.
 
     Returns
     -------
@@ -91,7 +93,8 @@ def segmentation_symbol(label: Union[str, Label], options: Optional[SymbolOption
     scope = Scope(options or SymbolOptions(), net.width, dropout=True)
     features = _features(scope, net, net.dense_features, net.stride(label.stride))
     scores = heads.segmentation_head(scope, features, label.classes, head)
-    return losses.ohem_softmax(scores) if loss == "ohem" else losses.softmax(scores, dense=True)
+    return (losses.ohem_softmax(scores, class_weights=class_weights) if loss == "ohem" else
+            losses.softmax(scores, True, class_weights))
 
 
 def output_stride(label: Union[str, Label]) -> int:

@@ -12,6 +12,7 @@ from ademxapp.training.curves import Board
 from ademxapp.training.distributed import Alone, Watchdog
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import NoProgress, Progress, reports_after
+from ademxapp.training.schedules import ADAM
 from ademxapp.training.snapshots import Background, Snapshot, save_snapshot
 from ademxapp.training.validations import Validations
 from ademxapp.training.watch import Watch, require_finite_loss, require_finite_parameters
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from ademxapp.data.loader import Loader
     from ademxapp.engine import Device, Engine, Module, Symbol
-
-SGD, NESTEROV = "sgd", "torchnesterov"  # what engines call their optimisers
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
             validations.resume(plan.from_epoch, parameters, inside=run.first_batch > 0)
         try:
             if plan.from_epoch < plan.stop_epoch:
-                module.fit(loader, metric, parameters, plan.optimizer,
-                           {**plan.optimizer_params, "begin_num_update": run.done}, plan.kvstore,
+                module.fit(loader, metric, parameters, plan.optimizer, run.optimizer_params(), plan.kvstore,
                            plan.from_epoch, plan.stop_epoch, run.after_batch, run.after_epoch)
         finally:
             loader.close()
@@ -159,6 +157,7 @@ class _Run:
             module.restored_states, module.restored_statistics = snapshot.optimizer_states, snapshot.device_statistics
         loader.start(plan.from_epoch, self.first_batch)
         self.done = plan.from_epoch * loader.batches + self.first_batch
+        self._states_from = snapshot.state.get("states_from", 0) if snapshot else self.done
         self.progress: Union[Progress, NoProgress] = NoProgress()
         if workers.rank == 0:
             self.progress = Progress(plan.path, log, metric, self.done, plan.stop_epoch, loader, workers.count)
@@ -193,6 +192,11 @@ class _Run:
             self._save(parameters, epoch, batch)
         self._end_if(stopped, where.replace("at", "after", 1))
 
+    def optimizer_params(self) -> Dict[str, Any]:
+        """The plan's, and where the run begins; Adam corrects its means by the updates since its states were zero."""
+        began = {"states_from": self._states_from} if self.plan.optimizer == ADAM else {}
+        return {**self.plan.optimizer_params, "begin_num_update": self.done, **began}
+
     def after_epoch(self, epoch: int, result: Parameters) -> None:
         """As `Module.fit` calls it."""
         self._watchdog.beat()
@@ -211,7 +215,7 @@ class _Run:
         if self._workers.rank > 0:
             return
         state = {"epoch": epoch, "batch": batch, "seed": self.plan.seed, "metric": self._metric.state,
-                 **self.plan.state}
+                 "states_from": self._states_from, **self.plan.state}
         snapshot = Snapshot(parameters, self._module.optimizer_states(), state, statistics)
         self._background.start(self._write, snapshot, batch == 0 and self.plan.keeps(epoch))
         self._snapshot_time = time.monotonic()

@@ -1,7 +1,16 @@
-"""Learning rates as functions of the update's number, which is counted first: the first update has number 1."""
-from typing import Callable, Sequence
+"""Optimisers, and learning rates as functions of the update's number, which is counted first: the first is 1."""
+import math
+from typing import Callable, Sequence, Union
 
+SGD, NESTEROV, ADAM = "sgd", "torchnesterov", "stackedadam"  # what engines call their optimisers
+OPTIMIZERS = {"sgd": SGD, "nesterov": NESTEROV, "adam": ADAM}  # by what users call them
 TYPES = ("fixed", "step", "linear")
+ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
+
+
+def adam_correction(updates: int) -> float:
+    """What Adam's rate is multiplied by, as its means began at zero `updates` updates ago, this one being counted."""
+    return math.sqrt(1 - ADAM_BETAS[1] ** updates) / (1 - ADAM_BETAS[0] ** updates)
 
 
 class Linear:
@@ -24,8 +33,18 @@ class Steps:
         return self.base_lr * 0.1 ** sum(num_update > step for step in self.steps)
 
 
+class WarmUp:
+    """A schedule whose first `updates` rise to it: update n of them has n / `updates` of its rate."""
+
+    def __init__(self, schedule: Union[Linear, Steps], updates: int) -> None:
+        self.schedule, self.updates, self.base_lr = schedule, updates, schedule.base_lr
+
+    def __call__(self, num_update: int) -> float:
+        return self.schedule(num_update) * min(1.0, num_update / self.updates)
+
+
 def make_schedule(kind: str, base_lr: float, epochs: int, batches: int, stop_lr: float = 0.0,
-                  lr_steps: Sequence[int] = ()) -> Callable[[int], float]:
+                  lr_steps: Sequence[int] = (), warmup: float = 0) -> Callable[[int], float]:
     """A schedule over `epochs` of `batches` updates.
 
     Parameters
@@ -33,9 +52,12 @@ def make_schedule(kind: str, base_lr: float, epochs: int, batches: int, stop_lr:
     kind : {"fixed", "step", "linear"}
     lr_steps : sequence of int
         For "step": epochs after which the rate falls tenfold.
+    warmup : float
+        Epochs in which the rate rises from 0.
     """
-    if kind == "linear":
-        return Linear(base_lr, epochs * batches, stop_lr)
     if kind not in TYPES:
         raise ValueError(f"the learning rate's type is {kind!r}; known are {', '.join(TYPES)}")
-    return Steps(base_lr, [epoch * batches for epoch in lr_steps] if kind == "step" else ())
+    schedule: Union[Linear, Steps] = Steps(base_lr, [epoch * batches for epoch in lr_steps] if kind == "step" else ())
+    if kind == "linear":
+        schedule = Linear(base_lr, epochs * batches, stop_lr)
+    return WarmUp(schedule, math.ceil(warmup * batches)) if warmup else schedule

@@ -45,11 +45,12 @@ def test_probabilities_and_gradients_are_mxnets(name):
     assert apart(found["gradient"], MXNET[f"{name}/gradient"]) < 1e-4
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "torchnesterov"])
+@pytest.mark.parametrize("optimizer", cases.RATES)
 def test_training_is_mxnets(optimizer):
     found = cases.trained(TORCH, optimizer)
     np.testing.assert_allclose(found["losses"], MXNET[f"{optimizer}/losses"], rtol=1e-3)
-    assert apart(found["change"], MXNET[f"{optimizer}/change"]) < 1e-3
+    # Adam takes whole steps where gradients are of the size of their rounding.
+    assert apart(found["change"], MXNET[f"{optimizer}/change"]) < (0.03 if optimizer == "stackedadam" else 1e-3)
 
 
 def test_statistics_move_as_mxnets():
@@ -102,7 +103,7 @@ def test_fixed_statistics_stay_bit_for_bit():
     assert any((after.args[name] != value).any() for name, value in parameters.args.items())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "torchnesterov"])
+@pytest.mark.parametrize("optimizer", cases.RATES)
 @pytest.mark.parametrize("symbol, average", [(SEGMENTER, False), (CLASSIFIER, True)], ids=["fixed", "trained"])
 def test_a_resumed_training_has_the_same_bits(symbol, average, optimizer):
     """With dropout, momentum, and statistics of two devices."""
@@ -115,7 +116,8 @@ def test_a_resumed_training_has_the_same_bits(symbol, average, optimizer):
     later.bind(data.shape, label.shape)
     later.init_params(half.get_params())
     later.restored_states, later.restored_statistics = half.optimizer_states(), half.device_statistics()
-    later.init_optimizer(optimizer, {"learning_rate": 0.01, "momentum": 0.9, "wd": 1e-3, "begin_num_update": 2})
+    later.init_optimizer(optimizer, {"learning_rate": 0.01, "wd": 1e-3, "begin_num_update": 2,
+                                     **cases.MOMENTA[optimizer]})
     steps(later, data, label, range(2, 4))
     require_same_bits(later.get_params().all, whole.get_params().all)
     require_same_bits(later.optimizer_states(), whole.optimizer_states())

@@ -22,7 +22,7 @@ def main():
     mxnet, found = engine.load("mxnet"), {}
     for name in engine_cases.cases():
         found.update({f"{name}/{key}": value for key, value in engine_cases.numbers(mxnet, name).items()})
-    for optimizer in ("sgd", "torchnesterov"):
+    for optimizer in engine_cases.RATES:
         found.update({f"{optimizer}/{key}": value for key, value in engine_cases.trained(mxnet, optimizer).items()})
     found.update({f"normalised/{key}": value for key, value in engine_cases.normalised(mxnet).items()})
     np.savez_compressed(HERE / "engines.npz", **found)

@@ -7,7 +7,7 @@ import numpy as np
 from reference import golden_parameters
 
 from ademxapp.symbol import SymbolOptions, classification_symbol, known_networks, network, recorder, segmentation_symbol
-from ademxapp.training.schedules import Linear
+from ademxapp.training.schedules import ADAM, NESTEROV, SGD, Linear
 from ademxapp.weights.parameters import INPUTS, Parameters
 
 LOG = logging.getLogger("test")
@@ -15,6 +15,8 @@ CLASSES, PROJECTIONS = 5, 32
 FIXED = SymbolOptions(bn_use_global_stats=True)
 TUNED = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
 STEPS = 20
+RATES = {SGD: 0.01, NESTEROV: 0.01, ADAM: 0.0003}
+MOMENTA = {SGD: {"momentum": 0.9}, NESTEROV: {"momentum": 0.9}, ADAM: {}}  # of the optimisers
 
 
 def without_dropout(symbol):
@@ -70,7 +72,7 @@ def started(engine, symbol, data, label, parameters, optimizer="sgd", average=Fa
     module = engine.Module(symbol, engine.devices(cpus=devices), average, LOG, workers)
     module.bind(data.shape, label.shape)
     module.init_params(parameters)
-    module.init_optimizer(optimizer, {"learning_rate": 1.0, "momentum": 0.9, "rescale_grad": 1.0, **params})
+    module.init_optimizer(optimizer, {"learning_rate": 1.0, "rescale_grad": 1.0, **MOMENTA[optimizer], **params})
     return module
 
 
@@ -100,7 +102,7 @@ def numbers(engine, name):
 
 def trained(engine, optimizer):
     """Losses of 20 updates of A1 with fixed statistics, and what they change, in random sums."""
-    symbol, rate = build(f"x_rna-a1-w0.04_cls{CLASSES}_s8", "2conv", "ohem", TUNED), 0.01
+    symbol, rate = build(f"x_rna-a1-w0.04_cls{CLASSES}_s8", "2conv", "ohem", TUNED), RATES[optimizer]
     data, label, parameters = inputs(symbol, 64, images=6)
     module = started(engine, symbol, data, label, parameters, optimizer, wd=5e-4, learning_rate=rate,
                      lr_scheduler=Linear(rate, 2 * STEPS))

@@ -2,13 +2,15 @@
 import logging
 
 import numpy as np
+from engine_cases import MOMENTA
 
 from ademxapp import engine
 from ademxapp.data.loader import Batch
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.recorder import calls
-from ademxapp.training.fit import NESTEROV, Plan, fit
+from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.schedules import NESTEROV
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
 
 SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls6_s8", "x_rna-b1-w0.04_cls5"
@@ -44,7 +46,7 @@ class Batches:
 def plan(folder, label, optimizer, to_epoch=1, stop_epoch=None, from_epoch=0, fixed=False, seed=0, **params):
     """A plan as the driver makes it."""
     return Plan(label, str(folder), from_epoch, stop_epoch or to_epoch, optimizer,
-                {"momentum": 0.9, "learning_rate": 0.1, **params}, seed, fixed_statistics=fixed)
+                {"learning_rate": 0.1, **MOMENTA[optimizer], **params}, seed, fixed_statistics=fixed)
 
 
 def two_layers():

@@ -19,7 +19,7 @@ from ademxapp.symbol.heads import TOP
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import read_reports
-from ademxapp.training.schedules import make_schedule
+from ademxapp.training.schedules import ADAM, make_schedule
 from ademxapp.training.snapshots import Snapshot, load_snapshot, save_snapshot
 from ademxapp.weights.parameters import (
     Parameters,
@@ -81,33 +81,60 @@ def test_schedules():
     assert [round(steps(n), 9) for n in (1, 30, 31, 50, 51, 90)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
     fixed = make_schedule("fixed", 0.1, 9, 10)
     assert fixed(1) == fixed(90) == 0.1
+    rising = make_schedule("linear", 0.1, 90, 100, warmup=1.5)
+    assert rising(75) == pytest.approx(linear(75) / 2) and rising(150) == linear(150) and rising(151) == linear(151)
     with pytest.raises(ValueError, match="'cosine'; known are fixed, step, linear"):
         make_schedule("cosine", 0.1, 9, 10)
 
 
+def perceptron_gradients(weights, x, label):
+    """Of the cross-entropy of `two_layers`, {name: ndarray}, summed over the samples."""
+    hidden = x @ weights["hidden_weight"].T + weights["hidden_bias"]
+    scores = np.maximum(hidden, 0) @ weights["linear3_weight"].T + weights["linear3_bias"]
+    d_scores = np.exp(scores) / np.exp(scores).sum(1, keepdims=True) - np.eye(3)[label.astype(int)]
+    d_hidden = d_scores @ weights["linear3_weight"] * (hidden > 0)
+    return {"hidden_weight": d_hidden.T @ x, "hidden_bias": d_hidden.sum(0),
+            "linear3_weight": d_scores.T @ np.maximum(hidden, 0), "linear3_bias": d_scores.sum(0)}
+
+
+def nesterov_steps(gradient):
+    """Of one parameter, by its gradient; the rate is 0.1."""
+    m = np.zeros(gradient.shape)
+    while True:
+        m = 0.9 * m + gradient
+        gradient = yield 0.1 * (gradient + 0.9 * m)
+
+
+def adam_steps(gradient):
+    """As the paper's algorithm has it, bias-corrected means first; the rate is 0.1."""
+    m, v, t = np.zeros(gradient.shape), np.zeros(gradient.shape), 0
+    while True:
+        m, v, t = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient ** 2, t + 1
+        gradient = yield 0.1 * (m / (1 - 0.9 ** t)) / (np.sqrt(v / (1 - 0.999 ** t)) + 1e-12)
+
+
+@pytest.mark.parametrize("optimizer, steps, from_epoch", [(NESTEROV, nesterov_steps, 0), (ADAM, adam_steps, 0),
+                                                          (ADAM, adam_steps, 2)])
 @pytest.mark.parametrize("devices", [1, 2])
-def test_fit_updates_with_the_optimiser_that_is_asked_for(tmp_path, devices):
+def test_fit_updates_with_the_optimiser_that_is_asked_for(tmp_path, devices, optimizer, steps, from_epoch):
     """Three updates of a two-layer perceptron, against the same in NumPy; plain SGD gives something else."""
     rng = np.random.default_rng(0)
     data, label = rng.normal(size=(12, 5)).astype(np.float32), rng.integers(0, 3, 12).astype(np.float32)
     symbol = two_layers()
     start = start_afresh(parameter_shapes(symbol, data=(4, 5)), 1)
-    wanted = {name: value.astype(float) for name, value in start.args.items()}
-    found = fit(plan(tmp_path, "x", NESTEROV, wd=0.01, rescale_grad=0.25), engine.load(), symbol,
-                Batches(data, label, 4), start, TrainingMetric(3), engine.load().devices(cpus=devices), LOG)
-    momenta = {name: np.zeros(value.shape) for name, value in wanted.items()}
+    wanted, running = {name: value.astype(float) for name, value in start.args.items()}, {}
+    how = plan(tmp_path, "x", optimizer, from_epoch + 1, from_epoch=from_epoch, wd=0.01, rescale_grad=0.25)
+    found = fit(how, engine.load(), symbol, Batches(data, label, 4), start, TrainingMetric(3),
+                engine.load().devices(cpus=devices), LOG)
     for rows in (slice(0, 4), slice(4, 8), slice(8, 12)):
-        x, hidden = data[rows], data[rows] @ wanted["hidden_weight"].T + wanted["hidden_bias"]
-        scores = np.maximum(hidden, 0) @ wanted["linear3_weight"].T + wanted["linear3_bias"]
-        prob = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-        d_scores = prob - np.eye(3)[label[rows].astype(int)]
-        d_hidden = d_scores @ wanted["linear3_weight"] * (hidden > 0)
-        grads = {"hidden_weight": d_hidden.T @ x, "hidden_bias": d_hidden.sum(0),
-                 "linear3_weight": d_scores.T @ np.maximum(hidden, 0), "linear3_bias": d_scores.sum(0)}
-        for name, grad in grads.items():
-            g = 0.25 * grad + (0.01 * wanted[name] if name.endswith("_weight") else 0)
-            momenta[name] = 0.9 * momenta[name] + g
-            wanted[name] = wanted[name] - 0.1 * (g + 0.9 * momenta[name])
+        for name, grad in perceptron_gradients(wanted, data[rows], label[rows]).items():
+            grad = 0.25 * grad + (0.01 * wanted[name] if name.endswith("_weight") else 0)
+            if name in running:
+                step = running[name].send(grad)
+            else:
+                running[name] = steps(grad)
+                step = next(running[name])
+            wanted[name] = wanted[name] - step
     for name, value in found.args.items():
         np.testing.assert_allclose(value, wanted[name], rtol=1e-4, atol=1e-6, err_msg=name)
 

@@ -10,7 +10,7 @@ from ademxapp.cli import Parser, number
 from ademxapp.engine.mxnet.backend import mx
 from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
-from ademxapp.training.fit import NESTEROV
+from ademxapp.training.schedules import NESTEROV
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 from ademxapp.weights.torch_layout import to_torch
 

@@ -13,8 +13,9 @@ from ademxapp.data.loader import Batch
 from ademxapp.engine.mxnet.backend import mx
 from ademxapp.engine.mxnet.runtime import as_mxnet
 from ademxapp.symbol import classification_symbol
-from ademxapp.training.fit import NESTEROV, Plan, fit
+from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
+from ademxapp.training.schedules import NESTEROV
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 
 from .comparison import Comparison

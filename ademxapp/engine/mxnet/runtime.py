@@ -1,4 +1,4 @@
-"""MXNet's devices, random numbers, errors, gradients at the input, its plan of memory, and an optimiser for it."""
+"""MXNet's devices, random numbers, errors, gradients at the input, its plan of memory, and optimisers for it."""
 import atexit
 import contextlib
 import re
@@ -10,6 +10,7 @@ from ademxapp import machine
 from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.errors import UsageError
 from ademxapp.machine import can_compute
+from ademxapp.training.schedules import ADAM_BETAS, ADAM_EPSILON, adam_correction
 from ademxapp.weights.parameters import INPUTS, Parameters
 
 ERRORS = (mx.base.MXNetError,)
@@ -169,3 +170,28 @@ class TorchNesterov(mx.optimizer.Optimizer):
         mx.nd.sgd_update(weight, grad, out=weight, lr=lr, wd=wd, **gradient)
         if state is not None:
             mx.nd.sgd_update(weight, state, out=weight, lr=-lr * self.momentum, wd=0.0)
+
+
+@mx.optimizer.register
+class StackedAdam(mx.optimizer.Optimizer):
+    """Adam (Kingma and Ba, 2015, algorithm 1), as MXNet has it, but that a parameter's state is one array.
+
+    With gradient g (rescaled), weight w, means m and v of g and g², of which update t since they were zero:
+    g += wd w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
+    """
+
+    def __init__(self, states_from: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.states_from = states_from
+
+    def create_state(self, index: Any, weight: mx.nd.NDArray) -> mx.nd.NDArray:
+        """m and v of one parameter: (2, …) zeros."""
+        return mx.nd.zeros((2, *weight.shape), weight.context, dtype=weight.dtype)
+
+    def update(self, index: Any, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: mx.nd.NDArray) -> None:
+        """Update `weight` and its `state` in place."""
+        self._update_count(index)
+        rate = self._get_lr(index) * adam_correction(self._index_update_count[index] - self.states_from)
+        mx.nd.adam_update(weight, grad, state[0], state[1], out=weight, lr=rate, wd=self._get_wd(index),
+                          rescale_grad=self.rescale_grad, beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1],
+                          epsilon=ADAM_EPSILON)

@@ -169,6 +169,7 @@ RULES: Dict[str, Callable[[str, Attributes], Run]] = {
     "ones_like": _plain(lambda _, data: torch.ones_like(data)),
     "pick": _plain(_pick),
     "relu": _plain(lambda _, data: F.relu(data)),
+    "reshape_like": _plain(lambda _, data, like: data.reshape(like.shape)),
     "slice_axis": _slice_axis,
     "softmax": lambda _, attrs: lambda _, data: torch.softmax(data.float(), attrs.get("axis", -1)),
     "sort": lambda _, attrs: lambda _, data: torch.sort(data, attrs.get("axis", -1)).values,

@@ -1,12 +1,14 @@
-"""MXNet's and Torch's gradient descent with momentum, over all parameters at once."""
-from typing import Callable, Dict, List, Optional, Sequence
+"""MXNet's and Torch's gradient descent with momentum, and Adam, over all parameters at once."""
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 from torch import Tensor
 
+from ademxapp.training.schedules import ADAM_BETAS, ADAM_EPSILON, adam_correction
+
 
 class Optimizer:
-    """What both have: rates and decays by name, as MXNet has them, and a momentum of every parameter.
+    """What all have: rates and decays by name, as MXNet has them, and a state of every parameter: here, its momentum.
 
     Only parameters called `…_weight` and `…_gamma` decay, unless a `__wd_mult__` says otherwise.
 
@@ -73,4 +75,29 @@ class TorchNesterov(Optimizer):
         torch._foreach_sub_(self._weights, descents)
 
 
-OPTIMIZERS = {"sgd": Sgd, "torchnesterov": TorchNesterov}
+class StackedAdam(Optimizer):
+    """MXNet's Adam; a parameter's state is (2, …): the means of its gradient and of that squared.
+
+    They were zero when `states_from` updates had been done.
+    """
+
+    def __init__(self, weights: Dict[str, Tensor], *args: Any, states_from: int = 0, **kwargs: Any) -> None:
+        super().__init__(weights, *args, **kwargs)
+        self._states_from = states_from
+        self.states = {name: torch.zeros((2, *weight.shape), device=weight.device) for name, weight in weights.items()}
+
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
+        means, squares = ([state[part] for state in self.states.values()] for part in (0, 1))
+        for states, beta, values in zip((means, squares), ADAM_BETAS,
+                                        (descents, torch._foreach_mul(descents, descents))):
+            torch._foreach_mul_(states, beta)
+            torch._foreach_add_(states, values, alpha=1 - beta)
+        lengths = torch._foreach_sqrt(squares)
+        torch._foreach_add_(lengths, ADAM_EPSILON)
+        steps = torch._foreach_div(means, lengths)
+        correction = adam_correction(self.updates - self._states_from)
+        torch._foreach_mul_(steps, [rate * correction for rate in rates])
+        torch._foreach_sub_(self._weights, steps)
+
+
+OPTIMIZERS = {"sgd": Sgd, "torchnesterov": TorchNesterov, "stackedadam": StackedAdam}
