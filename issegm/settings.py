@@ -43,8 +43,8 @@ class SegmentationTraining(DriverSettings):
                                         "evenly among the image's classes, so that rare ones are seen more often "
                                         "(default: none)", None, Decides.TRAINING, type=number(float, 0, 1),
                                         metavar="SHARE")
-    class_weights: Optional[Tuple[float, ...]] = flag("training: what the cells of every class weigh in the loss, in the "
-                                                      "classes' order (default: 1 each)", None, Decides.TRAINING,
+    class_weights: Optional[Tuple[float, ...]] = flag("training: what a cell weighs in the loss, for every class in "
+                                                      "their order (default: 1 each)", None, Decides.TRAINING,
                                                       type=numbers(float, 0), metavar="W,W,…")
     cache_images: int = flag("taken, and without effect: the system keeps the files that fit into the free memory, "
                              "for all readers", 1, type=number(int, 0, 1), metavar="0|1")

@@ -279,7 +279,8 @@ def test_a_validation_without_images_names_its_own_list(world, drive, program, p
 
 
 @pytest.mark.parametrize("program, more", [
-    ("ilsvrc", ""), ("voc", ""), ("voc", "--cpus 1 --prefetch-threads 2 --prefetcher process")])
+    ("ilsvrc", ""), ("voc", ""), ("voc", "--cpus 1 --prefetch-threads 2 --prefetcher process --optimizer adam "
+                                         "--lr-warmup 1.5 --class-weights 1,2,1,1,0.5,1")])
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(world, drive, program, more):
     label = CLS if program == "ilsvrc" else SEG
     how = TRAIN[program].replace("--to-epoch 2", "--to-epoch 3 --lr-type linear --seed 5")
@@ -455,6 +456,7 @@ WRONG_USES = [
     ("ilsvrc", f"{TRAIN['ilsvrc']} --stop-epoch 3", ["--stop-epoch 3", "--to-epoch 2"]),
     ("ilsvrc", f"{TRAIN['ilsvrc']} --from-epoch 2", ["--from-epoch 2", "from < stop"]),
     ("voc", f"{TRAIN['voc']} --scale-rate-range 1.3,0.7", ["--scale-rate-range 1.3,0.7"]),
+    ("voc", f"{TRAIN['voc']} --class-weights 1,2", ["--class-weights has 2 numbers, and the network 6 classes"]),
     ("voc", f"{TRAIN['voc']} --scale-rate-range 1", ["--scale-rate-range", "wanted 2"]),
     ("voc", f"{TRAIN['voc']} --batch-images 0", ["--batch-images", "at least 1"]),
     ("voc", f"{TRAIN['voc']} --base-lr fast", ["--base-lr", "'fast'"]),

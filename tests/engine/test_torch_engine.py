@@ -9,7 +9,7 @@ from pathlib import Path
 import engine_cases as cases
 import numpy as np
 import pytest
-from reference import golden_parameters
+from reference import class_weights, golden_parameters, weighted_gradient
 
 if importlib.util.find_spec("mxnet"):
     pytest.skip("a process has one engine: run these where MXNet is not installed", allow_module_level=True)
@@ -69,15 +69,18 @@ def test_forward_numbers_are_the_originals(key, symbol):
     np.testing.assert_allclose(predict(data), np.load(GOLDEN / "forward.npz")[f"{key}/softmax"], rtol=1e-4)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("case", OHEM, ids=[case["name"] for case in OHEM])
-def test_online_bootstrapping_is_the_originals(case):
+def test_online_bootstrapping_is_the_originals(case, weighted):
     golden = np.load(GOLDEN / "ohem.npz")
     scores, label = (torch.tensor(golden[f"{case['name']}/{part}"]) for part in ("scores", "label"))
-    graph = Graph(losses.ohem_softmax(recorder.Variable("scores"), **case["kwargs"]).tojson())
+    weights = class_weights(scores.shape[1]) if weighted else None
+    graph = Graph(losses.ohem_softmax(recorder.Variable("scores"), **case["kwargs"], class_weights=weights).tojson())
     (prob,), _ = graph({"scores": scores.requires_grad_(), "softmax_label": label}, Pass(True, CPU))
     grad, = torch.autograd.grad(prob, scores, torch.ones_like(prob))
     np.testing.assert_allclose(prob.detach(), golden[f"{case['name']}/prob"], atol=1e-6)
-    np.testing.assert_allclose(grad, golden[f"{case['name']}/grad"], atol=1e-6)
+    wanted = weighted_gradient(golden[f"{case['name']}/grad"], label.numpy(), weights)
+    np.testing.assert_allclose(grad, wanted, atol=1e-6)
     assert int(grad.abs().sum(1).bool().sum()) == case["pixels_with_nonzero_grad"]
 
 

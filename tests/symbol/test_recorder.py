@@ -43,7 +43,7 @@ def require_same(recorded, ours):
 
 
 def variants(name):
-    """(label, head, loss, options) of the graphs that a network has; head None: the classifier."""
+    """(label, head, loss, options, …) of the graphs that a network has; head None: the classifier."""
     net, label = network(name), f"x_{name}-w0.03_cls5"
     for options in ({}, {**TUNED, "recompute": True}, {"recompute": True, "path_gates": True}):
         yield label, None, None, options
@@ -52,15 +52,16 @@ def variants(name):
     if net.dense_features:
         yield f"{label}_s{max(net.strides)}", "2conv", "ohem", TUNED
         yield f"{label}_s8", "1conv", "softmax", {**TUNED, "recompute": True}
+        yield f"{label}_s8", "1conv", "softmax", TUNED, (1, 2, 0.5, 1, 1)
         yield f"x_{name}-2s-w0.03_cls5_s8", "2conv", "ohem", {**TUNED, "recompute": True}
 
 
 @pytest.mark.parametrize("name", known_networks())
 def test_recorded_graphs_are_mxnets(monkeypatch, name):
-    for label, head, loss, options in variants(name):
+    for label, head, loss, options, *weights in variants(name):
         options = SymbolOptions(**options)
         ours, recorded = both(monkeypatch, lambda: classification_symbol(label, options) if head is None  # noqa: B023
-                              else segmentation_symbol(label, options, head, loss))  # noqa: B023
+                              else segmentation_symbol(label, options, head, loss, *weights))  # noqa: B023
         require_same(recorded, ours)
         assert recorded.list_arguments() == ours.list_arguments()
         assert recorded.list_auxiliary_states() == ours.list_auxiliary_states()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import golden_parameters
+from reference import class_weights, golden_parameters, weighted_gradient
 
 from ademxapp.backend import mx
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label, segmentation_symbol
@@ -65,18 +65,21 @@ def test_forward_numbers_are_the_originals(key, symbol):
     np.testing.assert_allclose(scores, golden[f"{key}/logits"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("case", OHEM, ids=[case["name"] for case in OHEM])
-def test_ohem_is_the_originals(case):
+def test_ohem_is_the_originals(case, weighted):
+    """With weights of classes too, which multiply the gradient cell by cell and change nothing else."""
     golden = np.load(GOLDEN / "ohem.npz")
     scores, label = golden[f"{case['name']}/scores"], golden[f"{case['name']}/label"]
-    symbol = ohem_softmax(mx.sym.Variable("scores"), **case["kwargs"])
+    weights = class_weights(scores.shape[1]) if weighted else None
+    symbol = ohem_softmax(mx.sym.Variable("scores"), **case["kwargs"], class_weights=weights)
     executor = symbol.simple_bind(mx.cpu(), scores=scores.shape, grad_req={"scores": "write", "softmax_label": "null"})
     assert executor.arg_dict["softmax_label"].shape == label.shape  # so that it tests without labels
     prob = executor.forward(is_train=True, scores=scores, softmax_label=label)[0].asnumpy()
     executor.backward()
     grad = executor.grad_dict["scores"].asnumpy()
     np.testing.assert_allclose(prob, golden[f"{case['name']}/prob"], atol=1e-6)
-    np.testing.assert_allclose(grad, golden[f"{case['name']}/grad"], atol=1e-6)
+    np.testing.assert_allclose(grad, weighted_gradient(golden[f"{case['name']}/grad"], label, weights), atol=1e-6)
     assert int(np.abs(grad).sum(1).astype(bool).sum()) == case["pixels_with_nonzero_grad"]
 
 

@@ -135,8 +135,9 @@ def test_fit_updates_with_the_optimiser_that_is_asked_for(tmp_path, devices, opt
                 running[name] = steps(grad)
                 step = next(running[name])
             wanted[name] = wanted[name] - step
+    atol = 5e-4 if optimizer == ADAM else 1e-6  # Adam's steps are of 0.1, for gradients of rounding's size too
     for name, value in found.args.items():
-        np.testing.assert_allclose(value, wanted[name], rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-4, atol=atol, err_msg=name)
 
 
 # Starting points
