@@ -3,6 +3,8 @@ PYTHON ?=
 # ENGINE=torch: all on PyTorch, in an environment of its own without MXNet; TORCH=torch==2.13.0 names the PyTorch.
 ENGINE ?= mxnet
 TORCH ?=
+# Tests run in so many processes, of which each computes with one thread.
+JOBS ?= 2
 export PYTHON TORCH
 
 VENV := $(if $(filter torch,$(ENGINE)),.venv-torch,.venv)
@@ -29,7 +31,7 @@ demo: $(VENV)/.has-run
 	@$(RUN) tools/demo.py
 
 test: lint
-	@$(RUN) -m pytest -q -ra -m "not slow" --durations=15
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -ra -m "not slow" --durations=15 -n $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/.has-test
 	@$(RUN) -m pytest -q -ra -m slow --durations=15

@@ -333,6 +333,9 @@ def test_half_keeps_weights_in_16_bits_and_statistics_as_they_are(small, tmp_pat
     write_params(path, {**weights, "arg:conv1a_weight": weights["arg:conv1a_weight"] * 1e8})
     with pytest.raises(ValueError, match="conv1a_weight has numbers beyond those of 16 bits: convert without --half"):
         tool.main(["convert", str(path), str(tmp_path / "large.params"), "--half"])
+    write_params(path, {**weights, "arg:conv1a_weight": weights["arg:conv1a_weight"] * np.nan})
+    with pytest.raises(ValueError, match="conv1a_weight has numbers that are not finite"):
+        tool.main(["convert", str(path), str(tmp_path / "large.params")])
     assert not (tmp_path / "large.params").exists()
 
 
