@@ -228,9 +228,6 @@ def convert(source: str, target: str, half: bool, overwrite: bool) -> None:
             raise UsageError(f"{path} is there already: --overwrite replaces it")
     weights = read_weights(source)
     broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
-    if broken:
-        raise ValueError(f"{source}: {broken[0]} has numbers that are not finite: the training diverged, or the file is "
-                         "damaged")
     if half:
         weights = halved(weights, source)
     write_weights(target, weights)
@@ -238,6 +235,9 @@ def convert(source: str, target: str, half: bool, overwrite: bool) -> None:
         write_description(target, about.values())
     if note:
         print(note)
+    if broken:
+        print(f"{broken[0]} has numbers that are not finite, copied as they are: the training diverged, or the file is "
+              "damaged")
     print(f"{target}: {len(weights)} arrays, {os.path.getsize(target):,} bytes, read back and compared")
 
 
@@ -246,7 +246,7 @@ def halved(weights: Weights, source: str) -> Weights:
     with np.errstate(over="ignore"):  # it is told below
         kept = {name: value.astype(np.float16) if name.startswith("arg:") and value.dtype == np.float32 else value
                 for name, value in weights.items()}
-    large = [name for name, value in kept.items() if np.isinf(value).any()]
+    large = [name for name, value in kept.items() if np.isinf(value).any() and not np.isinf(weights[name]).any()]
     if large:
         raise ValueError(f"{source}: {large[0]} has numbers beyond those of 16 bits: convert without --half")
     return kept
