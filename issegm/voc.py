@@ -116,9 +116,9 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
           ) -> None:
     """Fine-tune a network with fixed BN statistics, on crops of whole cells."""
     settings = replace(asked, crop_size=whole_cells(asked.crop_size, stride))
-    weights = settings.class_weights
-    if weights and len(weights) != label.classes:
-        raise UsageError(f"--class-weights has {len(weights)} numbers, and the network {label.classes} "
+    class_weights = settings.class_weights
+    if class_weights and len(class_weights) != label.classes:
+        raise UsageError(f"--class-weights has {len(class_weights)} numbers, and the network {label.classes} "
                          "classes: give one number for each")
     samples = driver.find_samples(settings, "segmentation")
     if any(sample.label_image is None for sample in samples):
@@ -135,7 +135,7 @@ def train(asked: SegmentationSettings, label: Label, record: SegmentationDataset
     dataset = TrainCrops(samples, record, inputs, stride, settings.crop_size, settings.origin_size,
                          settings.scale_rate_range, settings.colour_jitter or 0, settings.class_crops or 0)
     options = SymbolOptions(bn_use_global_stats=True, lr_type="alex", recompute=settings.backward_do_mirror)
-    symbol = segmentation_symbol(label, options, settings.head, settings.loss, weights)
+    symbol = segmentation_symbol(label, options, settings.head, settings.loss, class_weights)
     ohem = (OHEM_THRESH, OHEM_MIN_KEPT) if settings.loss == "ohem" else None
     metric = TrainingMetric(label.classes, IGNORE_LABEL, ohem)
     run = driver.identity_of(Decides.TRAINING, settings, SEGMENTATION, samples, record)
