@@ -19,7 +19,7 @@ from ademxapp.training.distributed import Alone
 from ademxapp.training.fit import Plan, fit
 from ademxapp.training.metrics import TrainingMetric
 from ademxapp.training.progress import clock
-from ademxapp.training.schedules import ADAM, NESTEROV, OPTIMIZERS, SGD, make_schedule
+from ademxapp.training.schedules import NESTEROV, OPTIMIZERS, SGD, make_schedule
 from ademxapp.training.snapshots import Snapshot, load_snapshot, only_run, remove_run, remove_unfinished, weights_of_run
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import (
@@ -116,12 +116,11 @@ def training_plan(settings: DriverSettings, run: Identity, workers: Alone, shard
     schedule = make_schedule(settings.lr_type, settings.base_lr, settings.to_epoch, loader.batches,
                              recipe.stop_lr(settings.base_lr), settings.lr_steps or (),
                              settings.lr_warmup or 0)
-    optimizer = OPTIMIZERS[settings.optimizer] if settings.optimizer else recipe.optimizer
     return Plan(
         label=settings.model, output=settings.output, from_epoch=settings.from_epoch, stop_epoch=settings.stop_epoch,
-        optimizer=optimizer,
-        optimizer_params={"learning_rate": settings.base_lr, "lr_scheduler": schedule, "wd": settings.weight_decay,
-                          **({} if optimizer == ADAM else {"momentum": 0.9}),
+        optimizer=OPTIMIZERS[settings.optimizer] if settings.optimizer else recipe.optimizer,
+        optimizer_params={"learning_rate": settings.base_lr, "lr_scheduler": schedule, "momentum": 0.9,
+                          "wd": settings.weight_decay,
                           "rescale_grad": 1 / (shards if recipe.rescale_by_device else settings.batch_images)},
         seed=settings.seed, check_start=settings.check_start, check_step=settings.check_step, kvstore=settings.kvstore,
         fixed_statistics=recipe.fixed_statistics, dtype=settings.dtype or "float32", compiled=settings.compile,

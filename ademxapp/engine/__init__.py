@@ -111,7 +111,7 @@ class Module(Protocol):
     Gradients are added up over the devices (and workers). BN's moving statistics are those of the first device or,
     with `average_auxs`, the mean of all. `optimizer` is "sgd", "torchnesterov" or "stackedadam"; `optimizer_params`
     are MXNet's: learning_rate, lr_scheduler (a function of the update's number, the first being 1), wd, rescale_grad,
-    begin_num_update (updates done before), momentum or, for Adam, states_from (updates done when its states were 0).
+    begin_num_update (updates done before), momentum, and for Adam states_from (updates done when its states were 0).
     `__lr_mult__` and `__wd_mult__` of the symbol's variables count.
 
     Attributes

@@ -5,12 +5,12 @@ from typing import Callable, Sequence, Union
 SGD, NESTEROV, ADAM = "sgd", "torchnesterov", "stackedadam"  # what engines call their optimisers
 OPTIMIZERS = {"sgd": SGD, "nesterov": NESTEROV, "adam": ADAM}  # by what users call them
 TYPES = ("fixed", "step", "linear")
-ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
+ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-8
 
 
-def adam_correction(updates: int) -> float:
+def adam_correction(updates: int, momentum: float) -> float:
     """What Adam's rate is multiplied by, as its means began at zero `updates` updates ago, this one being counted."""
-    return math.sqrt(1 - ADAM_BETAS[1] ** updates) / (1 - ADAM_BETAS[0] ** updates)
+    return math.sqrt(1 - ADAM_BETA2 ** updates) / (1 - momentum ** updates)
 
 
 class Linear:

@@ -16,7 +16,6 @@ FIXED = SymbolOptions(bn_use_global_stats=True)
 TUNED = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
 STEPS = 20
 RATES = {SGD: 0.01, NESTEROV: 0.01, ADAM: 0.0003}
-MOMENTA = {SGD: {"momentum": 0.9}, NESTEROV: {"momentum": 0.9}, ADAM: {}}  # of the optimisers
 
 
 def without_dropout(symbol):
@@ -72,7 +71,7 @@ def started(engine, symbol, data, label, parameters, optimizer="sgd", average=Fa
     module = engine.Module(symbol, engine.devices(cpus=devices), average, LOG, workers)
     module.bind(data.shape, label.shape)
     module.init_params(parameters)
-    module.init_optimizer(optimizer, {"learning_rate": 1.0, "rescale_grad": 1.0, **MOMENTA[optimizer], **params})
+    module.init_optimizer(optimizer, {"learning_rate": 1.0, "momentum": 0.9, "rescale_grad": 1.0, **params})
     return module
 
 

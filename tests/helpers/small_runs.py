@@ -2,7 +2,6 @@
 import logging
 
 import numpy as np
-from engine_cases import MOMENTA
 
 from ademxapp import engine
 from ademxapp.data.loader import Batch
@@ -46,7 +45,7 @@ class Batches:
 def plan(folder, label, optimizer, to_epoch=1, stop_epoch=None, from_epoch=0, fixed=False, seed=0, **params):
     """A plan as the driver makes it."""
     return Plan(label, str(folder), from_epoch, stop_epoch or to_epoch, optimizer,
-                {"learning_rate": 0.1, **MOMENTA[optimizer], **params}, seed, fixed_statistics=fixed)
+                {"momentum": 0.9, "learning_rate": 0.1, **params}, seed, fixed_statistics=fixed)
 
 
 def two_layers():

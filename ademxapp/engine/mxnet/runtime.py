@@ -10,7 +10,7 @@ from ademxapp import machine
 from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.errors import UsageError
 from ademxapp.machine import can_compute
-from ademxapp.training.schedules import ADAM_BETAS, ADAM_EPSILON, adam_correction
+from ademxapp.training.schedules import ADAM_BETA2, ADAM_EPSILON, adam_correction
 from ademxapp.weights.parameters import INPUTS, Parameters
 
 ERRORS = (mx.base.MXNetError,)
@@ -178,11 +178,12 @@ class StackedAdam(mx.optimizer.Optimizer):
 
     With gradient g (rescaled), weight w, means m and v of g and g², of which update t since they were zero:
     g += wd w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
+    b1 is the momentum.
     """
 
-    def __init__(self, states_from: int = 0, **kwargs: Any) -> None:
+    def __init__(self, momentum: float = 0.9, states_from: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.states_from = states_from
+        self.momentum, self.states_from = momentum, states_from
 
     def create_state(self, index: Any, weight: mx.nd.NDArray) -> mx.nd.NDArray:
         """m and v of one parameter: (2, …) zeros."""
@@ -191,7 +192,7 @@ class StackedAdam(mx.optimizer.Optimizer):
     def update(self, index: Any, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: mx.nd.NDArray) -> None:
         """Update `weight` and its `state` in place."""
         self._update_count(index)
-        rate = self._get_lr(index) * adam_correction(self._index_update_count[index] - self.states_from)
+        rate = self._get_lr(index) * adam_correction(
+            self._index_update_count[index] - self.states_from, self.momentum)
         mx.nd.adam_update(weight, grad, state[0], state[1], out=weight, lr=rate, wd=self._get_wd(index),
-                          rescale_grad=self.rescale_grad, beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1],
-                          epsilon=ADAM_EPSILON)
+                          rescale_grad=self.rescale_grad, beta1=self.momentum, beta2=ADAM_BETA2, epsilon=ADAM_EPSILON)

@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 from torch import Tensor
 
-from ademxapp.training.schedules import ADAM_BETAS, ADAM_EPSILON, adam_correction
+from ademxapp.training.schedules import ADAM_BETA2, ADAM_EPSILON, adam_correction
 
 
 class Optimizer:
@@ -88,14 +88,14 @@ class StackedAdam(Optimizer):
 
     def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
         means, squares = ([state[part] for state in self.states.values()] for part in (0, 1))
-        for states, beta, values in zip((means, squares), ADAM_BETAS,
+        for states, beta, values in zip((means, squares), (self.momentum, ADAM_BETA2),
                                         (descents, torch._foreach_mul(descents, descents))):
             torch._foreach_mul_(states, beta)
             torch._foreach_add_(states, values, alpha=1 - beta)
         lengths = torch._foreach_sqrt(squares)
         torch._foreach_add_(lengths, ADAM_EPSILON)
         steps = torch._foreach_div(means, lengths)
-        correction = adam_correction(self.updates - self._states_from)
+        correction = adam_correction(self.updates - self._states_from, self.momentum)
         torch._foreach_mul_(steps, [rate * correction for rate in rates])
         torch._foreach_sub_(self._weights, steps)
 
