@@ -14,7 +14,7 @@ from conftest import ROOT
 from worlds import site_without
 
 from ademxapp.backend import CUDA_LIBRARIES
-from tools.commands import PROGRAMS
+from tools import PROGRAMS
 
 PACKAGES = ("ademxapp", "iclass", "issegm", "models", "tools")
 OWN = ("README.md", "imagenette128_", "camvid_")  # of what is in models/, where people put other weights as well
@@ -40,7 +40,7 @@ def test_every_command_is_a_program():
     setup.read(ROOT / "setup.cfg")
     lines = setup["options.entry_points"]["console_scripts"].split("\n")
     commands = dict(map(str.strip, line.split("=")) for line in lines if line)
-    assert commands == {f"ademxapp-{name}": "ademxapp.programs.commands:main" for name in PROGRAMS}
+    assert commands == {f"ademxapp-{name}": "ademxapp.programs:main" for name in PROGRAMS}
     for module in PROGRAMS.values():
         assert "\ndef main(" in Path(importlib.util.find_spec(module).origin).read_text(), module
 

@@ -14,12 +14,10 @@ NumPy that makes the same crops; both in turns, on one core.
 training: images per second of a training with its reports, checks and snapshots, beside a bare loop over the batches.
 step: images per second of training steps of Model A1, beside PyTorch's; with online bootstrapping, beside softmax.
 dtypes: images per second of Model A1 in testing, in float32, bfloat16 and INT8, beside PyTorch's in float32.
-scores: the confusion matrix of an image beside a bincount of its labels, and labels from score maps beside Pillow's
-resizing of every class in a pool of processes.
+scores: labels from score maps, beside Pillow's resizing of every class in a pool of processes.
 lists: time and memory to read a list, and records, as long as ILSVRC's, and to the first batch of them.
 graph: the PyTorch engine's graph of Model A1, beside the same network as a plain PyTorch module.
 card: Model A1 on a card held to the CPU's numbers, then images per second and memory of the networks of Tables 1 and 2.
-test-run: whole tests of both drivers, beside their start-up to the first batch and the forward passes alone.
 all: every measurement, kept in docs/results/speed, from which `python tools/reproduce.py pages` fills the pages.
 
 A measurement is a module of tools/benchmarks: `add_arguments(command)`, and `measure(...)`, which is given the values
@@ -46,10 +44,9 @@ MEASUREMENTS = {
     "networks": "images per second of networks in testing",
     "reading": "images per second of reading for training, on one core",
     "lists": "time and memory of lists of ILSVRC's length, to the first batch",
-    "scores": "confusion matrices, and score maps to labels",
+    "scores": "score maps to labels, beside Pillow",
     "training": "images per second of training, with and without all that surrounds it",
     "dtypes": "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's",
-    "test-run": "whole tests, beside start-up and forward passes alone",
     "graph": "the PyTorch engine's graph beside a plain PyTorch module",
     "step": "images per second of training steps, beside PyTorch's, and with online bootstrapping",
 }

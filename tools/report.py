@@ -5,11 +5,17 @@
     python tools/report.py run output/camvid_rna-a1_cls11_s8_ep-0030
     python tools/report.py data data/camvid/train.lst --root $ADEMXAPP_DATA/camvid --crop-size 240 --out seen/camvid
     python tools/report.py data data/cifar10/train.lst --root data/cifar10 --model cifar10_rn-cifar110_cls10 --out seen
+    python tools/report.py paths --weights output/figure4/cifar10_rn-cifar110_cls10_ep-0003.params \\
+        --untrained cifar10_rn-cifar110_cls10 --data $ADEMXAPP_DATA --out figure4.json
     python tools/report.py ceiling data/camvid/val.lst --model camvid_rna-a1_cls11_s8 --test-scales 480,600,960
 
 `run` makes a page, page/index.html in the test's folder, that opens in any browser without a server; of a training,
 running or ended (its --output folder, or <label>.jsonl), its curves so far.
 `data` shows the first samples of an epoch as training with the same seed gets them: look at it before training.
+`paths` measures gradients along paths through residual networks, as Figure 4, on images of each label's dataset,
+<data>/<dataset>. For every path length k, some batches go forward through the whole network, and back along one path
+each: through the mappings of k units drawn at random, and the shortcuts of the others. What was measured is kept in
+--output; it is measured again only where weights, images or settings are others.
 `ceiling` tells what the cells of a stride cannot hold, at sizes to choose from: poles that lie between the centres.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
@@ -31,7 +37,7 @@ from ademxapp.data.lists import Sample
 from ademxapp.evaluation.pictures import contact_sheet
 from ademxapp.flags import Settings, flag
 
-from .reporting import ceiling, data, run_page
+from .reporting import ceiling, data, paths, run
 from .reporting.runs import labels_of, pictures, read_label, read_run, right_share
 
 CAPTIONS = ("image", "truth", "prediction", "difference")
@@ -52,19 +58,20 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the subcommand that the arguments name."""
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, asked, run, text in (
+    for name, asked, call, text in (
             ("sheet", Sheet, sheet, "image, truth, prediction and difference of a test's images, one PNG"),
             ("data", data.DataSheets, data.run, "what training sees: samples of a list and the crops made of them, "
              "PNG"),
-            ("run", run_page.Page, run_page.run, "a page of a test: scores, confusion matrix, curves, worst images "
+            ("run", run.Page, run.run, "a page of a test: scores, confusion matrix, curves, worst images "
              "first"),
+            ("paths", paths.Paths, paths.run, "how large a gradient arrives at the input along paths of every length"),
             ("ceiling", ceiling.Ceiling, ceiling.run, "what a network would score that is right at every cell's "
              "centre: which size shows thin things")):
         command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
         asked.add_to(command)
-        command.set_defaults(run=run, asked=asked)
+        command.set_defaults(call=call, asked=asked)
     args = parser.parse_args(argv)
-    args.run(args.asked.from_args(args))
+    args.call(args.asked.from_args(args))
 
 
 def sheet(asked: Sheet) -> None:

@@ -17,9 +17,7 @@ where files come from that no step makes, `time` how long the original took, `ke
 `threads` is for how many threads every step computes, whatever the machine has: sums on one thread and on two differ in
 their last bits. What is done is skipped, so that a run can be stopped and taken up again.
 
-The paper's figures are in ademxapp/paper. Where commands have gone: mini is `run recipes/miniature.yaml --jobs 2` and
-`keep`, mini-again is `run … --output elsewhere` and `keep … --compare`, mini-table1, mini-table2, table1 --mini and
-full-scale are `show`, page and mini-page are `pages`; what table1 … --train measured and trained, `run` does.
+The paper's figures are in ademxapp/paper.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -42,19 +40,19 @@ COMMANDS = {
     "pages": ("pages", "fill the tables of the pages, or check them"),
     "show": ("pages", "print a table of the pages"),
     **{f"table{n}": ("paper_tables", f"the paper's Table {n}, and what there is here") for n in range(1, 8)},
-    "figure4": ("figure4", "measure gradients along paths of every length"),
     "figures5-11": ("figures", "sheets of image, truth, prediction and difference"),
 }
-MOVED = {"mini": "run recipes/miniature.yaml --jobs 2", "mini-again": "keep recipes/miniature.yaml --compare",
-         "mini-table1": "show miniature 1", "mini-table2": "show miniature 2", "mini-page": "pages", "page": "pages",
-         "full-scale": "show full-scale"}
+MOVED = {"mini": "reproduce.py run recipes/miniature.yaml --jobs 2", "figure4": "report.py paths",
+         "mini-again": "reproduce.py keep recipes/miniature.yaml --compare", "mini-page": "reproduce.py pages",
+         "mini-table1": "reproduce.py show miniature 1", "mini-table2": "reproduce.py show miniature 2",
+         "page": "reproduce.py pages", "full-scale": "reproduce.py show full-scale"}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the subcommand that the arguments name; the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in MOVED:
-        raise UsageError(f"{argv[0]} is now `python tools/reproduce.py {MOVED[argv[0]]}`")
+        raise UsageError(f"{argv[0]} is now `python tools/{MOVED[argv[0]]}`")
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():

@@ -1,4 +1,4 @@
-"""The command `reproduce.py figure4`: records that are kept, its page, and what it says of them."""
+"""The command `report.py paths`, which measures Figure 4: records that are kept, its page, and what it says of them."""
 import json
 
 import pytest
@@ -8,8 +8,9 @@ from ademxapp.cli import UsageError
 from ademxapp.inspection.paths import read_off
 from ademxapp.symbol import classification_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
-from tools import reproduce
-from tools.reproducing import figure4
+from tools import report
+from tools.reporting import paths
+from tools.reproducing import figures
 
 LABEL = "tiny_rna-b1-w0.02_cls2"
 
@@ -28,8 +29,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def figure(*more, weights=f"out/{LABEL}_ep-0002.params"):
-    reproduce.main(["figure4", "--weights", weights, "--data", "data", "--paths", "2", "--batch-images", "2",
-                    "--output", "records", *more])
+    report.main(["paths", "--weights", weights, "--data", "data", "--paths", "2", "--batch-images", "2",
+                 "--output", "records", *more])
 
 
 def test_what_was_measured_is_written_and_what_is_missing_named(folder, capsys, monkeypatch):
@@ -44,18 +45,18 @@ def test_what_was_measured_is_written_and_what_is_missing_named(folder, capsys, 
         40, "moving", 40, "batch")
     assert trained["lengths"] == list(range(9)) and [len(row) for row in trained["norms"]] == [2] * 9
     assert trained["images_sha256"] == untrained["images_sha256"]
-    monkeypatch.setattr(figure4, "KEPT", "pages/figure4.json")
-    table = figure4.block()
+    monkeypatch.setattr(figures, "KEPT", "pages/figure4.json")
+    table = figures.figure4()
     assert f"| {trained['network']} | tiny | trained, 2 of 5 epochs | – | 8 |" in table
     assert "| tiny | untrained | – | 8 |" in table
-    figure4.draw("pages/figure4.png")
+    figures.draw_figure4("pages/figure4.png")
     assert (folder / "pages/figure4.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_what_was_measured_is_kept_until_it_is_another_question(folder, monkeypatch):
     figure()
     measured = []
-    monkeypatch.setattr(figure4, "measure", lambda *args: measured.append(args) or [[1.0, 1.0]] * 9)
+    monkeypatch.setattr(paths, "measure", lambda *args: measured.append(args) or [[1.0, 1.0]] * 9)
     figure()
     assert not measured
     figure("--seed", "1")
@@ -68,17 +69,17 @@ def test_what_was_measured_is_kept_until_it_is_another_question(folder, monkeypa
 
 def test_wrong_use_is_told(folder):
     with pytest.raises(UsageError, match="no network is named"):
-        reproduce.main(["figure4", "--data", "data"])
+        report.main(["paths", "--data", "data"])
     with pytest.raises(UsageError, match="--out x.md: wanted a JSON file"):
-        reproduce.main(["figure4", "--data", "data", "--untrained", LABEL, "--out", "x.md"])
+        report.main(["paths", "--data", "data", "--untrained", LABEL, "--out", "x.md"])
     with pytest.raises(UsageError, match="is for segmentation"):
-        reproduce.main(["figure4", "--data", "data", "--untrained", "demo_rna-b1-w0.02_cls6_s8"])
+        report.main(["paths", "--data", "data", "--untrained", "demo_rna-b1-w0.02_cls6_s8"])
     with pytest.raises(ValueError, match="there is no file gone_rn-50_cls2"):
         figure(weights="gone_rn-50_cls2_ep-0001.params")
     with pytest.raises(ValueError, match="has 4 images in val, wanted 2 x 3 = 6"):
         figure("--batch-images", "3")
     with pytest.raises(ValueError, match="no residual units"):
-        reproduce.main(["figure4", "--data", "data", "--untrained", "tiny_vgg-16-w0.02_cls2", "--crop-size", "32",
+        report.main(["paths", "--data", "data", "--untrained", "tiny_vgg-16-w0.02_cls2", "--crop-size", "32",
                         "--paths", "2", "--batch-images", "2"])
 
 

@@ -16,7 +16,7 @@ from issegm.data import read_pair
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores
 from tools import report
-from tools.reporting import run_page
+from tools.reporting import run as run_page
 
 CAMVID, NAME = DATASETS["camvid"], "camvid_rna-a1_cls11_s8"
 RNG = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def test_a_test_without_truths_shows_what_was_predicted(tmp_path):
 
 
 def test_categories_and_instances_have_their_places():
-    from tools.reporting import run_page
+    from tools.reporting import run as run_page
     assert run_page.categories({"category_iou": {"flat": 90.0, "human": None},
                                 "category_iiou": {"flat": None, "human": 12.5}}) == [
         ["category", "IoU", "iIoU"], ["flat", 90.0, None], ["human", None, 12.5]]

@@ -17,13 +17,13 @@ from ademxapp.training.progress import read_reports
 from issegm.datasets import dataset_record
 
 from ..benchmarks.comparison import as_text
-from . import figure4, full_scale, miniature, paper_tables
+from . import figures, full_scale, miniature, paper_tables
 from .keep import TRAININGS, kept_name, read_json
 from .measurements import counted
 from .recipes import read_recipe
 
 RESULTS = "docs/results"
-MEASUREMENTS = ("reading", "scores", "training", "dtypes", "test-run", "step", "networks")
+MEASUREMENTS = ("reading", "scores", "training", "dtypes", "step", "networks")
 PLAIN = "float32"
 
 
@@ -198,6 +198,6 @@ BLOCKS: Dict[str, Callable[..., str]] = {
     "search": search, "types": types, "speed": speed, "speed-ratio": speed_ratio, "machines": machines,
     "memory-spread": memory_spread, "mebibytes": mebibytes, "paper": paper_tables.page, "full-scale": full_scale.block,
     "miniature": miniature.block, "miniature-claims": miniature.claims, "miniature-times": miniature.times,
-    "miniature-score": mini_score, "figure4": figure4.block}
+    "miniature-score": mini_score, "figure4": figures.figure4}
 FIGURES: Dict[str, Callable[..., None]] = {
-    "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": figure4.draw}
+    "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": figures.draw_figure4}

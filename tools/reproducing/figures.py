@@ -5,19 +5,26 @@
 
 Each figure is of its recipe's test, or of that of the released weights, once it has been made; which `reproduce.py
 run` makes it is told. With --run, two sheets of any test: results.png, from the worst image to the best, and
-failures.png, the worst. Differences: grey is right, black wrong, white does not count.
+failures.png, the worst. Differences: grey is right, black wrong, white does not count. Figure 4 stands in its page:
+`report.py paths` measures it.
 """
 import os
 from typing import Optional
 
 from ademxapp import paper
 from ademxapp.cli import Parser, number
+from ademxapp.files import replacing
+from ademxapp.inspection.paths import read_off
 from ademxapp.yaml_files import read_yaml
 
 from .. import report
+from ..reporting.paths import kind_of, summary_table
+from .keep import read_json
 from .paper_tables import scores_of
 from .steps import add_data_argument
 
+KEPT = "docs/results/figure4/figure4.json"
+PANELS = ("norm per image", "norm per image", "share, times number of paths")
 SHEETS_OF_RUN = (("results.png", "spread"), ("failures.png", "worst"))
 
 
@@ -51,3 +58,38 @@ def run(data: Optional[str], output: str, run: Optional[str], out_dir: Optional[
 def sheet(tested: str, out: str, pick: str, images: int) -> None:
     """Write the sheet of a test's folder."""
     report.main(["sheet", tested, "--out", out, "--pick", pick, "--images", str(images)])
+
+
+def figure4() -> str:
+    """The block of Figure 4: a line for every network that is kept."""
+    return summary_table(read_json(KEPT)["networks"], markdown=True)
+
+
+def draw_figure4(path: str) -> None:
+    """Draw Figure 4: norms, linear and logarithmic, and expected contributions by path length; a column a network."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: it takes a second to import
+    from matplotlib.figure import Figure
+
+    records = read_json(KEPT)["networks"]
+    columns = list(dict.fromkeys((record["label"], record["crop"]) for record in records))
+    figure = Figure(figsize=(1 + 2.9 * len(columns), 7.6), tight_layout=True)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, len(columns), squeeze=False)
+    for record in records:
+        found, lengths = read_off(record["norms"], record["lengths"], record["units"]), record["lengths"]
+        linear, logarithmic, shares = axes[:, columns.index((record["label"], record["crop"]))]
+        colour = "tab:blue" if record["weights"] else "tab:orange"
+        for panel in (linear, logarithmic):
+            panel.plot(lengths, found["means"], color=colour, linewidth=1.2, label=kind_of(record))
+            panel.fill_between(lengths, found["lowest"], found["highest"], color=colour, alpha=0.25, linewidth=0)
+        logarithmic.set_yscale("log")
+        shares.plot(range(record["units"] + 1), found["expected_contributions"], color=colour, linewidth=1.2)
+        linear.set_title(f"{record['label'].split('_')[0]}\n{record['network']}, {record['crop']} pixels", fontsize=10)
+        linear.legend(fontsize="small", frameon=False)
+        shares.set_xlabel("path length k, mappings")
+    for row, text in zip(axes, PANELS):
+        row[0].set_ylabel(text)
+        for panel in row:
+            panel.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=80, format="png")

@@ -25,7 +25,7 @@ from issegm.outputs import label_path
 
 from .runs import Run, labels_of, pictures, read_run, training_in, training_page
 
-TEMPLATE = os.path.join(os.path.dirname(__file__), "run_page.html")
+TEMPLATE = os.path.join(os.path.dirname(__file__), "run.html")
 PICTURES = ("image", "truth", "prediction", "difference")
 QUALITY = 88  # of the photographs' JPEGs
 ADE20K_SCORE = "mean_of_pixel_acc_and_mean_iou"

@@ -1,33 +1,24 @@
-"""A test run: what goes on beside the network gives what it gives one after another, and the bench that times it."""
-import json
-import os
-import sys
+"""A test run: what goes on beside the network gives what it gives one after another."""
 import threading
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ademxapp.backend import mx
-from ademxapp.cli import UsageError
 from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
-from ademxapp.driver import find_samples, named_run
 from ademxapp.engine.mxnet.predictor import Predictor
 from ademxapp.evaluation.crf import BestClasses
 from ademxapp.evaluation.dense import label_map
-from ademxapp.symbol import parse_label
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters
-from iclass import Classifier
 from issegm import Segmenter
 from issegm.datasets import DATASETS
 from issegm.scoring import Scores
 from issegm.segmenter import DenseTest
 from issegm.testing import score_samples
-from tools.benchmarks import test_run, test_run_parts
 
 CAMVID = DATASETS["camvid"]
 
@@ -102,50 +93,3 @@ def test_only_the_network_runs_in_the_main_thread(tmp_path):
     main = {threading.get_ident()}
     assert network.threads["score_maps"] == main and not main & Labels.threads_seen
     assert network.threads["prepare"] - main
-
-
-def test_forward_passes_alone_are_those_of_the_first_batch(monkeypatch, capsys):
-    """A driver goes as far as its first batch, which then passes as often as asked; nothing comes behind it."""
-    batches, behind = [], []
-
-    def driver(arguments):
-        network = predictor()
-        network.begin(np.zeros((2, 3, 16, 16), np.float32))
-        behind.append(arguments)
-
-    def leave(status):
-        raise SystemExit(status)
-
-    monkeypatch.setitem(sys.modules, "a_driver", SimpleNamespace(main=driver))
-    monkeypatch.setattr(test_run_parts, "REST", 0)
-    monkeypatch.setattr(os, "_exit", leave)
-    begin = Predictor.begin
-    monkeypatch.setattr(Predictor, "begin", lambda self, data: batches.append(data.shape) or begin(self, data))
-    with pytest.raises(SystemExit) as end:
-        test_run_parts.main("7", "a_driver", "--phase", "val")
-    found = json.loads(capsys.readouterr().out)
-    assert end.value.code == 0 and not behind and batches == [(2, 3, 16, 16)] * 7
-    assert found["first_batch"] > 0 and found["forward"] > 0
-
-
-@pytest.mark.parametrize("task", test_run.TASKS)
-def test_commands_to_time_are_drivers_with_weights_of_their_own(data_root, tmp_path, monkeypatch, task):
-    from iclass import ilsvrc
-    from issegm import voc
-    monkeypatch.setattr(test_run, "ROOT", tmp_path)  # where no network was trained
-    module, *arguments = test_run.command_of(task, 20, None, str(tmp_path))
-    driver = {"issegm.voc": voc, "iclass.ilsvrc": ilsvrc}[module]
-    asked = named_run(driver.parse(arguments))
-    label = parse_label(asked.model)
-    samples = find_samples(asked, task, label.classes)
-    assert len(samples) == 20 and all(os.path.isfile(sample.image_path) for sample in samples)
-    if task == "classification":
-        assert len({sample.class_id for sample in samples}) > 5
-        assert Classifier.read(asked.weights, str(label), scales=(128,)).symbol is not None
-    else:
-        assert Segmenter.read(asked.weights, str(label)).description.head == "2conv"
-
-
-def test_weights_without_a_task_are_wrong_use(tmp_path):
-    with pytest.raises(UsageError, match="--task"):
-        test_run.measure(None, 1, 1, str(tmp_path))
