@@ -45,6 +45,8 @@ build_wheel() {
     for name in $packages README.md setup.cfg setup.py pyproject.toml MANIFEST.in; do
         cp -r "$project/$name" "$work/source"
     done
+    mkdir "$work/source/models" # of which people may have more, and larger ones
+    cp "$project"/models/README.md "$project"/models/imagenette128_* "$project"/models/camvid_* "$work/source/models"
     find "$work/source" -name __pycache__ -prune -exec rm -rf {} +
     "$1" -m venv "$work/builder"
     "$work/builder/bin/python" -m pip wheel --no-deps --wheel-dir "$work" "$work/source"
@@ -61,6 +63,7 @@ lay_out_tests() {
         ln -s "$2/$name" "$1/$name"
     done
     ln -s "$2/ademxapp/programs" "$1/tools" # as which the wheel has it
+    ln -s "$2/ademxapp/models" "$1/models"
 }
 
 # Each step ends the function where it fails; what it was called stays in the file `step`.
