@@ -1,6 +1,6 @@
 """What is in a photograph: labels of its pixels, or of the whole.
 
-    python examples/predict.py models/camvid_rna-a1-w0.125_cls11_s8_ep-0076.params street.jpg
+    python examples/predict.py models/camvid_rna-a1-w0.125_cls11_s8_fine_ep-0028.params street.jpg
     python examples/predict.py models/imagenette128_rna-a1-w0.125_cls10_ep-0050.params dog.jpg cat.jpg
 
 The weights say which they are for, and at which size they were trained. In a clone that is not installed: PYTHONPATH=.

@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 from ademxapp.cli import existing_file, number, numbers
 from ademxapp.flags import Decides, flag
 from ademxapp.settings import DriverSettings
-from ademxapp.symbol.options import POOL_STYLES
+from ademxapp.symbol.layers import POOL_STYLES
 from iclass.datasets import DEVKIT
 
 

@@ -2,7 +2,7 @@
 
     from issegm import Segmenter
 
-    segmenter = Segmenter.load("models/camvid_rna-a1-w0.125_cls11_s8_ep-0076.params")      # or .onnx
+    segmenter = Segmenter.load("models/camvid_rna-a1-w0.125_cls11_s8_fine_ep-0028.params")      # or .onnx
     labels = segmenter.predict("street.jpg", scales=(600,), flipping=True)
 """
 import logging

@@ -16,7 +16,7 @@ from ademxapp.weights.description import write_description
 from iclass.datasets import DATASETS as CLASSIFICATION_DATASETS
 from issegm.datasets import DATASETS
 
-SEG, CLS = "camvid_rna-a1-w0.125_cls11_s8_ep-0076", "demo-cls_rna-b1-w0.02_cls5_ep-0001"
+SEG, CLS = "camvid_rna-a1-w0.125_cls11_s8_fine_ep-0028", "demo-cls_rna-b1-w0.02_cls5_ep-0001"
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from functools import reduce
 from types import ModuleType
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.recorder import Symbol, calls
 
 BN_EPS = 1.001e-5
@@ -15,7 +14,43 @@ BN_MOMENTUM = 0.9
 ONEDNN_BLOCK = 16
 MINUS_INFINITY = -1e30  # of dilated pooling's padding: finite, so that no NaN can come of it
 RECOMPUTED = {"force_mirroring": "True"}  # attribute of a node whose output is not kept for the backward pass
+LR_TYPES = ("torch", "alex", "fixed")
+POOL_STYLES = (None, "caffe", "full")
 Side = Union[int, Sequence[int]]  # of a square, or (rows, columns)
+
+
+@dataclass(frozen=True)
+class SymbolOptions:
+    """What may differ between two builds of the same network: options that are not part of its label.
+
+    Parameters
+    ----------
+    bn_use_global_stats : bool
+        Normalise by the moving means and variances, and leave them as they are (testing; fine-tuning,
+        paper section 5).
+    lr_type : {"torch", "alex", "fixed"}
+        Learning rates of the biases and betas: as of the weights; twice as high and without weight
+        decay; or every parameter that is built so stays as it is.
+    pool_top_infer_style : {None, "caffe", "full"}
+        Pooling that halves: padding 1; padding 0 with sizes rounded down; padding 0, rounded up.
+    recompute : bool
+        Compute convolutions, BN and ReLUs again in the backward pass instead of keeping their outputs; what is kept
+        are sums, concatenations and dropout.
+    path_gates : bool
+        Every residual unit has one more input, `gate<unit>`, (N,), that chooses for the backward pass alone where an
+        image's gradient goes: 1, through the mapping only; 0, through the shortcut only (paper section 6.3).
+    """
+
+    bn_use_global_stats: bool = False
+    lr_type: str = "torch"
+    pool_top_infer_style: Optional[str] = None
+    recompute: bool = False
+    path_gates: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in (("lr_type", LR_TYPES), ("pool_top_infer_style", POOL_STYLES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; known are {', '.join(map(repr, known))}")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from typing import List, Optional, Sequence, Union
 
 from ademxapp.symbol import heads, inception, losses, resnet, rna, vgg
 from ademxapp.symbol.labels import Label, parse_label
-from ademxapp.symbol.layers import Scope, concat
+from ademxapp.symbol.layers import Scope, SymbolOptions, concat
 from ademxapp.symbol.networks import Features, Network
-from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.recorder import Symbol
 
 FAMILIES = (rna, vgg, resnet, inception)  # each has NAMES, and build(name): the Network, or None of another family

@@ -42,7 +42,7 @@ class Description:
     head : str
         Segmentation: one of `ademxapp.symbol.heads.HEADS`.
     pool_style : str
-        One of `ademxapp.symbol.options.POOL_STYLES`, "" for None.
+        One of `ademxapp.symbol.layers.POOL_STYLES`, "" for None.
     crop_size, origin_size : int
         Pixels: of the training's crops, and of the longer side before the random scale; 0 where they are not known.
     class_names : tuple of str

@@ -84,7 +84,7 @@ BY_FILE = {released.file: released for released in RELEASED}
 
 # What comes with the program: in models/ of a clone, in ademxapp/models where it is installed.
 CLASSIFIER = "imagenette128_rna-a1-w0.125_cls10_ep-0050.params"  # ten classes of ImageNet, 128x128 pixels
-STREETS = "camvid_rna-a1-w0.125_cls11_s8_ep-0076.params"  # CamVid's eleven classes of street scenes
+STREETS = "camvid_rna-a1-w0.125_cls11_s8_fine_ep-0028.params"  # CamVid's eleven classes of street scenes
 
 
 def shipped_folder() -> str:

@@ -5,7 +5,7 @@ docs/results, without .json.
 """
 import os
 import statistics
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -60,6 +60,12 @@ def score(name: str, key: str, digits: str = "2") -> str:
     return f"{value:.{digits}f}"
 
 
+def class_score(name: str, class_name: str) -> str:
+    """The IoU of a class in a test, in percent."""
+    found = result(name)
+    return f"{found['class_iou'][class_names(found).index(class_name)]:.1f}"
+
+
 def mean_loss(name: str, epoch: str) -> str:
     """The mean of a training's reports in an epoch, of the .jsonl that is kept under a name."""
     found = [report["loss"] for report in read_reports(os.path.join(RESULTS, name)) if report["epoch"] == int(epoch)]
@@ -97,10 +103,14 @@ def classes_of(recipe: str) -> str:
 
 def class_table(found: Values, columns: Dict[str, List[Optional[float]]]) -> str:
     """Percentages of every class of a test."""
-    arguments = found["arguments"]
-    names = dataset_record(arguments["dataset"], len(found["class_iou"]), arguments.get("dataset_file")).class_names
     return table(("class", *columns), [(name, *("–" if value is None else f"{value:.1f}" for value in values))
-                                       for name, *values in zip(names, *columns.values())], True)
+                                       for name, *values in zip(class_names(found), *columns.values())], True)
+
+
+def class_names(found: Values) -> Sequence[str]:
+    """The classes of a test."""
+    arguments = found["arguments"]
+    return dataset_record(arguments["dataset"], len(found["class_iou"]), arguments.get("dataset_file")).class_names
 
 
 def ceiling(name: str) -> str:
@@ -192,11 +202,11 @@ def mini_score(network: str, head: str, key: str) -> str:
 
 
 BLOCKS: Dict[str, Callable[..., str]] = {
-    "commands": commands, "text": text, "score": score, "mean-loss": mean_loss, "row-score": row_score,
-    "minutes": minutes, "constant": constant, "classes": classes, "classes-of": classes_of, "ceiling": ceiling,
-    "comparison": comparison,
-    "search": search, "types": types, "speed": speed, "speed-ratio": speed_ratio, "machines": machines,
-    "memory-spread": memory_spread, "mebibytes": mebibytes, "paper": paper_tables.page, "full-scale": full_scale.block,
+    "commands": commands, "text": text, "score": score, "class-score": class_score, "mean-loss": mean_loss,
+    "row-score": row_score, "minutes": minutes, "constant": constant, "classes": classes, "classes-of": classes_of,
+    "ceiling": ceiling, "comparison": comparison, "search": search, "types": types, "speed": speed,
+    "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread, "mebibytes": mebibytes,
+    "paper": paper_tables.page, "full-scale": full_scale.block,
     "miniature": miniature.block, "miniature-claims": miniature.claims, "miniature-times": miniature.times,
     "miniature-score": mini_score, "figure4": figures.figure4}
 FIGURES: Dict[str, Callable[..., None]] = {
