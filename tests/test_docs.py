@@ -21,6 +21,7 @@ def test_a_check_tells_what_is_stale_and_changes_nothing(tmp_path, monkeypatch, 
     monkeypatch.chdir(ROOT)
     page = tmp_path / "page.md"
     stale = ("IoU <!-- value: score first-run/camvid_rna-a1-w0.125_cls11_s8_ep-0055 mean_iou -->99.99<!-- end --> %, "
+             "poles <!-- value: class-score trials/train640 pole -->99.9<!-- end -->, "
              "[gone](gone.md)\n\n<!-- table: types dtypes --><!-- end -->\n")
     page.write_text(stale)
     assert reproduce.main(["pages", "--check", str(page)]) == 1
@@ -28,7 +29,8 @@ def test_a_check_tells_what_is_stale_and_changes_nothing(tmp_path, monkeypatch, 
     assert "mean_iou: is not what the kept results say" in said and "types dtypes: is not" in said
     assert "gone.md leads nowhere" in said and page.read_text() == stale
     assert reproduce.main(["pages", str(page)]) == 0
-    assert "-->57.76<!-- end -->" in page.read_text() and "| int8 | top-1 85.81 | 0.07 |" in page.read_text()
+    assert "-->57.76<!-- end -->" in page.read_text() and "-->28.2<!-- end -->" in page.read_text()
+    assert "| int8 | top-1 85.81 | 0.07 |" in page.read_text()
     (tmp_path / "gone.md").touch()
     assert reproduce.main(["pages", "--check", str(page)]) == 0
     page.write_text("<!-- table: tipes --><!-- end --> (/home/x)")

@@ -66,3 +66,5 @@ def test_a_recipe_run_twice_gives_the_same_scores_and_parameters(tmp_path, capfd
 def test_where_commands_have_gone():
     with pytest.raises(UsageError, match="mini-table1 is now `python tools/reproduce.py show miniature 1`"):
         reproduce.main(["mini-table1", "--speed"])
+    with pytest.raises(UsageError, match="figure4 is now `python tools/report.py paths`"):
+        reproduce.main(["figure4"])
