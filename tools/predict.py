@@ -137,6 +137,8 @@ def with_shipped(asked: PredictionSettings) -> PredictionSettings:
 
 def open_weights(asked: PredictionSettings) -> Union[Segmenter, Classifier]:
     """The network of `--weights`, on no device yet; UsageError for what does not go with it."""
+    if asked.weights.endswith(".onnx"):
+        raise UsageError(f"--weights {asked.weights}: an ONNX file is --model's, and needs no MXNet or PyTorch")
     load(asked.engine)
     driver.checked_dtype(asked)
     try:

@@ -155,6 +155,12 @@ def test_wrong_use_leaves_nothing(weights, tmp_path, arguments, words):
     assert Image.open(root / "a.png").size == (20, 10) and not list(tmp_path.glob("out/*.png"))
 
 
+def test_an_onnx_file_among_the_weights_is_told_where_it_belongs(tmp_path):
+    (tmp_path / "x.onnx").touch()
+    with pytest.raises(UsageError, match="--weights .*x.onnx: an ONNX file is --model's"):
+        predict.main([str(tmp_path), "--weights", str(tmp_path / "x.onnx")])
+
+
 def test_the_same_image_named_twice_is_predicted_once(weights, tmp_path, capsys):
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
     predict.main([str(tmp_path / "a.png"), str(tmp_path), "--weights", weights["seg"], "--test-scales", "24", "--out",
