@@ -93,6 +93,13 @@ def go_on(folder, program, output, more=""):
     same_end(folder, program, output)
 
 
+def ended(folder, program, output):
+    """Whether a run has written all that it ends with: its last snapshot comes behind its last checkpoint."""
+    run = folder / output / RUNS[program][1]
+    snapshot = load_snapshot(f"{run}_snapshot") if Path(f"{run}_ep-{EPOCHS:04d}.params").exists() else None
+    return snapshot is not None and snapshot.state["epoch"] == EPOCHS
+
+
 def lines(path):
     return len(path.read_bytes().splitlines()) if path.exists() else 0
 
@@ -141,7 +148,7 @@ def test_runs_killed_at_random_moments_end_with_the_same_bits(folder, program, k
             time.sleep(chance.uniform(0, 0.3 if reports else 4))
             process.kill()
             killed += process.wait(60) == -signal.SIGKILL
-            if (folder / output / f"{RUNS[program][1]}_ep-{EPOCHS:04d}.params").exists():
+            if ended(folder, program, output):
                 break
         else:
             go_on(folder, program, output, more)
