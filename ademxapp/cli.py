@@ -148,6 +148,14 @@ def existing_file(text: str) -> str:
     return text
 
 
+def require_data(data: Optional[str]) -> str:
+    """The folder of the datasets, that of the environment where none is given; UsageError if there is none."""
+    found = data or os.environ.get("ADEMXAPP_DATA")
+    if not found:
+        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
+    return found
+
+
 def emit(text: str, path: Optional[str] = None) -> None:
     """Give a program's result: on stdout, or in a file."""
     if path:

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import LOG, UsageError, number, table
+from ademxapp.cli import LOG, UsageError, number, require_data, table
 from ademxapp.engine import Device
 from ademxapp.files import Values, digest, kept, write_json
 from ademxapp.flags import Settings, flag
@@ -74,14 +74,12 @@ def run(asked: Paths) -> None:
     """Measure the networks that are there; print, and write, what was measured."""
     weights, untrained = ([name for name in ",".join(names or ()).split(",") if name]
                           for names in (asked.weights, asked.untrained))
-    data = asked.data or os.environ.get("ADEMXAPP_DATA")
     if not weights and not untrained:
         raise UsageError("no network is named: give --weights FILE, or --untrained LABEL")
     if asked.out and not asked.out.endswith(".json"):
         raise UsageError(f"--out {asked.out}: wanted a JSON file; pages are written by people, and filled by "
                          "`python tools/reproduce.py pages`")
-    if not data:
-        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
+    data = require_data(asked.data)
     device, = driver.devices(Devices(gpus=None if asked.gpu is None else (asked.gpu,)), logging.getLogger(LOG))
     missing = [path for path in weights if not os.path.isfile(path)]
     subjects = [subject(path, path, asked.crop_size, asked.statistics) for path in weights if path not in missing]
@@ -178,7 +176,7 @@ def tested_error(weights: Optional[str]) -> Optional[float]:
     path = os.path.join(os.path.splitext(weights or "")[0], "result.json")
     if not weights or not os.path.exists(path):
         return None
-    return json.loads(Path(path).read_text(encoding="utf-8")).get("top1_error")
+    return driver.read_result(path).get("top1_error")
 
 
 def summary_table(records: Sequence[Values], markdown: bool) -> str:

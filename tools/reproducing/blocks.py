@@ -5,14 +5,14 @@ docs/results, without .json.
 """
 import os
 import statistics
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ademxapp.cli import table
 from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import Values
-from ademxapp.paper import read_table
+from ademxapp.paper import class_column, read_table
 from ademxapp.training.progress import read_reports
 from issegm.datasets import dataset_record
 
@@ -62,8 +62,7 @@ def score(name: str, key: str, digits: str = "2") -> str:
 
 def class_score(name: str, class_name: str) -> str:
     """The IoU of a class in a test, in percent."""
-    found = result(name)
-    return f"{found['class_iou'][class_names(found).index(class_name)]:.1f}"
+    return f"{paper_tables.scores_in(result(name))[class_column(class_name)]:.1f}"
 
 
 def mean_loss(name: str, epoch: str) -> str:
@@ -103,14 +102,10 @@ def classes_of(recipe: str) -> str:
 
 def class_table(found: Values, columns: Dict[str, List[Optional[float]]]) -> str:
     """Percentages of every class of a test."""
-    return table(("class", *columns), [(name, *("–" if value is None else f"{value:.1f}" for value in values))
-                                       for name, *values in zip(class_names(found), *columns.values())], True)
-
-
-def class_names(found: Values) -> Sequence[str]:
-    """The classes of a test."""
     arguments = found["arguments"]
-    return dataset_record(arguments["dataset"], len(found["class_iou"]), arguments.get("dataset_file")).class_names
+    names = dataset_record(arguments["dataset"], len(found["class_iou"]), arguments.get("dataset_file")).class_names
+    return table(("class", *columns), [(name, *("–" if value is None else f"{value:.1f}" for value in values))
+                                       for name, *values in zip(names, *columns.values())], True)
 
 
 def ceiling(name: str) -> str:

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from ademxapp.cli import Parser, UsageError, existing_file, number
+from ademxapp.cli import Parser, UsageError, existing_file, number, require_data
 from ademxapp.files import digest, is_known, kept
 from ademxapp.paper import scores_of_test
 from ademxapp.training.progress import clock
@@ -51,13 +51,6 @@ def add_data_argument(parser: Parser) -> None:
     """Add --data, the folder that {data} in recipes stands for."""
     parser.add_argument("--data", default=os.environ.get("ADEMXAPP_DATA"), metavar="DIR",
                         help="folder of the datasets (default: $ADEMXAPP_DATA)")
-
-
-def require_data(data: Optional[str]) -> str:
-    """The folder of the datasets; UsageError if there is none."""
-    if not data:
-        raise UsageError("no --data DIR, and the environment variable ADEMXAPP_DATA is not set")
-    return data
 
 
 def run(recipe: str, output: Optional[str], only: Optional[str], data: Optional[str], set: Sequence[str], jobs: int,
