@@ -1,17 +1,19 @@
 """Datasets for segmentation, one record each."""
+import glob
 import logging
+import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 import cv2
 import numpy as np
+import yaml
 
 from ademxapp import IGNORE_LABEL
-from ademxapp.data.dataset_file import full_palette, read_dataset_file, voc_palette
+from ademxapp.data.dataset_file import full_palette, read_dataset_file, record_of, voc_palette
 from ademxapp.data.scenes import CLASSES as DEMO_CLASSES
 from ademxapp.paper import published
 from ademxapp.weights.description import Description
-from issegm import tables
 
 LOG = logging.getLogger("ademxapp")
 _NO_CLASS = IGNORE_LABEL - 1  # while labels are mapped: above every class
@@ -157,43 +159,17 @@ def _ranges(ids: Iterable[int]) -> str:
     return f"{ids[0]} … {ids[-1]}" if len(ids) > 2 and ids[-1] - ids[0] == len(ids) - 1 else ", ".join(map(str, ids))
 
 
+def _shipped() -> Iterator[SegmentationDataset]:
+    """The datasets that come with the program, from files as --dataset-file takes them, with what benchmarks score."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+    for path in sorted(glob.glob(os.path.join(os.path.dirname(__file__), "records", "*.yaml"))):
+        with open(path, "rb") as source:
+            yield record_of(yaml.load(source, loader), SegmentationDataset, path)
+    yield SegmentationDataset("demo", DEMO_CLASSES, largest_side=168)
+
+
 # A dataset may be here several times, with different numbers of classes, which its label tells; the first is the usual.
-RECORDS = (
-    SegmentationDataset(
-        "voc", ("background", *tables.COCO_OF_VOC), largest_side=500,
-        splits={"train": 1464, "val": 1449, "trainval": 2913, "test": 1456, "train+": 10582},
-        paper_table=("table2", "")),
-    SegmentationDataset(
-        "cityscapes", tuple(tables.CITYSCAPES[value][1] for value in tables.CITYSCAPES_IDS), tables.CITYSCAPES_IDS,
-        tuple(value for value in range(34) if value not in tables.CITYSCAPES_IDS),
-        tuple(colour for colour, _ in tables.CITYSCAPES), largest_side=2048, same_size=True,
-        splits={"train": 2975, "val": 500, "test": 1525, "train+": 22973},
-        evaluation="mean IoU over the 19 classes, and over the 7 categories that they belong to",
-        categories=tables.CITYSCAPES_CATEGORIES,
-        instances=Instances("_labelIds.png", "_instanceIds.png", tables.CITYSCAPES_INSTANCE_SIZES),
-        paper_table=("table4", "Cityscapes val")),
-    SegmentationDataset(
-        "ade20k", tuple(name for _, name in tables.ADE20K), tuple(range(1, 151)), (0,),
-        ((0, 0, 0), *(colour for colour, _ in tables.ADE20K)), largest_side=500,  # as the published commands test it
-        splits={"train": 20210, "val": 2000, "test": 3352},
-        evaluation="the mean of pixel accuracy and mean IoU; pixels of value 0 in the truth do not count",
-        paper_table=("table4", "ADE20K val")),
-    SegmentationDataset(
-        "pascal-context", ("background", *tables.PASCAL_CONTEXT), largest_side=500,
-        splits={"train": 4998, "val": 5105},
-        evaluation="mean IoU over background and 59 classes, as in the paper (section 6.2)"),
-    SegmentationDataset(
-        "pascal-context", tuple(tables.PASCAL_CONTEXT), tuple(range(1, 60)), (0, IGNORE_LABEL), largest_side=500,
-        splits={"train": 4998, "val": 5105},
-        evaluation="mean IoU over the 59 classes; background in the truth does not count"),
-    SegmentationDataset(
-        "coco", ("background", *tables.COCO), (0, *tables.COCO.values()), largest_side=640,
-        splits={"train": 118287, "val": 5000, "test": 40670}),
-    SegmentationDataset(
-        "camvid", tuple(name for _, name in tables.CAMVID[:11]), ignored_ids=(11,), largest_side=480, same_size=True,
-        colours=tuple(colour for colour, _ in tables.CAMVID), splits={"train": 367, "val": 101, "test": 233}),
-    SegmentationDataset("demo", DEMO_CLASSES, largest_side=168),
-)
+RECORDS = tuple(_shipped())
 DATASETS = {record.name: record for record in reversed(RECORDS)}
 
 

@@ -46,29 +46,29 @@ def read_dataset_file(path: str, kind: Type[Record], name: str) -> Record:
 
     Raises ValueError, which names the file and the field.
     """
-    values = _read_mapping(path)
-    hints = typing.get_type_hints(kind)
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} describes no dataset: wanted lines `field: value`")
     fields = {field.name: field for field in dataclasses.fields(kind) if field.metadata.get("in_file", True)}
     unknown = [key for key in values if key not in fields]
     if unknown:
         raise ValueError(f"{path}: {reprlib.repr(unknown[0])} is no field of a dataset; known are {', '.join(fields)}")
-    found = {key: as_annotated(hints[key], value, f"{path}: {key}") for key, value in values.items()}
-    if found.setdefault("name", name) != name:
-        raise ValueError(f"{path}: name: {reprlib.repr(found['name'])}, but the label or --dataset says {name!r}")
-    missing = [key for key, field in fields.items() if key not in found and _is_required(field)]
+    if isinstance(values.setdefault("name", name), str) and values["name"] != name:
+        raise ValueError(f"{path}: name: {reprlib.repr(values['name'])}, but the label or --dataset says {name!r}")
+    missing = [key for key, field in fields.items() if key not in values and _is_required(field)]
     if missing:
         raise ValueError(f"{path}: there is no {missing[0]}")
+    return record_of(values, kind, path)
+
+
+def record_of(values: Dict[str, Any], kind: Type[Record], path: str) -> Record:
+    """The record of the fields that stand in a file, `path`; ValueError, which names both, for one that is wrong."""
+    hints = typing.get_type_hints(kind)
+    found = {key: as_annotated(hints[key], value, f"{path}: {key}") for key, value in values.items()}
     try:
         return kind(**found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _read_mapping(path: str) -> Dict[Any, Any]:
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} describes no dataset: wanted lines `field: value`")
-    return values
 
 
 def _is_required(field: dataclasses.Field) -> bool:
@@ -90,6 +90,8 @@ def as_annotated(hint: Any, value: Any, where: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return {as_annotated(parts[0], key, where): as_annotated(parts[1], item, f"{where}: {key}")
                 for key, item in value.items()}
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return record_of(value, hint, where)
     if origin is None and type(value) is hint:
         return value
     quotes = "; YAML takes it for another thing unless it stands in quotes" if hint is str else ""

@@ -27,20 +27,21 @@ from ademxapp import IGNORE_LABEL
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from issegm.tables import COCO
 
 from .common import Preparation, Split
 from .images import image_names
 from .pairs import Pairs
 
+RECORD = DATASETS["coco"]
+CATEGORIES = dict(zip(RECORD.class_names[1:], RECORD.label_ids[1:]))  # without the background
+
 
 def splits(asked: Preparation) -> Iterator[Split]:
     """The years' splits."""
-    yield from instance_splits(asked.root, "", {value: value for value in COCO.values()})
+    yield from instance_splits(asked.root, "", {value: value for value in CATEGORIES.values()})
     if os.path.isdir(os.path.join(asked.root, "test2017")):
         images, _ = image_names(os.path.join(asked.root, "test2017"))
-        yield Split("coco", "test", [Sample(asked.root, f"test2017/{name}") for name in images],
-                    Pairs(DATASETS["coco"]))
+        yield Split("coco", "test", [Sample(asked.root, f"test2017/{name}") for name in images], Pairs(RECORD))
 
 
 def instance_splits(root: str, folder: str, values: Dict[int, int], labels: Optional[str] = None, some: bool = False
@@ -64,7 +65,7 @@ def instance_splits(root: str, folder: str, values: Dict[int, int], labels: Opti
             label = (labels or f"semantic/{name}2017/{{}}.png").format(stem(file_name))
             samples.append(Sample(root, os.path.join(folder, f"{name}2017", file_name), label_image=label))
             makers[label] = partial(draw_instances, instances, height, width, path)
-        yield Split("coco", name, samples, Pairs(DATASETS["coco"]), [path] * len(samples), makers)
+        yield Split("coco", name, samples, Pairs(RECORD), [path] * len(samples), makers)
 
 
 def require_pycocotools() -> None:
@@ -114,7 +115,7 @@ def read_instances(path: str, values: Dict[int, int]
 
 def _require_cocos(named: Dict[int, str], path: str) -> None:
     """ValueError where an annotation file calls its categories otherwise than COCO."""
-    known = {number: name for name, number in COCO.items()}
+    known = {number: name for name, number in CATEGORIES.items()}
     for number, name in named.items():
         if known.get(number) != name:
             raise ValueError(f"{path}: category {number} is {name!r}, COCO's is {known.get(number, 'none')!r}: this is "

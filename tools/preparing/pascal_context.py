@@ -21,12 +21,15 @@ import numpy as np
 
 from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
-from issegm.tables import PASCAL_CONTEXT
 
 from .common import Preparation, Split, lines_of
 from .pairs import Pairs, read_matrix
 
 LABELS = 459
+# What the 59 classes are among them.
+CLASSES = (2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113, 115, 144,
+           158, 159, 162, 187, 189, 207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324, 326, 347, 349, 354, 355,
+           360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458)
 
 
 def splits(asked: Preparation) -> Iterator[Split]:
@@ -47,5 +50,5 @@ def context_label(path: str) -> np.ndarray:
     if label.size and not 0 <= label.min() <= label.max() <= LABELS:
         raise ValueError(f"{path}: LabelMap has values {label.min()} to {label.max()}, wanted 0 to {LABELS}")
     table = np.zeros(LABELS + 1, np.uint8)
-    table[list(PASCAL_CONTEXT.values())] = range(1, len(PASCAL_CONTEXT) + 1)
+    table[list(CLASSES)] = range(1, len(CLASSES) + 1)
     return table[label]

@@ -42,9 +42,8 @@ from ademxapp.data.images import stem
 from ademxapp.data.samples import Sample
 from ademxapp.flags import flag
 from issegm.datasets import DATASETS
-from issegm.tables import COCO, COCO_OF_VOC
 
-from .coco import instance_splits
+from .coco import CATEGORIES, instance_splits
 from .common import Preparation, Split, lines_of, path_below
 from .images import image_names
 from .pairs import Pairs, read_matrix
@@ -53,6 +52,9 @@ RECORD = DATASETS["voc"]
 IMAGES, LABELS = "VOC2012/JPEGImages/{}.jpg", "VOC2012/SegmentationClass/{}.png"
 SBD_LABELS, COCO_LABELS = "VOC2012/SegmentationClassAug/{}.png", "VOC2012/SegmentationClassCOCO/{}.png"
 SETS = "VOC2012/ImageSets/Segmentation"
+# What COCO calls those of VOC's classes that it calls otherwise.
+COCO_NAMES = {"aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle",
+              "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv"}
 
 
 def sbd_folder(text: str) -> str:
@@ -118,8 +120,8 @@ def augmented_twice(asked: Settings, plus: Optional[Split]) -> Split:
     """train++: train+ and COCO's images with one of VOC's classes."""
     if plus is None:
         raise ValueError("train++ is train+ and COCO: give --sbd too, or the labels in VOC2012/SegmentationClassAug")
-    values = {**dict.fromkeys(COCO.values(), 0), **{COCO[name]: value for value, name in
-                                                    enumerate(COCO_OF_VOC.values(), 1)}}
+    values = {**dict.fromkeys(CATEGORIES.values(), 0), **{CATEGORIES[COCO_NAMES.get(name, name)]: value
+                                                          for value, name in enumerate(RECORD.class_names[1:], 1)}}
     folder = path_below(asked.root, asked.coco, "--coco", "COCO")
     found, origins, makers = plus.samples[:], plus.origins[:], dict(plus.makers)
     for coco in instance_splits(asked.root, folder, values, COCO_LABELS, some=True):
