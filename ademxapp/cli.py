@@ -1,22 +1,24 @@
-"""What every command line program shares: its errors, its arguments' types, and how it gives its results."""
+"""What every command line program shares: its errors, its log, its arguments' types, and how it gives its results."""
 import argparse
 import importlib
 import io
 import logging
 import math
 import os
+import platform
 import signal
 import sys
 import traceback
 import warnings
-from typing import Any, Callable, Iterable, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Iterable, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
 
-from ademxapp import engine
+from tqdm import tqdm
+
+from ademxapp import __version__, engine
 from ademxapp.engine.mxnet import backend
-from ademxapp.errors import UsageError, one_line
+from ademxapp.errors import Stopped, UsageError, heeded, leave_terminal, one_line
 from ademxapp.files import write_text
 from ademxapp.flags import Settings
-from ademxapp.stopping import Stopped, heeded, leave_terminal
 
 N = TypeVar("N", int, float)
 TABLES = ("table", "markdown", "json")  # forms of a result
@@ -72,14 +74,12 @@ def run(module_name: str, needs_mxnet: bool = True) -> None:
         sys.stderr.write(f"{program}: interrupted\n")
         status = 130
     except Stopped as stop:
-        sys.stderr.write(f"{program}: {stop}\n")
-        _tell_log_files(str(stop))
+        _tell(program, str(stop))
         status = stop.status
     except Exception as error:
         if "--debug" in sys.argv or not isinstance(error, (*USERS_ERRORS, *engine.errors())):
             traceback.print_exc()
-        sys.stderr.write(f"{program}: error: {one_line(error)}\n")
-        _tell_log_files(f"error: {one_line(error)}")
+        _tell(program, f"error: {one_line(error)}")
         status = 2 if isinstance(error, UsageError) else 1
     if status and {"DMLC_ROLE", "WORLD_SIZE"} & set(os.environ):  # else it would wait for workers that wait for it
         sys.stdout.flush()
@@ -92,12 +92,55 @@ def _terminated(number: int, _: Any) -> None:
     raise Stopped(number)
 
 
-def _tell_log_files(message: str) -> None:
-    """Write to the program's log files, if it has opened any, and not to stderr."""
+def _tell(program: str, message: str) -> None:
+    """Write to stderr, and to the program's log files, if it has opened any."""
+    sys.stderr.write(f"{program}: {message}\n")
     log = logging.getLogger(LOG)
     for handler in log.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.emit(log.makeRecord(LOG, logging.ERROR, __file__, 0, message, (), None))
+
+
+def start_log(path: str, versions: Dict[str, str], debug: bool = False) -> logging.Logger:
+    """A log to stderr and to the file `path`; its first lines are the command and `versions` ({name: version})."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    log = logging.getLogger(LOG)
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    for handler in (_BarHandler(), _FileHandler(path, encoding="utf-8")):
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(handler)
+    log.info("%s", " ".join([os.path.basename(sys.argv[0])] + sys.argv[1:]))
+    log.info("%s", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    return log
+
+
+class _FileHandler(logging.FileHandler):
+    """Writes names of files as they are, whatever their bytes."""
+
+    def _open(self) -> io.TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, errors="surrogateescape")
+
+
+class _BarHandler(logging.Handler):
+    """Writes to stderr above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def library_versions(runtime: Optional[Dict[str, str]] = None) -> Dict[str, str]:
+    """Versions of what a result depends on, {name: version}; `runtime`: of what runs the network, if no engine does."""
+    runtime = runtime or engine.load().versions()
+    import cv2  # here: MXNet is to say first which NumPy it can use
+    import numpy as np
+    import PIL
+
+    return {"ademxapp": __version__, "python": platform.python_version(), **runtime, "numpy": np.__version__,
+            "pillow": PIL.__version__, "opencv": cv2.__version__}
 
 
 def number(kind: Type[N], minimum: Optional[float] = None, maximum: Optional[float] = None) -> Callable[[str], N]:

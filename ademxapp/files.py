@@ -9,7 +9,9 @@ import re
 import shutil
 import socket
 import uuid
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, Iterator, Optional
+
+import yaml
 
 try:
     import fcntl
@@ -18,8 +20,9 @@ except ImportError:  # no Unix
 
 PART = ".part-"  # what files are called until they are whole
 _LONGEST = 200  # bytes of a name; most file systems have 255
-# What file systems without locks answer.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+LARGEST_YAML = 2 ** 20  # bytes: seconds of work
+DEEPEST_YAML = 50  # brackets within brackets: PyYAML's time grows with their square
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what file systems without locks answer
 Values = Dict[str, Any]  # of what JSON has
 
 
@@ -71,7 +74,59 @@ def write_text(path: str, text: str) -> None:
 
 def write_json(path: str, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_text(path: str) -> str:
+    """What a text file (UTF-8) has."""
+    with open(path, encoding="utf-8") as source:
+        return source.read()
+
+
+def read_json(path: str) -> Any:
+    """What a JSON file has."""
+    return json.loads(read_text(path))
+
+
+def read_yaml(path: str) -> Any:
+    """What a YAML file of users holds: mappings, lists, texts, numbers, true, false and null; dates are texts.
+
+    An alias may stand for a text or number only. Raises OSError, or ValueError with one line that names the file.
+    """
+    size = os.path.getsize(path)
+    if size > LARGEST_YAML:
+        raise ValueError(f"{path} is no YAML file of this program: it has {size:,} bytes, wanted at most "
+                         f"{LARGEST_YAML:,}")
+    try:
+        with open(path, "rb") as source:  # UTF-8, or UTF-16 where a mark says so
+            return yaml.load(source, _Loader)
+    except (yaml.YAMLError, ValueError, LookupError) as error:  # PyYAML lets some of what int() and others raise pass
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is no YAML file of this program: it is nested too deeply") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without the types that JSON does not have and without what grows: a hostile file costs little."""
+
+    yaml_constructors: ClassVar[Dict[Any, Any]] = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (
+        f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map"))}
+    yaml_constructors["tag:yaml.org,2002:timestamp"] = yaml.SafeLoader.construct_yaml_str
+    yaml_constructors[None] = yaml.SafeLoader.construct_undefined
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        if self.flow_level >= DEEPEST_YAML:
+            raise yaml.scanner.ScannerError(None, None, f"more than {DEEPEST_YAML} brackets within each other",
+                                            self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        alias = self.peek_event() if self.check_event(yaml.AliasEvent) else None
+        node = super().compose_node(parent, index)
+        if alias is not None and not isinstance(node, yaml.ScalarNode):  # lists of lists of … would grow beyond measure
+            raise yaml.composer.ComposerError(None, None, f"the alias *{alias.anchor} stands for more than one value",
+                                              alias.start_mark)
+        return node
 
 
 def digest(path: str, kind: str = "sha256") -> str:
@@ -95,7 +150,7 @@ def only_one(path: str, taken: str) -> Iterator[None]:
     The system lets it go when the process ends, however. Where the file system has no locks (some of clusters), a file
     beside it that names the holder stands for one, and the log says so.
     """
-    with open(path, "ab") as file:
+    with open(path, "ab") as file, contextlib.ExitStack() as stack:
         try:
             if fcntl is None:
                 raise OSError(errno.ENOSYS, "no locks")
@@ -105,70 +160,54 @@ def only_one(path: str, taken: str) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-        else:
-            yield
-            return
-    logging.getLogger("ademxapp").warning("warning: there are no locks of files for %s: %s.held stands for one", path,
-                                          path)
-    with _held(f"{path}.held", taken):
+            logging.getLogger("ademxapp").warning(
+                "warning: there are no locks of files for %s: %s.held stands for one", path, path)
+            stack.enter_context(_held(f"{path}.held", taken))
         yield
 
 
 @contextlib.contextmanager
 def _held(path: str, taken: str) -> Iterator[None]:
     """Hold a file that names this process and its machine: there cannot be two of that name."""
+    def write() -> None:
+        with open(path, "x", encoding="utf-8") as out:
+            out.write(f"{os.getpid()} {socket.gethostname()}")
+
     try:
-        _write_holder(path)
+        write()
     except FileExistsError:
-        host, process = _holder(path)
-        if host != socket.gethostname() or _is_running(process):
-            raise ValueError(f"{taken}; if process {process} on {host} has ended, remove {path}") from None
+        process, _, host = read_text(path).partition(" ")  # nothing where it is being written
+        if host != socket.gethostname() or _is_running(int(process)):
+            raise ValueError(f"{taken}; if process {process or 0} on {host or '?'} has ended, remove {path}") from None
         os.unlink(path)  # it ended without a chance to
-        _write_holder(path)
+        write()
     try:
         yield
     finally:
         os.unlink(path)
 
 
-def _write_holder(path: str) -> None:
-    with open(path, "x", encoding="utf-8") as out:
-        out.write(f"{os.getpid()} {socket.gethostname()}")
-
-
-def _holder(path: str) -> Tuple[str, int]:
-    """Machine and process id that a file names; "?" and 0 where it is not written yet."""
-    with open(path, encoding="utf-8") as source:
-        process, _, host = source.read().partition(" ")
-    return host or "?", int(process or 0)
-
-
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    except OSError as error:
+        return error.errno == errno.EPERM  # another user's
     return True
 
 
-def kept(path: str, inputs: Values, make: Optional[Callable[[], Values]] = None, name: str = "it"
-         ) -> Optional[Values]:
+def kept(path: str, inputs: Values, make: Optional[Callable[[], Values]] = None, name: str = "it") -> Optional[Values]:
     """The values that a file keeps under a name, if they are of these `inputs`; else what `make` gives, kept there.
 
-    None where there are none and nothing makes them. An input that is None is one that cannot be told now: whatever it
-    was counts.
+    None where nothing makes them. An input that is None is one that cannot be told now: whatever it was counts.
     """
-    records = _read(path)
-    known, values = records.get(name, (None, None))
-    if known is not None and {**known, **{key: None for key, value in inputs.items() if value is None}} == inputs:
-        return values
+    known = _read(path).get(name)
+    untold = {key: None for key, value in inputs.items() if value is None}
+    if known is not None and {**known["inputs"], **untold} == inputs:
+        return known["values"]
     if make is None:
         return None
     values = make()
-    records = {**_read(path), name: (inputs, values)}  # once more: what is made may have been kept beside it
-    write_json(path, {one: dict(zip(("inputs", "values"), record)) for one, record in records.items()})
+    write_json(path, {**_read(path), name: {"inputs": inputs, "values": values}})  # others were kept while it was made
     return values
 
 
@@ -177,12 +216,10 @@ def is_known(path: str, name: str = "it") -> bool:
     return name in _read(path)
 
 
-def _read(path: str) -> Dict[str, tuple]:
-    """{name: (inputs, values)} of a file, empty where there is none or it is damaged."""
+def _read(path: str) -> Dict[str, Dict[str, Values]]:
+    """{name: {"inputs": …, "values": …}} of a file, empty where there is none or it is damaged."""
     try:
-        with open(path, encoding="utf-8") as source:
-            return {name: (dict(record["inputs"]), dict(record["values"]))
-                    for name, record in json.load(source).items()}
+        return {name: {key: dict(one[key]) for key in ("inputs", "values")} for name, one in read_json(path).items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 

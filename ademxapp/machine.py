@@ -3,15 +3,20 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Collection, Iterator, List, Optional, Tuple
+from typing import Collection, Iterator, List, Optional
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def processors() -> int:
     """Number of processors: those that the process may run on, fewer where its share of their time is less."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([count, *(-(-quota // period) for quota, period in _time_limits())]))
+    counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    for group in _groups("cpu"):  # quota and period of the processors' time, in microseconds
+        words = " ".join(_lines(group / "cpu.max")).split() or [
+            *_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
+        if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):  # else "max" or -1
+            counts.append(-(-int(words[0]) // int(words[1])))
+    return max(1, min(counts))
 
 
 def free_bytes() -> Optional[int]:
@@ -22,7 +27,14 @@ def free_bytes() -> Optional[int]:
     except (OSError, KeyError, ValueError):
         names = [name for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES") if name in os.sysconf_names]  # free; all
         free = [os.sysconf(names[0]) * os.sysconf("SC_PAGE_SIZE")] if names else []
-    return min([*free, *_memory_limits()], default=None)
+    for group in _groups("memory"):  # what files have in the system's cache does not count as used
+        for limit, used, cached in (("memory.max", "memory.current", "inactive_file"),
+                                    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")):
+            numbers = _lines(group / limit) + _lines(group / used)
+            if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
+                counts = dict(line.split() for line in _lines(group / "memory.stat"))
+                free.append(max(0, int(numbers[0]) - int(numbers[1]) + int(counts.get(cached, 0))))
+    return min(free, default=None)
 
 
 class MainMemory:
@@ -54,37 +66,15 @@ class MainMemory:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The folders of this process's control group and those above it, of version 2 and of version 1's `controller`.
-
-    A container may see its own group as the topmost one, whatever its name says.
-    """
+    """The folders of this process's control group and those above it, of version 2 and of version 1's `controller`."""
     for line in _lines(PROC / "self" / "cgroup"):
         _, kinds, name = (line.split(":", 2) + ["", ""])[:3]
         if kinds and controller not in kinds.split(","):
             continue
+        # a container may see its own group as the topmost one, whatever its name says
         top = GROUPS / kinds if kinds and (GROUPS / kinds).is_dir() else GROUPS / controller if kinds else GROUPS
         group = top / name.lstrip("/")
         yield from (folder for folder in (group, *group.parents) if folder == top or top in folder.parents)
-
-
-def _time_limits() -> Iterator[Tuple[int, int]]:
-    """(quota, period) of the processors' time, in microseconds."""
-    for group in _groups("cpu"):
-        words = " ".join(_lines(group / "cpu.max")).split() or [
-            *_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
-        if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):  # else "max" or -1
-            yield int(words[0]), int(words[1])
-
-
-def _memory_limits() -> Iterator[int]:
-    """Bytes that are left below each limit. What files have in the system's cache does not count as used."""
-    for group in _groups("memory"):
-        for limit, used, cached in (("memory.max", "memory.current", "inactive_file"),
-                                    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")):
-            numbers = _lines(group / limit) + _lines(group / used)
-            if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
-                counts = dict(line.split() for line in _lines(group / "memory.stat"))
-                yield max(0, int(numbers[0]) - int(numbers[1]) + int(counts.get(cached, 0)))
 
 
 def _lines(path: Path) -> List[str]:
@@ -97,7 +87,7 @@ def _lines(path: Path) -> List[str]:
 
 def processor_flags() -> "frozenset[str]":
     """What the processors' instructions are called; empty where the system does not tell."""
-    return frozenset(_processor_field("flags").split())
+    return frozenset(processor_field("flags").split())
 
 
 def slow_because(dtype: str, flags: Optional[Collection[str]] = None) -> Optional[str]:
@@ -120,12 +110,7 @@ def can_compute(dtype: str, flags: Optional[Collection[str]] = None) -> bool:
     return dtype != "bfloat16" or not flags or "avx512bw" in flags
 
 
-def processor_name() -> str:
-    """What the processors call themselves; empty where the system does not tell."""
-    return _processor_field("model name")
-
-
-def _processor_field(name: str) -> str:
-    """A field of the first processor in /proc/cpuinfo, "" where there is none."""
+def processor_field(name: str) -> str:
+    """A field of the first processor in /proc/cpuinfo, such as its "model name"; empty where there is none."""
     found = (line.partition(":") for line in _lines(PROC / "cpuinfo"))
     return next((value.strip() for key, _, value in found if key.strip() == name), "")

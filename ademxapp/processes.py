@@ -1,4 +1,7 @@
-"""A function in processes of its own, for work that keeps Python's lock. They import neither MXNet nor the program."""
+"""A function in processes of its own, for work that keeps Python's lock; and steps side by side, in threads.
+
+The processes import neither MXNet nor the program.
+"""
 import atexit
 import collections
 import contextlib
@@ -9,16 +12,16 @@ import signal
 import sys
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Deque, Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import cv2
 from tqdm import tqdm
 
-from ademxapp.stopping import SIGNALS
+from ademxapp.errors import SIGNALS
 
 NICENESS = 10  # what the main process does goes first: the others wait for it sooner or later
 CHUNK = 16  # items of a `Pool` that a process takes at a time
@@ -27,21 +30,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Processes:
+class Processes(contextlib.AbstractContextManager):
     """`count` processes that call `function`, for as many threads at a time.
 
     They are spawned, not forked: MXNet's threads and locks do not survive a fork. Each has a pipe, which ends with the
     process at whichever end. They never see the signals that ask a program to stop, which a terminal or a batch system
     sends to all processes of it: the main process alone answers, and may need them for that.
 
-    Parameters
-    ----------
-    function : callable
-        Picklable for a process that is being started; its module must not import MXNet.
-    count : int
-    option : str
-        The option by which users choose `count`, for messages.
-    niceness : int
+    `function` is picklable, and its module does not import MXNet; by `option` users choose `count`, in messages.
     """
 
     def __init__(self, function: Callable[..., Any], count: int, option: str, niceness: int = NICENESS) -> None:
@@ -49,19 +45,15 @@ class Processes:
         self._option = option
         self._all: List[Tuple[BaseProcess, Connection]] = []
         self._free: queue.SimpleQueue[Tuple[BaseProcess, Connection]] = queue.SimpleQueue()
-        with without_main_module(), _signals_blocked():
+        with _starting():
             for _ in range(count):
                 connection, remote = context.Pipe()
                 process = context.Process(target=_serve, args=(remote, function, niceness), daemon=True)
                 process.start()
                 remote.close()
                 self._all.append((process, connection))
+                self._free.put(self._all[-1])
         atexit.register(self.close)  # before multiprocessing's own end, which sends SIGTERM and waits
-        for worker in self._all:
-            self._free.put(worker)
-
-    def __enter__(self) -> "Processes":
-        return self
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
@@ -75,10 +67,7 @@ class Processes:
             process.join()
 
     def __call__(self, what: str, *arguments: Any) -> Any:
-        """`function(*arguments)` in the next free process; what it raises is raised here.
-
-        ChildProcessError, which has the words `what`, if the process died.
-        """
+        """`function(*arguments)`, or what it raises, of the next free process; ChildProcessError if that died."""
         process, connection = worker = self._free.get()
         try:
             connection.send(arguments)
@@ -94,18 +83,12 @@ class Processes:
         return result
 
 
-class Pool:
-    """`count` processes for functions of many items, started when they are first needed. A context manager ends them.
+class Pool(contextlib.AbstractContextManager):
+    """`count` processes for functions of many items, started when they are first needed; users say --workers."""
 
-    `option` is as of `Processes`.
-    """
-
-    def __init__(self, count: int, option: str = "--workers") -> None:
-        self.count, self._option = count, option
+    def __init__(self, count: int) -> None:
+        self.count = count
         self._processes: Optional[Processes] = None
-
-    def __enter__(self) -> "Pool":
-        return self
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
@@ -123,16 +106,14 @@ class Pool:
         A process takes `chunk` items at a time, and the results of some chunks wait in memory. An exception of the
         function ends the iteration; few items are done here.
         """
-        with tqdm(total=len(items), unit="image", desc=description, disable=None, dynamic_ncols=True) as bar:
-            few = self.count == 1 or len(items) < WORTH_IT
-            for result in map(function, items) if few else self._results(function, items, description, chunk):
-                yield result
-                bar.update()
+        few = self.count == 1 or len(items) < WORTH_IT
+        results = map(function, items) if few else self._results(function, items, description, chunk)
+        yield from tqdm(results, total=len(items), unit="image", desc=description, disable=None, dynamic_ncols=True)
 
     def _results(self, function: Callable[[Item], Result], items: Sequence[Item], description: str,
                  chunk: int) -> Iterator[Result]:
         if self._processes is None:
-            self._processes = Processes(_of_all, self.count, self._option, niceness=0)
+            self._processes = Processes(_of_all, self.count, "--workers", niceness=0)
         pending: Deque = collections.deque()
         with ThreadPoolExecutor(self.count) as threads:  # each waits for a process
             try:
@@ -179,24 +160,48 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Have the processes that are started within block `SIGNALS` for ever, from their first moment on."""
+def _starting() -> Iterator[None]:
+    """Have the processes that are started within block `SIGNALS` for ever, and not import the main module and MXNet."""
+    main = sys.modules["__main__"]
+    hidden: Dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         resource_tracker.ensure_running()  # multiprocessing's own: it lets signals through when it has started
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         yield
     finally:
+        vars(main).update(hidden)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextlib.contextmanager
-def without_main_module() -> Iterator[None]:
-    """Spawned processes import the main module anew, and MXNet with it: keep it from them, they need none of it."""
-    main = sys.modules["__main__"]
-    hidden: Dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__spec__ = None
+def overlapped(items: Iterable[Any], read: Callable[[Any], Any], forward: Callable[[Any], Any],
+               finish: Callable[[Any], Result], workers: int = 1, finishers: int = 1) -> Generator[Result, None, None]:
+    """`finish(forward(read(item)))` of every item, in order.
+
+    `read` and `finish` run in threads (`workers`, `finishers`), ahead of and behind `forward`, which runs here: the
+    network is not thread safe. An exception of any of them ends the iteration.
+    """
+    readers, others = ThreadPoolExecutor(workers), ThreadPoolExecutor(finishers)
+    waiting = iter(items)
+    reading: Deque[Future] = collections.deque()
+    finishing: Deque[Future[Result]] = collections.deque()
     try:
-        yield
+        while True:
+            while len(reading) <= workers:
+                item = next(waiting, readers)
+                if item is readers:
+                    break
+                reading.append(readers.submit(read, item))
+            if not reading:
+                break
+            finishing.append(others.submit(finish, forward(reading.popleft().result())))
+            while len(finishing) > finishers + 1:
+                yield finishing.popleft().result()
+        while finishing:
+            yield finishing.popleft().result()
     finally:
-        vars(main).update(hidden)
+        for future in (*reading, *finishing):
+            future.cancel()
+        readers.shutdown()
+        others.shutdown()

@@ -1,7 +1,7 @@
 """What runs are asked for, as far as it is not one task's alone: a class per group of flags (`ademxapp.flags`).
 
 A field's type is what it holds where it is used. What a phase always fills in where nothing is given, as
-`ademxapp.driver.resolving` and the drivers do, is not optional: until then, and in other phases, it may be None.
+`ademxapp.driver` and the drivers do, is not optional: until then, and in other phases, it may be None.
 """
 from dataclasses import dataclass
 from typing import Optional, Tuple
@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 from ademxapp.cli import existing_file, file_name, number, numbers
 from ademxapp.engine import ENGINES
 from ademxapp.flags import Decides, Settings, flag
-from ademxapp.training.schedules import OPTIMIZERS, TYPES
+from ademxapp.training.shared import OPTIMIZERS, TYPES
 
 SPLITS = ("train", "val", "trainval", "train+", "train++", "test")
 DTYPES = ("float32", "bfloat16", "int8")  # that CPUs test in
@@ -21,13 +21,13 @@ class Run(Settings):
 
     GROUP = "what to do"
     phase: str = flag("train, or test on a split", "train", recorded=True, choices=("train", "val", "test"))
-    model: str = flag("the run's label, <dataset>_<network>_cls<N>[_s<stride>][_<tag>] (default: that of "
-                                "--weights)", None, Decides.BOTH, metavar="LABEL")
+    model: str = flag("the run's label, <dataset>_<network>_cls<N>[_s<stride>][_<tag>] (default: that of --weights)",
+                      None, Decides.BOTH, metavar="LABEL")
     # What a training starts from is in its snapshots: to go on it need not be there any more.
     weights: Optional[str] = flag(".params file to start from or to test", None, Decides.TEST, contents=True,
                                   type=existing_file, metavar="FILE")
     output: str = flag("folder of what is written (default: output; when testing, the folder of the weights)",
-                                 metavar="DIR")
+                       metavar="DIR")
     seed: int = flag("of everything random", 0, Decides.TRAINING, type=number(int, 0))
     log_file: Optional[str] = flag("(default: <output>/<label>.log)", metavar="FILE")
     debug: bool = flag("MXNet's naive engine, and tracebacks of errors", False)
@@ -79,9 +79,8 @@ class Data(Settings):
 class Batches(Data):
     """How samples are read and put together."""
 
-    batch_images: int = flag("images per batch, over all devices of all workers (default: 256 / 16 in "
-                                       "training, 10 / 1 in testing)", None, Decides.TRAINING, type=number(int, 1),
-                                       metavar="N")
+    batch_images: int = flag("images per batch, over all devices of all workers (default: 256 / 16 in training, 10 / 1 "
+                             "in testing)", None, Decides.TRAINING, type=number(int, 1), metavar="N")
     prefetcher: str = flag("kind of the reading workers", "thread", choices=("thread", "process"))
 
 
@@ -90,8 +89,8 @@ class Training(Settings):
     """How a network is trained; the drivers have a base rate and a weight decay of their own."""
 
     GROUP = "training"
-    crop_size: int = flag("training crop (default: the network's / 500)", None, Decides.TRAINING,
-                                    type=number(int, 1), metavar="PIXELS")
+    crop_size: int = flag("training crop (default: the network's / 500)", None, Decides.TRAINING, type=number(int, 1),
+                          metavar="PIXELS")
     lr_type: str = flag("course of the learning rate", "fixed", Decides.TRAINING, choices=TYPES)
     base_lr: float = flag("first learning rate", 0.1, Decides.TRAINING, type=number(float, 0))
     lr_steps: Optional[Tuple[int, ...]] = flag("with --lr-type step: epochs at which the rate falls tenfold", None,
@@ -102,8 +101,8 @@ class Training(Settings):
                                     "(default: nesterov in classification, sgd in segmentation, as in the paper)", None,
                                     Decides.TRAINING, choices=tuple(OPTIMIZERS))
     weight_decay: float = flag("of weights and gammas", 1e-4, Decides.TRAINING, type=number(float, 0))
-    from_epoch: int = flag("epochs done before (default: as the weights' name says where its label is the "
-                                     "run's, else 0)", type=number(int, 0), metavar="N")
+    from_epoch: int = flag("epochs done before (default: as the weights' name says where its label is the run's, else "
+                           "0)", type=number(int, 0), metavar="N")
     stop_epoch: int = flag("epoch to pause at (default: --to-epoch)", type=number(int, 1), metavar="N")
     to_epoch: int = flag("epochs of the schedule", None, Decides.TRAINING, type=number(int, 1), metavar="N")
     check_start: int = flag("first epoch whose checkpoint is kept", 1, type=number(int, 1), metavar="N")
@@ -128,9 +127,9 @@ class Testing(Settings):
     """How images are tested, and the test's folder."""
 
     GROUP = "testing"
-    test_scales: Tuple[int, ...] = flag("lengths of the images' side (default: as the weights "
-                                                  "were trained, where they tell)", None, Decides.TEST,
-                                                  type=numbers(int, 1, distinct=True), metavar="N,N,…")
+    test_scales: Tuple[int, ...] = flag("lengths of the images' side (default: as the weights were trained, where they "
+                                        "tell)", None, Decides.TEST, type=numbers(int, 1, distinct=True),
+                                        metavar="N,N,…")
     test_flipping: bool = flag("average with the mirrored image", False, Decides.TEST)
     tag: Optional[str] = flag("ends the name of the test's folder", recorded=True, type=file_name)
     overwrite: bool = flag("replace another test, whose folder is emptied; when training, remove the run that is there "
@@ -143,8 +142,8 @@ class Precision(Settings):
 
     GROUP = "testing"
     dtype: Optional[str] = flag("what CPUs compute in; int8 measures the ranges of the maps on images of the train "
-                                "split first, and keeps them beside the weights (default: float32)", None,
-                                Decides.BOTH, choices=DTYPES)
+                                "split first, and keeps them beside the weights (default: float32)", None, Decides.BOTH,
+                                choices=DTYPES)
     calibrate_list: Optional[str] = flag("with --dtype int8: the list of those images, of which some are chosen evenly "
                                          "(default: data/<dataset>/train.lst or, in classification, the class folders "
                                          "in <data-root>/train)", None, Decides.TEST, contents=True, metavar="FILE")

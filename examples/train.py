@@ -6,7 +6,6 @@ trains Model A1 at an eighth of its width on data/pets/train/<class>/<image>, te
 my-pets_rna-a1-w0.125_cls<N>_ep-0010.params, with what testing needs to know beside it. iclass/ilsvrc.py does the same
 and more (schedules, snapshots, several devices). In a clone that is not installed: PYTHONPATH=.
 """
-import logging
 import sys
 
 import numpy as np
@@ -17,7 +16,7 @@ from ademxapp.data.loader import Loader
 from ademxapp.symbol import classification_symbol, network, output_stride, parse_label
 from ademxapp.weights.description import CLASSIFICATION, Description
 from ademxapp.weights.parameters import parameter_shapes, save_checkpoint, start_afresh
-from iclass.data import TrainImages
+from iclass.datasets import TrainImages
 
 CROP, BATCH, RATE = 96, 32, 0.05
 
@@ -33,7 +32,7 @@ def main(name: str, root: str, epochs: int) -> None:
     loader = Loader(TrainImages(images, CROP, inputs), BATCH, shuffle=True, drop_last=True, workers=2)
     symbol = classification_symbol(label)
     backend = engine.load()  # MXNet or, where that is not installed, PyTorch
-    module = backend.Module(symbol, backend.devices(), True, logging.getLogger("train"))
+    module = backend.Module(symbol, backend.devices(), True)
     module.bind(loader.data_shape, loader.label_shape)
     module.init_params(start_afresh(parameter_shapes(symbol, data=loader.data_shape), seed=0))
     module.init_optimizer("sgd", {"learning_rate": RATE, "momentum": 0.9, "wd": 1e-4, "rescale_grad": 1 / BATCH})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple, Union
 
 from ademxapp.cli import number, numbers
-from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.evaluation.dense import CrfSettings
 from ademxapp.flags import Decides, Settings, changed, flag
 from ademxapp.settings import DriverSettings, Training
 from ademxapp.symbol.heads import HEADS
@@ -12,7 +12,6 @@ from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
 
 Shard = Tuple[int, int]  # (i, n): every n-th image, from the i-th on
 Values = Union[None, float, Tuple[float, ...]]  # of a flag of the CRF: several are a grid's
-_SMALLEST = 0.01  # width
 
 
 def shard(text: str) -> Shard:
@@ -71,7 +70,7 @@ class DenseTesting(Settings):
 
 def _of_crf(help: str, name: str) -> Values:
     kind, default = int if name == "iterations" else float, getattr(CrfSettings(), name)
-    smallest = _SMALLEST if name.endswith(("width", "colour")) else 0
+    smallest = 0.01 if name.endswith(("width", "colour")) else 0
     return flag(f"{help} (default: {default:g})", None, Decides.TEST, type=numbers(kind, smallest),
                 metavar="N" if kind is int else "X")
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from ademxapp.files import read_json
 from tools import reproduce
-from tools.reproducing.keep import kept_name, read_json
 from tools.reproducing.recipes import read_recipe
+from tools.reproducing.steps import kept_name
 
 RESULTS = ROOT / "docs" / "results"
 

@@ -64,6 +64,6 @@ def test_a_system_without_proc_tells_too(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "PROC", tmp_path / "none")
     monkeypatch.delattr(machine.os, "sched_getaffinity", raising=False)
     assert machine.processors() >= 1 and machine.free_bytes() > 0
-    assert machine.processor_name() == "" and machine.processor_flags() == frozenset()
+    assert machine.processor_field("model name") == "" and machine.processor_flags() == frozenset()
     monkeypatch.setattr(machine.os, "sysconf_names", {})
     assert machine.free_bytes() is None

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ademxapp.data.images import ImageFile
 from ademxapp.evaluation.score_files import read_scores
-from ademxapp.yaml_files import read_yaml
+from ademxapp.files import read_yaml
 from tools.reproducing.recipes import read_recipe
 
 QUICK = {"rec": 60, "idx": 30, "lst": 40, "packed-lst": 20, "dataset": 60, "recipe": 60, "image": 120, "scores": 60,

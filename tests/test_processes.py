@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT
 
 from ademxapp import processes
+from ademxapp.errors import StopRequests, answered_by, heeded
 from ademxapp.processes import Pool, Processes
-from ademxapp.stopping import StopRequests, heeded
 
 PROGRAM = f"""
 import os, signal, sys, time
@@ -71,7 +71,8 @@ def test_a_program_under_nohup_does_not_heed_a_lost_terminal():
     try:
         assert set(heeded()) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with StopRequests() as stop:
+        stop = StopRequests()
+        with answered_by(stop.note):
             os.kill(os.getpid(), signal.SIGHUP)
             assert stop.number is None and signal.SIGHUP not in heeded()
     finally:

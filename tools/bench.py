@@ -20,8 +20,8 @@ graph: the PyTorch engine's graph of Model A1, beside the same network as a plai
 card: Model A1 on a card held to the CPU's numbers, then images per second and memory of the networks of Tables 1 and 2.
 all: every measurement, kept in docs/results/speed, from which `python tools/reproduce.py pages` fills the pages.
 
-A measurement is a module of tools/benchmarks: `add_arguments(command)`, and `measure(...)`, which is given the values
-of those arguments by their names and returns comparisons.
+A measurement is a function in tools/benchmarks, whose parameters' defaults are its flags, and which returns
+comparisons.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -30,58 +30,58 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.bench")
 
+import json
 import sys
+from dataclasses import Field, make_dataclass
 from importlib import import_module
-from types import ModuleType
+from inspect import signature
 from typing import Optional, Sequence
 
-from ademxapp.cli import TABLES, Formatter, Parser, make_parser
+from ademxapp.cli import TABLES, Formatter, emit, make_parser
+from ademxapp.flags import Settings
 
-from .benchmarks.comparison import show
+from .benchmarks.comparison import as_text
 
-# Modules of tools/benchmarks, imported only where their command is the one given: they need different engines.
+# Modules of tools/benchmarks with a function of the command's name; they need different engines, and are imported only
+# where their command is the one given.
 MEASUREMENTS = {
-    "networks": "images per second of networks in testing",
-    "reading": "images per second of reading for training, on one core",
-    "lists": "time and memory of lists of ILSVRC's length, to the first batch",
-    "scores": "score maps to labels, beside Pillow",
-    "training": "images per second of training, with and without all that surrounds it",
-    "dtypes": "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's",
-    "graph": "the PyTorch engine's graph beside a plain PyTorch module",
-    "step": "images per second of training steps, beside PyTorch's, and with online bootstrapping",
+    "networks": ("testing", "images per second of networks in testing"),
+    "reading": ("reading", "images per second of reading for training, on one core"),
+    "lists": ("reading", "time and memory of lists of ILSVRC's length, to the first batch"),
+    "scores": ("testing", "score maps to labels, beside Pillow"),
+    "training": ("training", "images per second of training, with and without all that surrounds it"),
+    "dtypes": ("beside_torch", "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
+    "graph": ("beside_torch", "the PyTorch engine's graph beside a plain PyTorch module"),
+    "step": ("training", "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
 RUNS = {"all": ("comparison", "everything, kept for the pages"),
         "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
 
 
-def build_parser(asked: str) -> Parser:
-    """The command line: a subcommand for each measurement, with the arguments of the one that is asked for."""
-    parser = make_parser(__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in {**MEASUREMENTS, **{name: text for name, (_, text) in RUNS.items()}}.items():
-        command = commands.add_parser(name, help=text, formatter_class=Formatter)
-        if name == asked:
-            module_of(name).add_arguments(command)
-        if name in MEASUREMENTS:
-            command.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
-            command.add_argument("--output", metavar="FILE", help="write there instead of printing")
-    return parser
-
-
-def module_of(name: str) -> ModuleType:
-    """A command's module."""
-    return import_module(f".benchmarks.{RUNS[name][0] if name in RUNS else name.replace('-', '_')}", __package__)
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the measurement that the arguments name; the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    values = vars(build_parser(argv[0] if argv else "").parse_args(argv))
+    parser = make_parser(__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (place, text) in {**MEASUREMENTS, **RUNS}.items():
+        command = commands.add_parser(name, help=text, formatter_class=Formatter)
+        if argv[:1] == [name]:
+            module = import_module(f".benchmarks.{place}", __package__)
+            called = getattr(module, name if name in MEASUREMENTS else "run")
+            flags = [(one.name, one.annotation, one.default) for one in signature(called).parameters.values()
+                     if isinstance(one.default, Field)]
+            make_dataclass("Flags", flags, bases=(Settings,), frozen=True).add_to(command)
+            if name == "card":
+                command.description = module.__doc__
+            if name in MEASUREMENTS:
+                command.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
+                command.add_argument("--output", metavar="FILE", help="write there instead of printing")
+    values = vars(parser.parse_args(argv))
     command = values.pop("command")
-    if command == "all":
-        return module_of("all").run([name for name in MEASUREMENTS if name != "graph"], **values)
     if command in RUNS:
-        return module_of(command).run(**values)
+        more = {"names": [name for name in MEASUREMENTS if name != "graph"]} if command == "all" else {}
+        return called(**values, **more)
     form, output = values.pop("format"), values.pop("output")
-    show(module_of(command).measure(**values), form, output)
+    records = [comparison.record() for comparison in called(**values)]
+    emit(f"{json.dumps(records, indent=1) if form == 'json' else as_text(records, form == 'markdown')}\n", output)
     return 0

@@ -10,7 +10,6 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.demo")
 
-import json
 import os
 import time
 from typing import Optional, Sequence
@@ -18,9 +17,9 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ademxapp.cli import make_parser
-from ademxapp.evaluation.confusion import most_frequent_class_scores
-from ademxapp.files import write_text
+from ademxapp.files import read_json, write_text
 from ademxapp.training.progress import clock
+from issegm.scoring import most_frequent_class_scores
 
 from . import reproduce
 
@@ -43,11 +42,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def summary(output: str, seconds: float) -> str:
     """What came out, and where it is."""
-    results = []
-    for name in (CLASSIFIER, SEGMENTER):
-        with open(os.path.join(output, name, "result.json"), encoding="utf-8") as source:
-            results.append(json.load(source))
-    classification, segmentation = results
+    classification, segmentation = results = [
+        read_json(os.path.join(output, name, "result.json")) for name in (CLASSIFIER, SEGMENTER)]
     frequent_acc, frequent_iou = most_frequent_class_scores(np.array(segmentation["confusion"]))
     classes = len(segmentation["class_iou"]) - 1  # patches show one of each class but the background, as often
     scores = (("classification", "top-1 accuracy", 100 - classification["top1_error"], 100 / classes),
@@ -58,6 +54,5 @@ def summary(output: str, seconds: float) -> str:
     folder, curves = os.path.join(output, SEGMENTER), [os.path.join(output, result["label"]) for result in results]
     return "\n".join([
         f"== Done in {clock(seconds)}, tested on {classification['images']} patches and {segmentation['images']} "
-        "scenes not trained on\n", *lines, "",
-        f"{'pictures':16} {os.path.join(output, 'sheet.png')}", f"{'':16} {folder}",
-        f"{'curves':16} {curves[0]}.png, {curves[1]}.png", ""])
+        "scenes not trained on\n", *lines, "", f"{'pictures':16} {os.path.join(output, 'sheet.png')}",
+        f"{'':16} {folder}", f"{'curves':16} {curves[0]}.png, {curves[1]}.png", ""])

@@ -31,21 +31,27 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     run("tools.launch")
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import util
-from typing import List, Optional, Sequence
+from types import FrameType
+from typing import BinaryIO, Dict, List, Optional, Sequence, TextIO
 
 from ademxapp.cli import UsageError, make_parser, number
 from ademxapp.engine import ENGINES
 from ademxapp.engine.mxnet import backend
-from ademxapp.stopping import SIGNALS
+from ademxapp.errors import SIGNALS, answered_by, leave_terminal
 
-from .launching.job import Job
-
-ROLES = ("worker", "server", "scheduler")
+END_SECONDS = 10  # for what should end by itself: servers after the workers, workers after a signal
+# Reads the numbers of process groups until the launcher ends, which ends its input, and kills them then.
+_GUARD = """trap "" HUP INT TERM; while read -r group; do groups="$groups $group"; done
+for group in $groups; do kill -9 "-$group"; done"""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -65,13 +71,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     host = "127.0.0.1"
     start = [sys.executable, os.path.abspath(__file__), "--root", f"{host}:{free_port(host)}", "-n", str(args.workers),
              "-s", str(args.servers), "--role"]
-    commands = {}
+    roles = {f"worker {index}": ["worker", "--index", str(index), *command]
+             for index, command in enumerate(with_own_cards(args.command, args.workers))}
     if engine == "mxnet":
-        commands = {"scheduler": [*start, "scheduler"], **{
-            f"server {index}": [*start, "server"] for index in range(args.servers)}}
-    commands.update({f"worker {index}": [*start, "worker", "--index", str(index), *command]
-                     for index, command in enumerate(with_own_cards(args.command, args.workers))})
-    return Job(commands, {"DMLC_NODE_HOST": host}).run()
+        servers = {f"server {index}": ["server"] for index in range(args.servers)}
+        roles = {"scheduler": ["scheduler"], **servers, **roles}
+    return Job({name: [*start, *role] for name, role in roles.items()}, {"DMLC_NODE_HOST": host}).run()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,7 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument("-n", "--workers", type=number(int, 1), required=True, metavar="N", help="workers of the job")
     parser.add_argument("-s", "--servers", type=number(int, 1), default=1, metavar="N", help="servers of the job")
-    parser.add_argument("--role", choices=ROLES, help="run this one alone (default: all, on this machine)")
+    parser.add_argument("--role", choices=("worker", "server", "scheduler"),
+                        help="run this one alone (default: all, on this machine)")
     parser.add_argument("--root", type=address, metavar="HOST:PORT", help="with --role: where the scheduler listens")
     parser.add_argument("--index", type=number(int, 0), metavar="I", help="with --role worker: its number, from 0; the "
                         "first writes (default: in the order in which they come)")
@@ -91,7 +97,7 @@ def engine_of(command: Sequence[str]) -> str:
     """The engine that a worker's command asks for, or gets where it does not ask."""
     asked = [word.partition("=")[2] or following for word, following in zip(command, [*command[1:], ""])
              if word.partition("=")[0] == "--engine"]
-    return asked[-1] if asked else next(filter(util.find_spec, ENGINES), ENGINES[0])
+    return asked[-1] if asked else next(filter(util.find_spec, ENGINES), "mxnet")
 
 
 def address(text: str) -> str:
@@ -110,10 +116,7 @@ def free_port(host: str) -> int:
 
 
 def with_own_cards(command: List[str], workers: int) -> List[List[str]]:
-    """The command of every worker: each with its share of the cards that `--gpus` names.
-
-    UsageError if they cannot be divided evenly.
-    """
+    """The command of every worker, with its share of the cards of `--gpus`; UsageError if that cannot be even."""
     places = [place for place, word in enumerate(command) if word == "--gpus" or word.startswith("--gpus=")]
     if not places:
         return [command] * workers
@@ -137,20 +140,99 @@ def run_role(args: argparse.Namespace, engine: str) -> int:
             raise UsageError("PyTorch's workers do not number themselves: --role worker needs --index, 0 on HOST")
         os.environ.update({"MASTER_ADDR": host, "MASTER_PORT": port, "WORLD_SIZE": str(args.workers),
                            "RANK": str(args.index)})
-        return become(args.command)
-    os.environ.update({"DMLC_ROLE": args.role, "DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": port,
-                       "DMLC_NUM_WORKER": str(args.workers), "DMLC_NUM_SERVER": str(args.servers)})
+    else:
+        own = {"DMLC_WORKER_ID": str(args.index)} if args.role == "worker" and args.index is not None else {}
+        os.environ.update({"DMLC_ROLE": args.role, "DMLC_PS_ROOT_URI": host, "DMLC_PS_ROOT_PORT": port,
+                           "DMLC_NUM_WORKER": str(args.workers), "DMLC_NUM_SERVER": str(args.servers), **own})
     if args.role == "worker":
-        if args.index is not None:
-            os.environ["DMLC_WORKER_ID"] = str(args.index)
-        become(args.command)
+        words = [sys.executable, *args.command] if args.command[0].endswith(".py") else args.command
+        os.execvp(words[0], words)
     for stop in SIGNALS:  # no Python runs while MXNet serves
         signal.signal(stop, signal.SIG_DFL)
     backend.load()  # MXNet serves when it is imported, and then ends the process
     raise ValueError(f"MXNet did not become a {args.role}")
 
 
-def become(command: List[str]) -> int:
-    """Run the command in place of this program; a Python file with this Python."""
-    words = [sys.executable, *command] if command[0].endswith(".py") else command
-    return os.execvp(words[0], words)
+class Job:
+    """A scheduler, servers and workers: {name: command}, with more environment variables.
+
+    `run` gives the job's exit status: 0 when all workers have ended with 0, 128 + the signal that was passed on, else
+    that of the first process that failed. No process of the job, nor of theirs, is left then, nor where this process
+    is killed.
+    """
+
+    def __init__(self, commands: Dict[str, List[str]], environment: Dict[str, str]) -> None:
+        self._commands, self._environment = commands, {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+        self._running: Dict[str, subprocess.Popen] = {}
+        self._signal: Optional[int] = None
+        self._killed = False
+
+    def run(self) -> int:
+        """Start all, wait for the end of the workers or of anyone who fails, and end the others."""
+        guard = subprocess.Popen(["sh", "-c", _GUARD, "guard"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                 start_new_session=True)
+        with answered_by(self._pass_on), ThreadPoolExecutor(2 * len(self._commands)) as copies:
+            try:
+                for name, command in self._commands.items():
+                    self._running[name] = subprocess.Popen(
+                        command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, start_new_session=True,
+                        preexec_fn=lambda: os.write(guard.stdin.fileno(), b"%d\n" % os.getpid()))
+                width = max(map(len, self._commands))
+                for name, process in self._running.items():
+                    for source, out in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
+                        copies.submit(_copy, source, f"{name:{width}} | ", out)
+                return self._wait()
+            finally:
+                guard.kill()
+                guard.wait()
+                self._kill_groups()
+                for process in self._running.values():
+                    process.wait()
+
+    def _wait(self) -> int:
+        """Wait for the job's end, or for that of one that fails, and tell which: the exit status."""
+        deadline = float("inf")
+        while True:
+            statuses = {name: process.poll() for name, process in self._running.items()}
+            workers = [status for name, status in statuses.items() if name.startswith("worker")]
+            for name, status in statuses.items():
+                asked = self._killed or self._signal is not None and status in (-self._signal, 128 + self._signal)
+                if status and not asked:
+                    killed = f"was killed by {signal.Signals(-status).name}" if status < 0 else ""
+                    sys.stderr.write(f"launch.py: error: {name} {killed or f'ended with status {status}'}; without it "
+                                     "the others cannot go on, and were ended\n")
+                    return status if status > 0 else 128 - status
+            # By then should have ended: a worker after a signal and another's end, a server after the workers.
+            if None not in workers or self._signal and workers.count(None) < len(workers):
+                deadline = min(deadline, time.monotonic() + END_SECONDS)
+            if self._killed or None not in (workers if self._signal else statuses.values()) or (
+                    time.monotonic() > deadline):
+                return 128 + self._signal if self._signal and any(workers) else 0
+            time.sleep(0.1)
+
+    def _pass_on(self, number: int, _: Optional[FrameType]) -> None:
+        """The first signal goes to the workers; at the second, all are killed."""
+        leave_terminal(number)
+        if self._signal is not None:
+            self._killed = True
+            return self._kill_groups()
+        self._signal = number
+        sys.stderr.write(f"launch.py: {signal.Signals(number).name} is passed on to the workers; a second one kills\n")
+        for name, process in self._running.items():
+            if name.startswith("worker") and process.poll() is None:
+                process.send_signal(number)
+        return None
+
+    def _kill_groups(self) -> None:
+        for process in self._running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
+
+
+def _copy(source: BinaryIO, prefix: str, out: TextIO) -> None:
+    """Copy the lines of a pipe, each behind a prefix, to its end; go on reading where they cannot be written."""
+    for line in source:
+        with contextlib.suppress(OSError):
+            out.write(prefix + line.decode(errors="replace").rstrip("\n") + "\n")
+            out.flush()

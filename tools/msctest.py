@@ -27,39 +27,27 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from logging import Logger
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from ademxapp import driver
-from ademxapp.cli import Parser, UsageError, existing_file, make_parser, numbers
+from ademxapp.cli import UsageError, existing_file, make_parser, numbers
 from ademxapp.data.images import stem
 from ademxapp.data.lists import Sample
 from ademxapp.engine import load
-from ademxapp.evaluation.crf import CrfSettings
+from ademxapp.errors import usage_errors
+from ademxapp.evaluation.dense import CrfSettings, Labels
 from ademxapp.files import write_json
 from ademxapp.flags import Decides, Settings, changed, flag
 from ademxapp.settings import Data, Devices, Testing
 from ademxapp.symbol import Label, label_stem, output_stride, parse_label
 from ademxapp.weights.describe import run_label
 from ademxapp.weights.description import SEGMENTATION
+from issegm import testing
 from issegm.datasets import DATASETS, SegmentationDataset, dataset_record
-from issegm.outputs import StoredScores, first_score_file, map_weights
-from issegm.scoring import Scores
+from issegm.scoring import Scores, score_lines
 from issegm.segmenter import Segmenter
 from issegm.settings import Crf, DenseTesting
-from issegm.testing import (
-    crf_settings,
-    dense_test,
-    labelled,
-    lines_of_scores,
-    make_labeller,
-    of_shard,
-    run_test,
-    score_label_images,
-    score_samples,
-    shard_name,
-)
 
-Source = Union[Segmenter, StoredScores]
 NO_CRF = CrfSettings(gaussian_weight=0, bilateral_weight=0)
 
 
@@ -105,67 +93,55 @@ class AveragingSettings(Crf, DenseTesting, Testing, Data, Devices, Done, Average
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse the arguments and average, search or score."""
-    asked = parse(argv)
+    asked = AveragingSettings.from_args(make_parser(__doc__, AveragingSettings).parse_args(argv))
+    asked = replace(asked, weights=tuple(map(os.path.normpath, asked.weights or ())),
+                    predictions=tuple(asked.predictions or ()))
     if asked.score:
         return score(asked)
     load(asked.engine)
     settings, labels = resolved(asked)
-    settings, crfs = crf_settings(settings, settings.search)
-    try:
+    settings, crfs = testing.crf_settings(settings, settings.search)
+    with usage_errors():
         record = dataset_record(settings.dataset, labels[0].classes, settings.dataset_file)
         strides = [output_stride(label) for label in labels[:len(settings.weights)]]
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     require_agreement(settings, labels, strides)
     listed = driver.find_samples(settings, SEGMENTATION)
-    samples = of_shard(listed, settings.shard)
-    stored = [StoredScores(folder, record.classes) for folder in settings.predictions]
-    for source in stored:
-        source.require(samples)
-    weights = [Segmenter.read(path, str(label), record, **vars(dense_test(settings)))
+    samples = testing.of_shard(listed, settings.shard)
+    stored = [testing.StoredScores(folder, record.classes, samples) for folder in settings.predictions]
+    weights = [Segmenter.read(path, str(label), record, **vars(testing.dense_test(settings)))
                for path, label in zip(settings.weights, labels)]
+    first = stem(settings.weights[0]) if settings.weights else os.path.basename(os.path.normpath(
+        settings.predictions[0]))
 
-    def open_sources(log: Logger) -> List[Source]:
+    def open_sources(log: Logger) -> testing.Sources:
         devices = driver.devices(settings, log) if weights else []
         return [one.on(devices, engine=settings.engine, compiled=settings.compile) for one in weights] + stored
 
     if settings.search:
-        return search(settings, record, labelled(samples), open_sources, crfs)
-    test = driver.identity_of(Decides.TEST, settings, SEGMENTATION, listed, record, settings.weights,
-                              [source.fingerprint(samples) for source in stored])
-    scored = any(sample.label_image for sample in samples)
-    return run_test(settings, test, test_folder(settings), record, samples, crfs, open_sources, scored,
-                    settings.weights_of)
-
-
-def parse(argv: Optional[Sequence[str]] = None) -> AveragingSettings:
-    """What is asked for."""
-    asked = AveragingSettings.from_args(build_parser().parse_args(argv))
-    return replace(asked, weights=tuple(map(os.path.normpath, asked.weights or ())),
-                   predictions=tuple(asked.predictions or ()))
-
-
-def build_parser() -> Parser:
-    """The program's arguments."""
-    return make_parser(__doc__, AveragingSettings)
+        return search(settings, f"{first}_msc", record, testing.labelled(samples), open_sources, (NO_CRF, *crfs))
+    test = driver.Identity.of(Decides.TEST, settings, SEGMENTATION, listed, record, settings.weights,
+                              [source.fingerprint for source in stored])
+    return testing.run_test(settings, test, f"{first}_msc", record, samples, crfs, open_sources,
+                    any(sample.label_image for sample in samples), settings.weights_of)
 
 
 def resolved(asked: AveragingSettings) -> Tuple[AveragingSettings, List[Label]]:
     """With what follows from the first network; and the networks' labels, of stored predictions' too."""
-    weights = asked.weights
-    if not weights and not asked.predictions:
+    if not asked.weights and not asked.predictions:
         raise UsageError("there is nothing to average: wanted --weights FILE or --predictions DIR, or --score DIR")
-    names = [*weights, *(first_score_file(folder)[1]["weights"] for folder in asked.predictions)]
-    try:
+    names = [*asked.weights, *(testing.first_attributes(folder)["weights"] for folder in asked.predictions)]
+    with usage_errors():
         labels = [parse_label(run_label(name)) for name in names]
         model = label_stem(asked.model) if asked.model else run_label(names[0])
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    dataset = asked.dataset or labels[0].dataset
-    first = [*weights, *map(os.path.normpath, asked.predictions)][0]
-    return replace(asked, weights=weights, model=model, dataset=dataset,
-                   data_root=asked.data_root or os.path.join("data", dataset),
-                   output=asked.output or os.path.dirname(first) or "."), labels
+    first = os.path.normpath([*asked.weights, *asked.predictions][0])
+    return of_dataset(replace(asked, model=model, output=asked.output or os.path.dirname(first) or "."),
+                      labels[0].dataset), labels
+
+
+def of_dataset(asked: AveragingSettings, usual: str) -> AveragingSettings:
+    """With the dataset, the `usual` one unless another is asked for, and where its files are."""
+    dataset = asked.dataset or usual
+    return replace(asked, dataset=dataset, data_root=asked.data_root or os.path.join("data", dataset))
 
 
 def require_agreement(settings: AveragingSettings, labels: Sequence[Label], strides: Sequence[int]) -> None:
@@ -186,76 +162,53 @@ def require_agreement(settings: AveragingSettings, labels: Sequence[Label], stri
         raise UsageError("--weights-of has only zeros: something must count")
 
 
-def test_folder(settings: AveragingSettings) -> str:
-    """The folder of the test: called after the first weights or predictions."""
-    first = stem(settings.weights[0]) if settings.weights else os.path.basename(os.path.normpath(
-        settings.predictions[0]))
-    return driver.test_folder(settings.output, f"{first}_msc", None if settings.split == "val" else settings.split,
-                              settings.tag, shard_name(settings.shard))
-
-
-def search(settings: AveragingSettings, record: SegmentationDataset, samples: Sequence[Sample],
-           open_sources: Callable[[Logger], List[Source]], crfs: Sequence[CrfSettings]) -> None:
-    """Print the scores of all CRFs of the grid, and without one, by mean IoU; write them to `search.json`."""
-    path, crfs = os.path.join(test_folder(settings), "search.json"), (NO_CRF, *crfs)
+def search(settings: AveragingSettings, name: str, record: SegmentationDataset, samples: Sequence[Sample],
+           open_sources: Callable[[Logger], testing.Sources], crfs: Sequence[CrfSettings]) -> None:
+    """Print the scores of all CRFs, the first of which is none, by mean IoU; write them to `search.json`."""
+    path = os.path.join(driver.test_folder(settings, name), "search.json")
     if os.path.exists(path) and not settings.overwrite:
         raise UsageError(f"there is a search already, {path}: give this one a --tag, or replace it with --overwrite")
-    log = driver.open_log(settings.log_file, settings.output, settings.model, settings.debug)
+    log = driver.open_log(settings)
     log.info("%d settings of the CRF on %d images", len(crfs) - 1, len(samples))
     sources, scores = open_sources(log), [Scores(record, samples) for _ in crfs]
-    with make_labeller(crfs, settings.crf_workers, map_weights(sources, settings.weights_of)) as labeller:
-        score_samples(scores, samples, record, sources, labeller, settings.prefetch_threads)
-    results = [one.result() for one in scores]
-    order = sorted(range(len(crfs)), key=lambda place: results[place]["mean_iou"] or 0)
-    rows = [{**{name: results[place][name] for name in ("mean_iou", "pixel_acc")},
-             "crf": asdict(crfs[place]) if place else None} for place in order]
+    with Labels(crfs, settings.crf_workers, testing.map_weights(sources, settings.weights_of)) as labels:
+        testing.score_samples(scores, samples, record, sources, labels, settings.prefetch_threads)
+    rows = sorted(({"mean_iou": found["mean_iou"], "pixel_acc": found["pixel_acc"],
+                    "crf": None if one is NO_CRF else asdict(one)}
+                   for found, one in zip((one.result() for one in scores), crfs)), key=lambda row: row["mean_iou"] or 0)
     write_json(path, {"arguments": settings.arguments(), "images": len(samples), "results": rows})
-    for line in search_table(rows):
-        print(line)
-
-
-def search_table(rows: Sequence[Dict[str, Any]]) -> Iterator[str]:
-    """Lines of text: mean IoU, pixel accuracy and settings of every CRF (None: without one)."""
     names = [field.name for field in fields(CrfSettings)]
-    yield "mean IoU  pixel accuracy  " + "  ".join(names)
+    print("mean IoU  pixel accuracy  " + "  ".join(names))
     for row in rows:
         values = [f"{row['crf'][name]:{len(name)}g}" for name in names] if row["crf"] else ["no CRF"]
-        yield f"{row['mean_iou'] or 0:8.2f}  {row['pixel_acc'] or 0:14.2f}  {'  '.join(values)}"
+        print(f"{row['mean_iou'] or 0:8.2f}  {row['pixel_acc'] or 0:14.2f}  {'  '.join(values)}")
 
 
 def score(asked: AveragingSettings) -> None:
-    """Print the scores of label images, and write `result.json` where --output is given."""
+    """Print the scores of label images, and write `result.json` where --output is given.
+
+    Their dataset is that of --model or --dataset, else of their test's result.
+    """
     if asked.weights or asked.predictions or asked.crf:
         raise UsageError("--score reads label images: --weights, --predictions and --crf do not go with it")
-    settings, record = of_label_images(asked)
-    samples = labelled(of_shard(driver.find_samples(settings, "segmentation"), settings.shard))
-    if settings.output and os.path.exists(os.path.join(settings.output, "result.json")) and not settings.overwrite:
-        raise UsageError(f"{settings.output} holds a result.json: choose another --output, or give --overwrite")
-    watch, scores = driver.Stopwatch(), Scores(record, samples)
-    driver.require_one_test(settings.score, [driver.read_record(folder)[1] for folder in settings.score])
-    score_label_images(scores, samples, record, settings.score, settings.prefetch_threads)
-    for line in lines_of_scores(record, scores, scores.result()):
-        print(line)
-    if settings.output:
-        driver.write_result(settings.output, settings, None, len(samples), watch.seconds, None, scores.result())
-
-
-def of_label_images(asked: AveragingSettings) -> Tuple[AveragingSettings, SegmentationDataset]:
-    """The settings with the dataset of the label images to score, of --model or --dataset, else of their test's result.
-
-    And its record.
-    """
     path, model = os.path.join(asked.score[0], "result.json"), asked.model
     if not model and not asked.dataset and os.path.isfile(path):
         model = driver.read_result(path)["label"]
     if not model and not asked.dataset:
         raise UsageError(f"there is no {path} that tells the dataset: name it with --dataset or --model")
-    try:
+    with usage_errors():
         label = parse_label(model) if model else None
-        dataset = asked.dataset or label.dataset
-        usual = DATASETS[dataset].classes if dataset in DATASETS else 0
-        record = dataset_record(dataset, label.classes if label else usual, asked.dataset_file)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    return replace(asked, weights=None, model=model, dataset=dataset,
-                   data_root=asked.data_root or os.path.join("data", dataset)), record
+        settings = of_dataset(replace(asked, weights=None, model=model), label.dataset if label else "")
+        usual = DATASETS[settings.dataset].classes if settings.dataset in DATASETS else 0
+        record = dataset_record(settings.dataset, label.classes if label else usual, asked.dataset_file)
+    samples = testing.labelled(testing.of_shard(driver.find_samples(settings, SEGMENTATION), settings.shard))
+    if settings.output and os.path.exists(os.path.join(settings.output, "result.json")) and not settings.overwrite:
+        raise UsageError(f"{settings.output} holds a result.json: choose another --output, or give --overwrite")
+    watch, scores = driver.Stopwatch(), Scores(record, samples)
+    driver.require_one_test(settings.score)
+    testing.score_label_images(scores, samples, record, settings.score, settings.prefetch_threads)
+    for line in score_lines(record, scores.result()):
+        print(line)
+    if settings.output:
+        driver.write_result(settings.output, {"task": SEGMENTATION, "arguments": settings.arguments()}, len(samples),
+                            watch.seconds, None, scores.result())

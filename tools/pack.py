@@ -25,8 +25,6 @@ from ademxapp.files import write_text
 from ademxapp.machine import processors
 from ademxapp.processes import Pool
 
-READERS = dict(zip(TASKS, (read_classification_list, read_segmentation_list)))
-
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Pack the list that the arguments name."""
@@ -36,16 +34,24 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if not os.path.isdir(args.root):
         raise UsageError(f"there is no folder {args.root}")
     task = args.task or list_task(args.list)
-    samples = READERS[task](args.list, args.root)
-    encoding = packing.Encoding(args.shorter_side, args.quality)
-    whole = None if args.overwrite else packing.complete(args.out, packing.make_plan(samples, task, encoding))
+    samples = (read_classification_list if task == "classification" else read_segmentation_list)(args.list, args.root)
+    plan = packing.make_plan(samples, task, packing.Encoding(args.shorter_side, args.quality))
+    whole = None if args.overwrite else packing.complete(args.out, plan)
     if whole:
         print(f"{args.out}.rec: packed already, {whole['samples']} samples, {whole['left_out']} left out")
         return
     with Pool(args.workers) as pool:
-        packed = packing.pack(args.out, samples, task, encoding, pool.map, args.list, args.skip_broken,
-                              args.overwrite)
-    tell(args.out, packed)
+        packed = packing.pack(args.out, samples, plan, pool.map, args.list, args.skip_broken, args.overwrite)
+    if packed.went_on_at:
+        print(f"went on behind the {packed.went_on_at} samples of an earlier run")
+    print(f"{args.out}.rec: {packed.samples} samples, {os.path.getsize(f'{args.out}.rec'):,} bytes, read back and "
+          "compared")
+    path = f"{args.out}.left-out.txt"
+    if packed.left_out:
+        write_text(path, "".join(f"{reason}\n" for reason in packed.left_out))
+        print(f"{path}: {len(packed.left_out)} samples left out, the first: {packed.left_out[0]}")
+    elif os.path.exists(path):
+        os.unlink(path)
 
 
 def build_parser() -> Parser:
@@ -65,17 +71,3 @@ def build_parser() -> Parser:
                         "options")
     parser.add_argument("--workers", type=number(int, 1, 256), default=processors(), metavar="N", help="processes")
     return parser
-
-
-def tell(prefix: str, packed: packing.Packed) -> None:
-    """Print what was packed; list what was left out."""
-    if packed.went_on_at:
-        print(f"went on behind the {packed.went_on_at} samples of an earlier run")
-    size = os.path.getsize(f"{prefix}.rec")
-    print(f"{prefix}.rec: {packed.samples} samples, {size:,} bytes, read back and compared")
-    path = f"{prefix}.left-out.txt"
-    if packed.left_out:
-        write_text(path, "".join(f"{reason}\n" for reason in packed.left_out))
-        print(f"{path}: {len(packed.left_out)} samples left out, the first: {packed.left_out[0]}")
-    elif os.path.exists(path):
-        os.unlink(path)

@@ -30,31 +30,46 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
     from ademxapp.cli import run
     run("tools.predict", needs_mxnet=False)
 
+import contextlib
+import itertools
 import logging
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
 
 from ademxapp import driver
-from ademxapp.cli import UsageError, existing_file, make_parser, number, numbers
+from ademxapp.cli import UsageError, existing_file, library_versions, make_parser, number, numbers, start_log
 from ademxapp.data.class_folders import some
+from ademxapp.data.images import stem, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.photographs import find_photographs, is_video
-from ademxapp.deploy.onnx_model import OnnxModel
+from ademxapp.data.photographs import Video, find_photographs, is_video, read_upright
+from ademxapp.deploy.onnx_model import OnnxModel, require_none
 from ademxapp.engine import load
+from ademxapp.errors import one_line, usage_errors
+from ademxapp.evaluation.dense import ScoreMap, label_map
+from ademxapp.evaluation.pictures import captioned_grid
+from ademxapp.evaluation.videos import classify_video, segment_video, video_outputs
+from ademxapp.files import read_json, replacing, write_json
 from ademxapp.flags import Settings, flag
-from ademxapp.logs import library_versions, start_log
+from ademxapp.network import Network
+from ademxapp.processes import overlapped
 from ademxapp.settings import CalibrationData, Devices, Precision
 from ademxapp.weights.describe import describe
-from ademxapp.weights.description import SEGMENTATION
+from ademxapp.weights.description import SEGMENTATION, Description
 from ademxapp.weights.released import STREETS, shipped, shipped_folder
-from iclass.classifier import Classifier
+from iclass.classifier import Classifier, best_classes, write_predictions
 from issegm.segmenter import Segmenter
-
-from .predicting import Items, classify, predict_videos, require_own_files, segment, twins_of, written
 
 IN_FILE = ("gpus", "cpus", "dataset", "dataset_file", "pool_top_infer_style", "dtype",
            "calibrate_list", "data_root")  # flags that cannot change anything of an ONNX file
+WHOLE = 0.98  # share of the frames that a video announces; some count a few too many
+TOLD = 0.005  # smallest share of the pixels of a class that is printed
+LONGEST_SIDE = 65_000  # of a JPEG, less the overlay's border
+PREDICTIONS, MANIFEST = "predictions.tsv", "predict.json"
 
 
 @dataclass(frozen=True)
@@ -93,13 +108,23 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Predict all images, and end with an error if some could not be used."""
     asked = PredictionSettings.from_args(make_parser(__doc__, PredictionSettings).parse_args(argv))
     own = bool(asked.model or asked.weights)
-    asked = asked if own else with_shipped(asked)
+    if not own:
+        asked = replace(asked, weights=shipped(STREETS))
+        if asked.weights is None:
+            raise UsageError(f"there is no network, {shipped_folder()} has no {STREETS}: wanted --weights FILE or "
+                             "--model ONNX")
     network = open_onnx(asked) if asked.model else open_weights(asked)
     segmentation = isinstance(network, Segmenter)
-    samples, notes = find_images(asked.images)
-    twins = twins_of(samples, asked.out, segmentation)
-    require_own_files(asked.out, written(samples, asked.out, segmentation), asked.overwrite)
-    log = start_log(os.path.join(asked.out, "predict.log"), versions(asked), asked.debug)
+    paths, notes = find_photographs(asked.images)
+    files = {sample: outputs(sample, asked.out, segmentation) for sample in (Sample("", path) for path in paths)}
+    twins = twins_of(files)
+    table = [] if segmentation or all(map(is_video, paths)) else [os.path.join(asked.out, PREDICTIONS)]
+    require_own_files(asked, [*table, *itertools.chain(*files.values())])
+    runtime = None
+    if asked.model:
+        import onnxruntime
+        runtime = {"onnxruntime": onnxruntime.__version__}
+    log = start_log(os.path.join(asked.out, "predict.log"), library_versions(runtime), asked.debug)
     if not own:
         notes.append(f"no --weights: {asked.weights}, trained on CamVid, takes everything for one of its classes: "
                      f"{', '.join(network.class_names)}")
@@ -110,76 +135,56 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         with items.told(sample):
             raise ValueError(reason)
     network = network if asked.model else on_devices(asked, network, log)
-    images, videos = ([sample for sample in samples if sample not in twins and is_video(sample.image) == moving]
+    images, videos = ([sample for sample in files if sample not in twins and is_video(sample.image) == moving]
                       for moving in (False, True))
     if isinstance(network, Segmenter):
         segment(network, images, asked.out, items)
     else:
         classify(network, images, asked.out, asked.top, items)
     predict_videos(network, videos, asked.out, items)
-    log.info("%d images, written to %s", len(samples) - len(items.failed), asked.out)
+    log.info("%d images, written to %s", len(files) - len(items.failed), asked.out)
     if items.failed:
-        raise ValueError(f"{len(items.failed)} of {len(samples)} images could not be used, as told above: "
+        raise ValueError(f"{len(items.failed)} of {len(files)} images could not be used, as told above: "
                          f"{some(items.failed)}")
 
 
-# The network
-
-
-def with_shipped(asked: PredictionSettings) -> PredictionSettings:
-    """With the weights that come with the program."""
-    weights = shipped(STREETS)
-    if weights is None:
-        raise UsageError(f"there is no network, {shipped_folder()} has no {STREETS}: wanted --weights FILE or --model "
-                         "ONNX")
-    return replace(asked, weights=weights)
-
-
-def open_weights(asked: PredictionSettings) -> Union[Segmenter, Classifier]:
+def open_weights(asked: PredictionSettings) -> Network:
     """The network of `--weights`, on no device yet; UsageError for what does not go with it."""
     if asked.weights.endswith(".onnx"):
         raise UsageError(f"--weights {asked.weights}: an ONNX file is --model's, and needs no MXNet or PyTorch")
     load(asked.engine)
     driver.checked_dtype(asked)
-    try:
-        if describe(asked.weights).task == SEGMENTATION:
-            return Segmenter.read(asked.weights, dataset=asked.dataset, dataset_file=asked.dataset_file,
-                                  **how(asked, True))
-        return Classifier.read(asked.weights, dataset=asked.dataset, dataset_file=asked.dataset_file,
-                               pool_style=asked.pool_top_infer_style, **how(asked, False))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    with usage_errors():
+        kind, test = how(asked, describe(asked.weights))
+        return kind.read(asked.weights, dataset=asked.dataset, dataset_file=asked.dataset_file,
+                         pool_style=asked.pool_top_infer_style, **test)
 
 
-def open_onnx(asked: PredictionSettings) -> Union[Segmenter, Classifier]:
+def open_onnx(asked: PredictionSettings) -> Network:
     """The network of `--model`; ValueError if the file is none, UsageError for flags that are not for it."""
-    idle = [f"--{name.replace('_', '-')}" for name in IN_FILE if getattr(asked, name) is not None]
-    if idle:
-        raise UsageError(f"{', '.join(idle)} with --model: an ONNX file says itself what its classes are, and runs on "
-                         "the CPU")
+    require_none("--model", **{f"--{name.replace('_', '-')}": getattr(asked, name) for name in IN_FILE})
     model = OnnxModel(asked.model)
     if asked.window and model.size:
         raise UsageError("--window with --model: {} takes inputs of {}x{} pixels only, which are its windows".format(
             asked.model, *model.size[::-1]))
-    segments = model.description.task == SEGMENTATION
-    test = how(asked, segments)
+    kind, test = how(asked, model.description)
     try:
-        return Segmenter.of_onnx(model, **test) if segments else Classifier.of_onnx(model, **test)
+        return kind.of_onnx(model, **test)
     except ValueError as error:
         raise ValueError(f"{asked.model}: {error}") from None
 
 
-def how(asked: PredictionSettings, segments: bool) -> Dict[str, Any]:
-    """How images are tested: fields of `DenseTest` or `Views`."""
-    if segments:
-        return {"scales": asked.test_scales, "flipping": asked.test_flipping, "window": asked.window}
+def how(asked: PredictionSettings, known: Description) -> Tuple[Type[Network], Dict[str, Any]]:
+    """The kind of network that a file holds, and how it is tested: fields of `DenseTest` or `Views`."""
+    test = {"scales": asked.test_scales, "flipping": asked.test_flipping}
+    if known.task == SEGMENTATION:
+        return Segmenter, {**test, "window": asked.window}
     if asked.window:
         raise UsageError("--window is for segmentation; this network classifies")
-    return {"scales": asked.test_scales, "flipping": asked.test_flipping}
+    return Classifier, test
 
 
-def on_devices(asked: PredictionSettings, network: Union[Segmenter, Classifier], log: logging.Logger
-               ) -> Union[Segmenter, Classifier]:
+def on_devices(asked: PredictionSettings, network: Network, log: logging.Logger) -> Network:
     """The network, ready to run."""
     known, dataset = network.description, network.record.name
     data = CalibrationData(dataset=dataset, data_root=asked.data_root or os.path.join("data", dataset),
@@ -190,15 +195,153 @@ def on_devices(asked: PredictionSettings, network: Union[Segmenter, Classifier],
                       asked.compile)
 
 
-def versions(asked: PredictionSettings) -> Dict[str, str]:
-    """Of what the results depend on."""
-    if asked.model:
-        import onnxruntime
-        return library_versions(onnxruntime=onnxruntime.__version__)
-    return driver.versions()
+class Items:
+    """What is done with single items; one that cannot be read or written is told, and the others go on.
+
+    `failed` has the paths of those.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self.failed: List[str] = []
+        self._log = log
+
+    @contextlib.contextmanager
+    def told(self, sample: Sample) -> Iterator[None]:
+        """Log a ValueError or an OSError of the block, and go on behind it."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            self._log.error("left out: %s", one_line(error))
+            self.failed.append(sample.image_path)
+
+    def through(self, samples: Sequence[Sample], read: Callable[[Sample], Any], forward: Callable[[Sample, Any], Any],
+                finish: Callable[[Sample, Any], Any], doing: str) -> Iterator[Tuple[Sample, Any]]:
+        """(sample, result) of the samples that come through three steps, each of which takes what the last gave."""
+        def guarded(step: Callable[..., Any]) -> Callable[[Any], Any]:
+            def guard(item: Optional[Tuple[Any, ...]]) -> Optional[Tuple[Sample, Any]]:
+                if item is not None:
+                    with self.told(item[0]):
+                        return item[0], step(*item)
+                return None
+            return guard
+
+        results = overlapped([(sample,) for sample in samples], *map(guarded, (read, forward, finish)))
+        for result in tqdm(results, total=len(samples), unit="image", desc=doing, disable=None):
+            if result is not None:
+                yield result
 
 
-def find_images(names: Sequence[str]) -> Tuple[List[Sample], List[str]]:
-    """Samples of what `find_photographs` finds, and its notes."""
-    paths, notes = find_photographs(names)
-    return [Sample("", path) for path in paths], notes
+def outputs(sample: Sample, folder: str, segmentation: bool) -> Tuple[str, ...]:
+    """The files of a sample alone: of segmentation, label image and overlay; of a video its own."""
+    path = os.path.join(folder, stem(sample.image))
+    if is_video(sample.image):
+        return video_outputs(path, segmentation)
+    return (f"{path}.png", f"{path}_overlay.jpg") if segmentation else ()
+
+
+def twins_of(files: Mapping[Sample, Sequence[str]]) -> Dict[Sample, str]:
+    """The samples whose files would replace those of an earlier one, each with the reason.
+
+    UsageError if a file would replace one of the images.
+    """
+    images, taken, twins = {os.path.realpath(sample.image_path) for sample in files}, {}, {}
+    for sample, written in files.items():
+        paths = list(map(os.path.realpath, written))
+        for path in paths:
+            if path in images:
+                raise UsageError(f"the result of {sample.image_path} would replace the image {path}: --out DIR names "
+                                 "another folder")
+        other = next((taken[path] for path in paths if path in taken), None)
+        if other is None:
+            taken.update(dict.fromkeys(paths, sample.image_path))
+        else:
+            twins[sample] = (f"the results of {other} and {sample.image_path} would be one file: predict the second "
+                             "apart, with an --out of its own")
+    return twins
+
+
+def require_own_files(asked: PredictionSettings, paths: Sequence[str]) -> None:
+    """Note in the folder which files are this program's; UsageError for another's, unless it may be overwritten."""
+    manifest, earlier = os.path.join(asked.out, MANIFEST), set()
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        earlier = set(read_json(manifest)["written"])
+    names = {os.path.relpath(path, asked.out): path for path in paths}
+    foreign = [path for name, path in names.items() if name not in earlier and os.path.isfile(path)]
+    if foreign and not asked.overwrite:
+        raise UsageError(f"{foreign[0]} is there, and is not of an earlier prediction ({len(foreign)} such files in "
+                         "all): --out DIR names another folder, --overwrite replaces them")
+    write_json(manifest, {"written": sorted({*earlier, *names})})
+
+
+def read_image(sample: Sample) -> np.ndarray:
+    """An image's pixels, upright, (H, W, 3) uint8; ValueError or OSError, which names it, if it cannot be used."""
+    try:
+        sample.image_path.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{sample.image_path!r}: the name is not UTF-8, and cannot stand in results: rename it"
+                         ) from None
+    return read_upright(sample.image_path)
+
+
+def segment(network: Segmenter, samples: Sequence[Sample], out: str, items: Items) -> None:
+    """Write label images and overlays with the classes' names, and print the classes' shares."""
+    record, colours = network.record, network.colours
+
+    def read(sample: Sample) -> Tuple[np.ndarray, Dict[int, np.ndarray]]:
+        image = read_image(sample)
+        if max(image.shape) > LONGEST_SIDE:
+            raise ValueError(f"{sample.image_path} has {image.shape[1]}x{image.shape[0]} pixels, wanted sides of "
+                             f"at most {LONGEST_SIDE}: cut it first")
+        return image, network.prepare(sample, image)
+
+    def forward(sample: Sample, item: Tuple[np.ndarray, Dict[int, np.ndarray]]) -> Tuple[np.ndarray, List[ScoreMap]]:
+        return item[0], network.score_maps(sample, *item)
+
+    def finish(sample: Sample, item: Tuple[np.ndarray, List[ScoreMap]]) -> np.ndarray:
+        image, labels = item[0], label_map(item[1])
+        label_path, overlay_path = outputs(sample, out, True)
+        write_png(label_path, record.to_label_ids(labels), record.palette)
+        legend = [(colours[index], record.class_names[index]) for index in np.unique(labels)]
+        overlay = captioned_grid([network.overlay(image, labels)], [stem(sample.image)], 1, legend)
+        with replacing(overlay_path) as temporary:
+            Image.fromarray(overlay).save(temporary, format="JPEG", quality=92)
+        return np.bincount(labels.ravel(), minlength=record.classes) / labels.size
+
+    for sample, shares in items.through(samples, read, forward, finish, "segmenting"):
+        tqdm.write(f"{sample.image_path}: {largest(shares, record.class_names)}")
+
+
+def largest(shares: np.ndarray, names: Sequence[str]) -> str:
+    """The classes with a share that is worth to be told, the largest first."""
+    return ", ".join(f"{names[index]} {100 * shares[index]:.1f} %" for index in np.argsort(-shares)
+                     if shares[index] >= TOLD)
+
+
+def classify(network: Classifier, samples: Sequence[Sample], out: str, top: int, items: Items) -> None:
+    """Print the `top` best classes of every image, and write all of them."""
+    found = list(items.through(
+        samples, lambda sample: network.prepare(read_image(sample), sample.image_path),
+        lambda sample, prepared: network.of_prepared([prepared], [sample.image_path])[0],
+        lambda sample, probabilities: probabilities, "classifying"))
+    if not found:
+        return
+    used, probs = [sample for sample, _ in found], np.stack([row for _, row in found])
+    write_predictions(os.path.join(out, PREDICTIONS), used, probs)
+    for sample, row, order in zip(used, probs, best_classes(probs, top)):
+        print(sample.image_path)
+        for index in order:
+            print(f"  {100 * row[index]:5.1f} %  {network.class_names[index]}")
+
+
+def predict_videos(network: Network, videos: Sequence[Sample], out: str, items: Items) -> None:
+    """Write the table of each video and, of segmentation, its overlay; print the means over its frames."""
+    for sample in videos:
+        place, names = os.path.join(out, stem(sample.image)), network.class_names
+        with items.told(sample):
+            video = Video(sample.image_path)
+            if isinstance(network, Segmenter):
+                frames, means = segment_video(video, place, network.predict, names, network.colours)
+            else:
+                frames, means = classify_video(video, place, network.predict, names)
+            less = f" of {video.frames} that it announces (is it whole?)" if frames < WHOLE * video.frames else ""
+            print(f"{sample.image_path}: {frames} frames{less}, on average {largest(means, names)}")

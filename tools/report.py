@@ -32,15 +32,13 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ademxapp.cli import Formatter, UsageError, make_parser, number
-from ademxapp.data.images import stem, write_png
-from ademxapp.data.lists import Sample
-from ademxapp.evaluation.pictures import contact_sheet
+from ademxapp.data.images import decode_label, read_bytes, stem, write_png
+from ademxapp.evaluation.pictures import RIGHT, WRONG, contact_sheet
 from ademxapp.flags import Settings, flag
 
-from .reporting import ceiling, data, paths, run
-from .reporting.runs import labels_of, pictures, read_label, read_run, right_share
+from .reporting import data, paths, run
+from .reporting.run import read_run
 
-CAPTIONS = ("image", "truth", "prediction", "difference")
 PICKS = ("first", "spread", "worst", "best")
 
 
@@ -60,12 +58,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, asked, call, text in (
             ("sheet", Sheet, sheet, "image, truth, prediction and difference of a test's images, one PNG"),
-            ("data", data.DataSheets, data.run, "what training sees: samples of a list and the crops made of them, "
-             "PNG"),
-            ("run", run.Page, run.run, "a page of a test: scores, confusion matrix, curves, worst images "
-             "first"),
+            ("data", data.DataSheets, data.sheets,
+             "what training sees: samples of a list and the crops made of them, PNG"),
+            ("run", run.Page, run.run, "a page of a test: scores, confusion matrix, curves, worst images first"),
             ("paths", paths.Paths, paths.run, "how large a gradient arrives at the input along paths of every length"),
-            ("ceiling", ceiling.Ceiling, ceiling.run, "what a network would score that is right at every cell's "
+            ("ceiling", data.Ceiling, data.ceiling, "what a network would score that is right at every cell's "
              "centre: which size shows thin things")):
         command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
         asked.add_to(command)
@@ -82,28 +79,23 @@ def sheet(asked: Sheet) -> None:
     tested = read_run(asked.folder)
     if not tested.segmentation:
         raise UsageError(f"{asked.folder} is of a classification test: report.py run shows it")
-    samples = [sample for sample in tested.samples if sample.label_image]
-    truths, samples = bool(samples), samples or tested.samples
-    chosen = (pick(samples, asked.folder, asked.pick, asked.images) if truths
-              else some(samples, asked.pick, asked.images))
-    rows = [pictures(*labels_of(sample, asked.folder, tested.record), tested.record) for sample in chosen]
-    write_png(asked.out, contact_sheet(rows, CAPTIONS if truths else (CAPTIONS[0], CAPTIONS[2])))
+    labelled = [sample for sample in tested.samples if sample.label_image]
+    samples = labelled or tested.samples
+    if not labelled and asked.pick not in ("first", "spread"):
+        raise UsageError(f"--pick {asked.pick} needs truths, and the test's list has none: wanted first or spread")
+    order = samples if asked.pick == "first" or not labelled else sorted(samples, key=lambda sample: right_share(
+        os.path.join(asked.folder, "correct", f"{stem(sample.image)}.png")))
+    chosen = (order[::-1] if asked.pick == "best" else order)[:asked.images]
+    if asked.pick == "spread":
+        places = np.linspace(0, len(order) - 1, asked.images).round().astype(int)
+        chosen = [order[place] for place in sorted(set(places))]
+    rows = [list(tested.pictures(sample).values()) for sample in chosen]
+    write_png(asked.out, contact_sheet(rows, run.PICTURES if labelled else run.PICTURES[::2]))
     print(f"{asked.out}: {len(chosen)} of {len(samples)} images")
 
 
-def pick(samples: Sequence[Sample], folder: str, how: str, count: int) -> Sequence[Sample]:
-    """`count` of the samples, by the share of right pixels for all but "first"."""
-    if how == "first":
-        return samples[:count]
-    order = sorted(samples, key=lambda sample: right_share(read_label(
-        os.path.join(folder, "correct", f"{stem(sample.image)}.png"))))
-    return order[::-1][:count] if how == "best" else some(order, "first" if how == "worst" else how, count)
-
-
-def some(samples: Sequence[Sample], how: str, count: int) -> Sequence[Sample]:
-    """`count` of the samples: the first, or spread evenly; UsageError for what only truths tell."""
-    if how not in ("first", "spread"):
-        raise UsageError(f"--pick {how} needs truths, and the test's list has none: wanted first or spread")
-    if how == "first":
-        return samples[:count]
-    return [samples[index] for index in sorted(set(np.linspace(0, len(samples) - 1, count).round().astype(int)))]
+def right_share(path: str) -> float:
+    """Share of right pixels in a picture of correctness, of those that count; 0 where none does."""
+    correct = decode_label(read_bytes(path), path)
+    right, wrong = (correct == RIGHT).sum(), (correct == WRONG).sum()
+    return right / max(1, right + wrong)

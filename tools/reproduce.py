@@ -32,15 +32,15 @@ from typing import Optional, Sequence
 
 from ademxapp.cli import Formatter, UsageError, make_parser
 
-# A module has add_arguments(parser), and run(...) that takes the arguments' values by their names; it is imported only
-# where its command is the one given.
+# Classes of what a command is asked for, which execute it; their modules are imported where the command is given.
 COMMANDS = {
-    "run": ("steps", "run the steps of a recipe that are not done"),
-    "keep": ("keep", "copy what came out of a recipe to where the pages take it from"),
-    "pages": ("pages", "fill the tables of the pages, or check them"),
-    "show": ("pages", "print a table of the pages"),
-    **{f"table{n}": ("paper_tables", f"the paper's Table {n}, and what there is here") for n in range(1, 8)},
-    "figures5-11": ("figures", "sheets of image, truth, prediction and difference"),
+    "run": ("steps", "Run", "run the steps of a recipe that are not done"),
+    "keep": ("steps", "Keep", "copy what came out of a recipe to where the pages take it from"),
+    "pages": ("pages", "Pages", "fill the tables of the pages, or check them"),
+    "show": ("pages", "Show", "print a table of the pages"),
+    **{f"table{n}": ("paper_tables", "PaperTable", f"the paper's Table {n}, and what there is here")
+       for n in range(1, 8)},
+    "figures5-11": ("paper_tables", "Sheets", "sheets of image, truth, prediction and difference"),
 }
 MOVED = {"mini": "reproduce.py run recipes/miniature.yaml --jobs 2", "figure4": "report.py paths",
          "mini-again": "reproduce.py keep recipes/miniature.yaml --compare", "mini-page": "reproduce.py pages",
@@ -55,11 +55,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError(f"{argv[0]} is now `python tools/{MOVED[argv[0]]}`")
     parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, text) in COMMANDS.items():
+    for name, (module, kind, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, formatter_class=Formatter, allow_abbrev=False)
         if argv[:1] == [name]:
-            found = import_module(f".reproducing.{module}", __package__)
-            (found.add_show_arguments if name == "show" else found.add_arguments)(command)
-    values = vars(parser.parse_args(argv))
-    name = values["command"] if values["command"].startswith("table") else values.pop("command")
-    return (found.show if name == "show" else found.run)(**values) or 0
+            settings = getattr(import_module(f".reproducing.{module}", __package__), kind)
+            command.description = settings.__doc__.replace("\n    ", "\n")
+            settings.add_to(command)
+    args = parser.parse_args(argv)
+    asked = settings.from_args(args)
+    return asked.execute(args.command) if args.command.startswith("table") else asked.execute()

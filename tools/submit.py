@@ -33,28 +33,18 @@ from tqdm import tqdm
 from ademxapp.cli import UsageError, make_parser
 from ademxapp.data.images import ImageFile, decode_label, read_bytes, stem
 from ademxapp.data.lists import Sample
-from ademxapp.driver import read_record, require_one_test
+from ademxapp.driver import require_one_test
 from ademxapp.files import replacing
 from ademxapp.flags import Settings, flag
-from issegm.datasets import SegmentationDataset
-from issegm.outputs import label_path
+from issegm.testing import label_path, label_paths
 
-from .reporting.runs import Run, read_run
+from .reporting.run import Run, read_run
 
-
-@dataclass(frozen=True)
-class Entry:
-    """What a server wants: the archive's kind, the files' names in it, and whether they have the dataset's palette."""
-
-    end: str
-    name: str
-    palette: bool
-
-
+# By dataset: the archive's kind, the files' names in it, whether they have the dataset's palette.
 ENTRIES = {
-    "voc": Entry(".tgz", "results/VOC2012/Segmentation/{competition}_test_cls/{image}.png", True),
-    "cityscapes": Entry(".zip", "{frame}_pred_labelIds.png", False),
-    "ade20k": Entry(".zip", "{image}.png", False),
+    "voc": (".tgz", "results/VOC2012/Segmentation/{competition}_test_cls/{image}.png", True),
+    "cityscapes": (".zip", "{frame}_pred_labelIds.png", False),
+    "ade20k": (".zip", "{image}.png", False),
 }
 _FRAME = re.compile(r"[^_]+_\d{6}_\d{6}(?=_|$)")  # how the names of Cityscapes' files start
 
@@ -76,62 +66,49 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Check a test's label images, and write the archive."""
     asked = Submission.from_args(make_parser(__doc__, Submission).parse_args(argv))
     run = read_run(asked.folders[0], asked.data_root, whole=True)
-    require_one_test(asked.folders, [read_record(folder)[1] for folder in asked.folders])
-    entry = ENTRIES.get(run.arguments.dataset) if run.segmentation else None
-    if entry is None:
+    require_one_test(asked.folders)
+    if not run.segmentation or run.arguments.dataset not in ENTRIES:
         raise UsageError(f"there is no entry of {run.arguments.dataset}: known are those of {', '.join(ENTRIES)}"
                          + ("" if run.segmentation else "; ILSVRC's is entry.txt, of iclass/ilsvrc.py --phase test"))
-    out = asked.out or os.path.normpath(asked.folders[0]) + entry.end
-    if not out.endswith(entry.end):
-        raise UsageError(f"--out {out}: the server wants a {entry.end} file")
-    if not asked.partial:
-        require_whole(run)
-    names = entry_names(run, entry, asked.competition)
+    end, pattern, palette = ENTRIES[run.arguments.dataset]
+    out = asked.out or os.path.normpath(asked.folders[0]) + end
+    if not out.endswith(end):
+        raise UsageError(f"--out {out}: the server wants a {end} file")
+    split, count = run.result["split"], len(run.samples)
+    wanted = run.record.splits.get(split, count)
+    if count != wanted and not asked.partial:
+        raise ValueError(f"the test's list has {count:,} images, {run.record.name} {split} has {wanted:,}: --partial "
+                         "makes an archive all the same")
+    names = entry_names(run, pattern, asked.competition)
     for sample in tqdm(run.samples, unit="image", desc="checking", disable=None):
         checked_labels(run, sample, asked.folders)
+    images = (checked_labels(run, sample, asked.folders)
+              for sample in tqdm(run.samples, unit="image", desc="writing", disable=None))
     with replacing(out) as temporary:
-        write_archive(temporary, ((name, png_bytes(checked_labels(run, sample, asked.folders), run.record,
-                                                   entry.palette))
-                                  for name, sample in zip(names, tqdm(run.samples, unit="image", desc="writing",
-                                                                      disable=None))))
-    print(f"{out}: {len(names)} images of {run.result['split']}, {os.path.getsize(out) / 1e6:.1f} MB, such as "
-          f"{names[0]}")
+        write_archive(temporary, names, images, run.record.palette if palette else None)
+    print(f"{out}: {count} images of {split}, {os.path.getsize(out) / 1e6:.1f} MB, such as {names[0]}")
 
 
-def require_whole(run: Run) -> None:
-    """ValueError unless the test was on as many images as the split has."""
-    split = run.result["split"]
-    wanted = run.record.splits.get(split)
-    if wanted is not None and len(run.samples) != wanted:
-        raise ValueError(f"the test's list has {len(run.samples):,} images, {run.record.name} {split} has {wanted:,}: "
-                         "--partial makes an archive all the same")
-
-
-def entry_names(run: Run, entry: Entry, competition: str) -> List[str]:
+def entry_names(run: Run, pattern: str, competition: str) -> List[str]:
     """The files' names in the archive; ValueError if an image's name is not as the dataset's, or two are the same."""
     names = []
     for sample in run.samples:
         image, frame = stem(sample.image), _FRAME.match(stem(sample.image))
-        if frame is None and "{frame}" in entry.name:
+        if frame is None and "{frame}" in pattern:
             raise ValueError(f"{sample.image} is not named <city>_<sequence>_<frame>_…, as the images of "
                              f"{run.record.name} are")
-        names.append(entry.name.format(image=image, frame=frame and frame.group(), competition=competition))
+        names.append(pattern.format(image=image, frame=frame and frame.group(), competition=competition))
     twice = [name for name, following in zip(sorted(names), sorted(names)[1:]) if name == following]
     if twice:
         raise ValueError(f"two images of the list would both be {twice[0]}")
     return names
 
 
-def find_label(sample: Sample, folders: Sequence[str]) -> Optional[str]:
-    """The path of a sample's label image in one of the folders, or None."""
-    return next((path for path in (label_path(folder, sample) for folder in folders) if os.path.isfile(path)), None)
-
-
 def checked_labels(run: Run, sample: Sample, folders: Sequence[str]) -> np.ndarray:
     """A sample's label image, (H, W) uint8; ValueError unless it is whole, of the image's size, of classes' values."""
-    path = find_label(sample, folders)
+    path = next(iter(label_paths(folders, sample)), None)
     if path is None:
-        missing = sum(find_label(one, folders) is None for one in run.samples)
+        missing = sum(not label_paths(folders, one) for one in run.samples)
         raise ValueError(f"there is no {label_path(folders[0], sample)}: {missing} of {len(run.samples)} label images "
                          "are missing")
     labels = decode_label(read_bytes(path), path)
@@ -144,26 +121,19 @@ def checked_labels(run: Run, sample: Sample, folders: Sequence[str]) -> np.ndarr
     return labels.astype(np.uint8)
 
 
-def png_bytes(labels: np.ndarray, record: SegmentationDataset, palette: bool) -> bytes:
-    """A label image's PNG file, grey or in the dataset's colours."""
-    image, out = Image.fromarray(labels), io.BytesIO()
-    if palette:
-        image.putpalette(record.palette.tobytes())
-    image.save(out, format="PNG")
-    return out.getvalue()
-
-
-def write_archive(path: str, files: Iterable[Tuple[str, bytes]]) -> None:
-    """Write (name, bytes) of every file into the archive that the path's end names."""
-    if path.endswith(".zip"):
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs do not get smaller
-            for name, data in files:
-                header = zipfile.ZipInfo(name)
-                header.external_attr = 0o644 << 16  # else nobody may read what is unpacked
-                archive.writestr(header, data)
-        return
-    with tarfile.open(path, "w:gz") as archive:
-        for name, data in files:
-            header = tarfile.TarInfo(name)
-            header.size = len(data)
-            archive.addfile(header, io.BytesIO(data))
+def write_archive(path: str, names: Sequence[str], images: Iterable[np.ndarray], palette: Optional[np.ndarray]) -> None:
+    """Write label images as PNG files, grey or in a palette's colours, into the archive that the path's end names."""
+    with (zipfile.ZipFile(path, "w") if path.endswith(".zip") else tarfile.open(path, "w:gz")) as archive:
+        for name, labels in zip(names, images):
+            image, out = Image.fromarray(labels), io.BytesIO()
+            if palette is not None:
+                image.putpalette(palette.tobytes())
+            image.save(out, format="PNG")
+            if isinstance(archive, zipfile.ZipFile):  # which does not compress: PNGs do not get smaller
+                entry = zipfile.ZipInfo(name)
+                entry.external_attr = 0o644 << 16  # else nobody may read what is unpacked
+                archive.writestr(entry, out.getvalue())
+            else:
+                header = tarfile.TarInfo(name)
+                header.size = out.tell()
+                archive.addfile(header, io.BytesIO(out.getvalue()))

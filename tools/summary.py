@@ -19,14 +19,15 @@ if __name__ == "__main__":  # run as a script: import from the repository, and r
 import json
 import os
 from dataclasses import asdict
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
-from ademxapp.cli import TABLES, Parser, UsageError, emit, make_parser, number, paragraphs, table
+from ademxapp.cli import TABLES, UsageError, emit, make_parser, number, paragraphs, table
+from ademxapp.errors import usage_errors
 from ademxapp.files import replacing
-from ademxapp.inspection.costs import MIB, TASKS, Costs, Group, costs, default_setting, read_label
-from ademxapp.inspection.graph import Layer
+from ademxapp.inspection.costs import MIB, Costs, Group, Layer, costs, default_setting, read_label
 from ademxapp.symbol.heads import HEADS
 from ademxapp.symbol.zoo import SEGMENTATION_LOSSES
+from ademxapp.weights.description import TASKS
 
 LAYER_COLUMNS = ("level", "units", "maps", "layers", "stride", "dilation", "dropout", "weights", "multiply-adds")
 COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds (G)", "training (MiB)",
@@ -34,8 +35,8 @@ COST_COLUMNS = ("label", "images x crop", "depth", "parameters", "multiply-adds 
 WITHOUT_MXNET = "The memory of trainings is planned by MXNet alone, which is not installed."
 
 
-def build_parser() -> Parser:
-    """The command line."""
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Print, write or draw what the arguments ask for."""
     parser = make_parser(__doc__)
     parser.add_argument("labels", nargs="*", metavar="LABEL", help="label, checkpoint or name of a network")
     parser.add_argument("--task", choices=TASKS, help="what the network is for (the label tells)")
@@ -49,29 +50,17 @@ def build_parser() -> Parser:
     parser.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
     parser.add_argument("--output", metavar="FILE", help="write there instead of printing")
     parser.add_argument("--plot", metavar="PNG", help="draw the networks' costs beside each other")
-    return parser
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Print, write or draw what the arguments ask for."""
-    args = build_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     if not args.labels:
         raise UsageError("no label given: for instance voc_rna-a1_cls21_s8")
-    try:
+    with usage_errors():
         labels = [read_label(text) for text in args.labels]
         settings = [default_setting(label, args.task, args.batch, args.crop, args.head, args.loss) for label in labels]
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    found = [costs(label, setting) for label, setting in zip(labels, settings)]
-    emit(as_json(found) if args.format == "json" else as_tables(found, args.format == "markdown", args.brief),
-         args.output)
+    found = list(map(costs, labels, settings))
+    as_json = json.dumps([asdict(item) for item in found], indent=1) + "\n"
+    emit(as_json if args.format == "json" else as_tables(found, args.format == "markdown", args.brief), args.output)
     if args.plot:
         draw(found, args.plot)
-
-
-def as_json(found: Sequence[Costs]) -> str:
-    """All that is known of the networks, layer by layer."""
-    return json.dumps([asdict(item) for item in found], indent=1) + "\n"
 
 
 def as_tables(found: Sequence[Costs], markdown: bool, brief: bool) -> str:
@@ -98,7 +87,7 @@ def layer_row(group: Group) -> Tuple[object, ...]:
     maps = main[-1].shape[1:]
     return (group.level, names, "{}x{}".format(*maps) if maps else "1",
             ", ".join(map(describe, main)) + "".join(f" + {describe(layer)}" for layer in beside),
-            max(max(layer.stride) for layer in main), " ".join(distinct(layer.dilation[0] for layer in wide)),
+            max(max(layer.stride) for layer in main), " ".join(dict.fromkeys(str(layer.dilation[0]) for layer in wide)),
             max(layer.dropout for layer in main) or "", f"{group.parameters:,}", f"{group.multiply_adds:,}")
 
 
@@ -108,11 +97,6 @@ def describe(layer: Layer) -> str:
     if layer.op == "FullyConnected":
         return f"fc {layer.shape[0]}"
     return f"{size} pool" if layer.op == "Pooling" else f"{size} {layer.shape[0]}"
-
-
-def distinct(values: Iterable[int]) -> List[str]:
-    """The values as texts, in order, each once."""
-    return list(dict.fromkeys(str(value) for value in values))
 
 
 def cost_row(item: Costs) -> Tuple[object, ...]:
@@ -130,19 +114,17 @@ def cost_row(item: Costs) -> Tuple[object, ...]:
 
 def draw(found: Sequence[Costs], path: str) -> None:
     """Bars of parameters, multiply-adds and planned memory, one network below the other."""
-    import matplotlib
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 1.5 + 0.4 * len(found)), sharey=True, constrained_layout=True)
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(13, 1.5 + 0.4 * len(found)), constrained_layout=True)
+    axes = figure.subplots(1, 3, sharey=True)
     places = list(range(len(found)))
     axes[0].barh(places, [item.parameters / 1e6 for item in found], color="tab:gray")
     axes[0].set_xlabel("parameters (million)")
     axes[1].barh(places, [item.multiply_adds / 1e9 for item in found], color="tab:gray")
     axes[1].set_xlabel("multiply-adds of one image (billion)")
-    for shift, (name, key) in enumerate((("training", "training_bytes"), ("recomputed", "recomputed_bytes"),
-                                         ("testing", "testing_bytes"))):
-        axes[2].barh([place + 0.27 * (shift - 1) for place in places],
-                     [(getattr(item, key) or 0) / 2 ** 30 for item in found], height=0.27, label=name)
+    for shift, name in enumerate(("training", "recomputed", "testing"), start=-1):
+        axes[2].barh([place + 0.27 * shift for place in places],
+                     [(getattr(item, f"{name}_bytes") or 0) / 2 ** 30 for item in found], height=0.27, label=name)
     axes[2].set_xlabel("planned memory (GiB)" if all(item.training_bytes is not None for item in found) else
                        "planned memory (GiB); that of trainings needs MXNet")
     axes[2].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3, frameon=False)
@@ -152,4 +134,3 @@ def draw(found: Sequence[Costs], path: str) -> None:
     axes[0].invert_yaxis()
     with replacing(path) as temporary:
         figure.savefig(temporary, format=os.path.splitext(path)[1][1:] or "png")
-    pyplot.close(figure)

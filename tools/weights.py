@@ -27,13 +27,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.cli import TABLES, Formatter, UsageError, existing_file, make_parser, number, numbers, one_line, table
-from ademxapp.deploy.onnx_export import export_onnx
-from ademxapp.deploy.onnx_model import PIXEL_TYPES
-from ademxapp.engine import ENGINES, Symbol, load
-from ademxapp.files import digest, without_places
-from ademxapp.symbol import SymbolOptions, classification_symbol, network, parse_label
-from ademxapp.weights.describe import describe, problems
+from ademxapp.cli import TABLES, Formatter, Parser, UsageError, existing_file, make_parser, number, numbers, table
+from ademxapp.deploy.onnx_model import PIXEL_TYPES, export_onnx
+from ademxapp.engine import ENGINES, load
+from ademxapp.errors import one_line, usage_errors
+from ademxapp.files import digest, read_json, without_places
+from ademxapp.symbol import network, parse_label
+from ademxapp.weights.describe import describe, problems, symbol_to_test
 from ademxapp.weights.description import (
     SEGMENTATION,
     Description,
@@ -44,10 +44,9 @@ from ademxapp.weights.description import (
 )
 from ademxapp.weights.formats import FORMATS, Weights, is_format, read_weights, write_weights
 from ademxapp.weights.parameters import load_parameters
-from ademxapp.weights.released import BY_FILE, RELEASED, Released, fetch, md5_of, shipped_folder
+from ademxapp.weights.released import BY_FILE, RELEASED, Released, fetch, shipped_folder
 from iclass import datasets as classification
 from issegm import datasets as segmentation
-from issegm.segmenter import test_symbol
 
 SCORES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "pixel_acc": "pixel accuracy",
           "mean_iou": "mean IoU"}
@@ -57,34 +56,78 @@ COLUMNS = ("file", "MD5", "classes", "stride", "head", "score on the validation 
 
 def main(argv: Optional[Sequence[str]] = None) -> Optional[int]:
     """Run the command that the arguments name."""
+    arguments = vars(build_parser().parse_args(argv))
+    return arguments.pop("run")(**arguments)
+
+
+def build_parser() -> Parser:
+    """The commands, which are functions below, and their arguments."""
     parser = make_parser(__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help="one of:")
-    for name, (text, add_arguments, command) in COMMANDS.items():
-        part = commands.add_parser(name, help=text, description=inspect.getdoc(command), formatter_class=Formatter,
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", help="one of:")
+
+    def command(name: str, run: Callable[..., Optional[int]], text: str) -> argparse.ArgumentParser:
+        part = commands.add_parser(name, help=text, description=inspect.getdoc(run), formatter_class=Formatter,
                                    allow_abbrev=False)
-        add_arguments(part)
-    arguments = vars(parser.parse_args(argv))
-    return COMMANDS[arguments.pop("command")][2](**arguments)
+        part.set_defaults(run=run)
+        return part
 
+    add = command("list", list_weights, "the released weights and those in a folder, and their scores").add_argument
+    add("--format", choices=TABLES, default="table", help="of what is printed")
+    add("--folder", default=shipped_folder(), metavar="DIR",
+        help="where other weights lie (default: those that come with the program)")
 
-# list
+    add = command("check", check, "whether files of weights are whole, and fit their networks; fetch released ones"
+                  ).add_argument
+    add("files", nargs="*", metavar="FILE",
+        help="files of weights (default: the released ones, and what else there is in --folder)")
+    add("--folder", default="models", metavar="DIR", help="where the released files lie")
+    add("--url", metavar="ADDRESS", help="fetch what is not there from ADDRESS/<name of the file>")
 
+    add = command("convert", convert, "between .params, .npz, .safetensors and .pth (PyTorch)").add_argument
+    add("source", type=existing_file, metavar="FROM", help=f"a file ending in {', '.join(FORMATS)}")
+    add("target", metavar="TO", help="file to write, likewise")
+    add("--half", action="store_true",
+        help="keep weights in 16 bits, half the size; statistics stay, and programs compute as before")
+    add("--overwrite", action="store_true", help="replace TO")
 
-def list_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `weights.py list`."""
-    parser.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
-    parser.add_argument("--folder", default=shipped_folder(), metavar="DIR", help="where other weights lie (default: "
-                        "those that come with the program)")
+    add = command("record", record, "scores of a test, origin and terms, into the description of weights").add_argument
+    add("weights", type=existing_file, metavar="WEIGHTS", help="with a description beside them")
+    add("--result", type=existing_file, required=True, metavar="JSON", help="a test's result.json")
+    add("--made-by", default="", metavar="TEXT", help="recipe and commit, in words")
+    add("--terms", default="", metavar="TEXT", help="those of the data, in words")
+
+    part = command("export", export, "a network as an ONNX file, held to the engine")
+    add = part.add_argument
+    add("weights", type=existing_file, metavar="WEIGHTS", help="a .params file")
+    add("--out", required=True, metavar="ONNX", help="file to write")
+    sizes = part.add_mutually_exclusive_group(required=True)
+    sizes.add_argument("--size", type=numbers(int, 1), metavar="PIXELS", help="inputs have this side, or HEIGHT,WIDTH, "
+                       "and come one by one; whole cells of a segmenter, so it may be rounded up")
+    sizes.add_argument("--dynamic", action="store_true", help="inputs may have any size, and come in any number")
+    add("--normalise", choices=PIXEL_TYPES, default="", metavar="|".join(PIXEL_TYPES),
+        help="normalisation becomes a part of the network: inputs are RGB in 0 … 255, of this type")
+    add("--model", metavar="LABEL", help="the network's label (default: from the weights' name)")
+    add("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
+    add("--test-scale", type=number(int, 1), metavar="PIXELS",
+        help="what the file says that images are best scaled to (default: as the weights say, else the network's test "
+        "crop, the dataset's largest side)")
+    add("--pool-top-infer-style", choices=("caffe", "full"), help="as in iclass/ilsvrc.py")
+    add("--engine", choices=ENGINES,
+        help="what the file is compared with (default: mxnet where it is installed, else torch)")
+    return parser
 
 
 def list_weights(format: str, folder: str) -> None:
     """The weights that the authors released: their MD5 sums, inputs and scores, and the commands that give the
     scores; and what other weights lie in a folder, as the descriptions beside them say."""
-    records = [released_record(released) for released in RELEASED] + [kept_record(path) for path in others(folder)]
+    records = [released_record(released) for released in RELEASED] + list(map(kept_record, others(folder)))
     if format == "json":
         print(json.dumps(records, indent=1, ensure_ascii=False))
         return
-    print(table(COLUMNS, [row(record) for record in records], format == "markdown"))
+    rows = [(record["file"], record["md5"], *(record.get(key) or "" for key in ("classes", "stride", "head")),
+             record.get("problem", ", ".join(f"{name} {percent:.2f}" for name, percent in record.get("scores", ()))))
+            for record in records]
+    print(table(COLUMNS, rows, format == "markdown"))
     print("\nImages:\n")
     for text in dict.fromkeys(map(input_text, records)):  # each once
         print(f"    {text}")
@@ -106,7 +149,7 @@ def released_record(released: Released) -> Dict[str, Any]:
 
 def kept_record(path: str) -> Dict[str, Any]:
     """The same of another file, as far as its description or, without one, its name and parameters tell."""
-    record: Dict[str, Any] = {"file": os.path.basename(path), "md5": md5_of(path)}
+    record: Dict[str, Any] = {"file": os.path.basename(path), "md5": digest(path, "md5")}
     try:
         known = describe(path)
     except ValueError as error:
@@ -120,13 +163,6 @@ def kept_record(path: str) -> Dict[str, Any]:
                       "std": known.std, "interpolation": known.interpolation}}
 
 
-def row(record: Dict[str, Any]) -> Tuple[Any, ...]:
-    """One line of the table."""
-    scores = ", ".join(f"{name} {percent:.2f}" for name, percent in record.get("scores", ()))
-    return (record["file"], record["md5"], *(record.get(key) or "" for key in ("classes", "stride", "head")),
-            record.get("problem", scores))
-
-
 def input_text(record: Dict[str, Any]) -> str:
     """The images that a file's network expects, in words."""
     if "problem" in record:
@@ -138,17 +174,6 @@ def input_text(record: Dict[str, Any]) -> str:
             f"{settings['train_crop'] or 'unknown'} pixels, tested on images of {size}")
 
 
-# check
-
-
-def check_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `weights.py check`."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="files of weights (default: the released ones, and "
-                        "what else there is in --folder)")
-    parser.add_argument("--folder", default="models", metavar="DIR", help="where the released files lie")
-    parser.add_argument("--url", metavar="ADDRESS", help="fetch what is not there from ADDRESS/<name of the file>")
-
-
 def check(files: Sequence[str], folder: str, url: Optional[str]) -> Optional[int]:
     """What lies there of the released weights, or in any files of weights: whether it is whole, and fits its network.
 
@@ -158,57 +183,33 @@ def check(files: Sequence[str], folder: str, url: Optional[str]) -> Optional[int
     is right. The exit status is 1 if a file is wrong.
     """
     paths = files or [os.path.join(folder, released.file) for released in RELEASED] + others(folder)
-    if url:
-        for path in paths:
-            fetch_missing(path, url)
-    wrong = 0
+    for path in paths if url else ():
+        where, name = os.path.split(path)
+        if not os.path.exists(path) and name not in BY_FILE:
+            raise UsageError(f"{path} is not there, and is none of the released files that a mirror has: weights.py "
+                             "list")
+        if not os.path.exists(path):
+            fetch(url, name, where or ".", BY_FILE[name].md5)
+    status = None
     for path in paths:
-        missing = not files and not os.path.exists(path)
-        found = [] if missing else problems_of(path)
-        wrong += bool(found)
-        print(f"{path}: {'not there' if missing else '; '.join(found) or right(path)}", flush=True)
-    return 1 if wrong else None
+        if not files and not os.path.exists(path):
+            print(f"{path}: not there", flush=True)
+            continue
+        try:
+            found = problems(path)
+        except OSError as error:
+            found = [one_line(error).replace(f"{path}: ", "", 1)]
+        if found:
+            status = 1
+        md5 = "MD5 and " if os.path.basename(path) in BY_FILE else ""
+        print(f"{path}: {'; '.join(found) or f'right: {md5}the parameters of its network'}", flush=True)
+    return status
 
 
 def others(folder: str) -> List[str]:
     """Paths of the files of weights in a folder that are none of the released ones."""
     names = sorted(set(os.listdir(folder)) - set(BY_FILE)) if os.path.isdir(folder) else []
     return [os.path.join(folder, name) for name in names if is_format(name)]
-
-
-def fetch_missing(path: str, url: str) -> None:
-    """Fetch a released file that is not there; UsageError for another one."""
-    folder, name = os.path.split(path)
-    if os.path.exists(path):
-        return
-    if name not in BY_FILE:
-        raise UsageError(f"{path} is not there, and is none of the released files that a mirror has: weights.py list")
-    fetch(url, name, folder or ".", BY_FILE[name].md5)
-
-
-def problems_of(path: str) -> List[str]:
-    """What is wrong with a file, as texts."""
-    try:
-        return problems(path)
-    except OSError as error:
-        return [one_line(error).replace(f"{path}: ", "", 1)]
-
-
-def right(path: str) -> str:
-    """What is said of a file that has no problems."""
-    return f"right: {'MD5 and ' if os.path.basename(path) in BY_FILE else ''}the parameters of its network"
-
-
-# convert
-
-
-def convert_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `weights.py convert`."""
-    parser.add_argument("source", type=existing_file, metavar="FROM", help=f"a file ending in {', '.join(FORMATS)}")
-    parser.add_argument("target", metavar="TO", help="file to write, likewise")
-    parser.add_argument("--half", action="store_true", help="keep weights in 16 bits, half the size; statistics stay, "
-                        "and programs compute as before")
-    parser.add_argument("--overwrite", action="store_true", help="replace TO")
 
 
 def convert(source: str, target: str, half: bool, overwrite: bool) -> None:
@@ -252,17 +253,6 @@ def halved(weights: Weights, source: str) -> Weights:
     return kept
 
 
-# record
-
-
-def record_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `weights.py record`."""
-    parser.add_argument("weights", type=existing_file, metavar="WEIGHTS", help="with a description beside them")
-    parser.add_argument("--result", type=existing_file, required=True, metavar="JSON", help="a test's result.json")
-    parser.add_argument("--made-by", default="", metavar="TEXT", help="recipe and commit, in words")
-    parser.add_argument("--terms", default="", metavar="TEXT", help="those of the data, in words")
-
-
 def record(weights: str, result: str, made_by: str, terms: str) -> None:
     """What a test found of weights, and what else a user should know, into the description beside them.
 
@@ -272,8 +262,7 @@ def record(weights: str, result: str, made_by: str, terms: str) -> None:
     path = description_path(weights)
     if kept_description(weights)[0] is None:
         raise UsageError(f"{weights} has no description of it beside it: convert from where they were trained")
-    with open(path, encoding="utf-8") as source, open(result, encoding="utf-8") as other:
-        about, found = json.load(source), json.load(other)
+    about, found = read_json(path), read_json(result)
     if digest(weights) not in (found.get("weights_sha256") or ()):
         raise UsageError(f"{result} is a test of other weights than {weights}: test these")
     arguments = found["arguments"]
@@ -287,29 +276,6 @@ def record(weights: str, result: str, made_by: str, terms: str) -> None:
     print(f"{path}: {tested}: {', '.join(f'{SCORES[name]} {value:.2f}' for name, value in scores.items())}")
 
 
-# export
-
-
-def export_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `weights.py export`."""
-    parser.add_argument("weights", type=existing_file, metavar="WEIGHTS", help="a .params file")
-    parser.add_argument("--out", required=True, metavar="ONNX", help="file to write")
-    sizes = parser.add_mutually_exclusive_group(required=True)
-    sizes.add_argument("--size", type=numbers(int, 1), metavar="PIXELS", help="inputs have this side, or HEIGHT,WIDTH, "
-                       "and come one by one; whole cells of a segmenter, so it may be rounded up")
-    sizes.add_argument("--dynamic", action="store_true", help="inputs may have any size, and come in any number")
-    parser.add_argument("--normalise", choices=PIXEL_TYPES, default="", metavar="|".join(PIXEL_TYPES),
-                        help="normalisation becomes a part of the network: inputs are RGB in 0 … 255, of this type")
-    parser.add_argument("--model", metavar="LABEL", help="the network's label (default: from the weights' name)")
-    parser.add_argument("--dataset-file", type=existing_file, metavar="YAML", help="a dataset that is not built in")
-    parser.add_argument("--test-scale", type=number(int, 1), metavar="PIXELS", help="what the file says that images "
-                        "are best scaled to (default: as the weights say, else the network's test crop, the dataset's "
-                        "largest side)")
-    parser.add_argument("--pool-top-infer-style", choices=("caffe", "full"), help="as in iclass/ilsvrc.py")
-    parser.add_argument("--engine", choices=ENGINES, help="what the file is compared with (default: mxnet where it is "
-                        "installed, else torch)")
-
-
 def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: bool, normalise: str,
            model: Optional[str], dataset_file: Optional[str], test_scale: Optional[int],
            pool_top_infer_style: Optional[str], engine: Optional[str]) -> None:
@@ -321,14 +287,16 @@ def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: boo
     """
     load(engine)
     parameters = load_parameters(weights)
-    try:
+    with usage_errors():
         known = describe(weights, model, {name: value.shape for name, value in parameters.args.items()})
-        symbol, description = to_export(known, dataset_file, pool_top_infer_style, test_scale)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+        description = asked_for(known, dataset_file, pool_top_infer_style, test_scale)
+        symbol = symbol_to_test(description)
     if known.note:
         print(known.note)
-    shape = size and input_size(size, known.stride if known.task == SEGMENTATION else 1)
+    if size and len(size) > 2:
+        raise UsageError(f"--size has {len(size)} numbers: wanted a side, or a height and a width")
+    cell = known.stride if known.task == SEGMENTATION else 1
+    shape = (-(-size[0] // cell) * cell, -(-size[-1] // cell) * cell) if size else None
     agreement = export_onnx(out, symbol, parameters, replace(description, pixels=normalise), shape)
     inputs = f"inputs of {shape[1]}x{shape[0]} pixels" if shape else "inputs of any size"
     print(f"{out}: {description.task}, {description.classes} classes, {inputs}; of {agreement.decisions:,} "
@@ -336,39 +304,14 @@ def export(weights: str, out: str, size: Optional[Tuple[int, ...]], dynamic: boo
           f"{agreement.largest:.1e}")
 
 
-def to_export(known: Description, dataset_file: Optional[str], pooling: Optional[str], scale: Optional[int]
-              ) -> Tuple[Symbol, Description]:
-    """The `Symbol` of weights of which a `Description` is known, and the one that the arguments ask for."""
-    label = parse_label(known.label)
-    if known.task == SEGMENTATION:
-        if pooling:
-            raise UsageError("--pool-top-infer-style is for classifiers; these weights segment")
-        symbol = test_symbol(label, known.head)
-    else:
-        style = pooling or known.pool_style or None
-        symbol = classification_symbol(label, SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=style))
-        known = replace(known, pool_style=style or "")
-    scale = scale or known.test_scale
+def asked_for(known: Description, dataset_file: Optional[str], pooling: Optional[str], scale: Optional[int]
+              ) -> Description:
+    """What is known of weights, with what the arguments ask for."""
+    if pooling and known.task == SEGMENTATION:
+        raise UsageError("--pool-top-infer-style is for classifiers; these weights segment")
+    known, scale = replace(known, pool_style=pooling or known.pool_style), scale or known.test_scale
     if dataset_file or not known.class_names:
         module = segmentation if known.task == SEGMENTATION else classification
-        record = module.dataset_record(label.dataset, label.classes, dataset_file)
+        record = module.dataset_record(parse_label(known.label).dataset, known.classes, dataset_file)
         known, scale = replace(known, **record.described()), scale or record.largest_side
-    return symbol, replace(known, test_scale=scale)
-
-
-def input_size(sides: Sequence[int], cell: int) -> Tuple[int, int]:
-    """(H, W) of whole cells from the values of --size."""
-    if len(sides) > 2:
-        raise UsageError(f"--size has {len(sides)} numbers: wanted a side, or a height and a width")
-    return -(-sides[0] // cell) * cell, -(-sides[-1] // cell) * cell
-
-
-Command = Tuple[str, Callable[[argparse.ArgumentParser], None], Callable[..., Optional[int]]]
-COMMANDS: Dict[str, Command] = {
-    "list": ("the released weights and those in a folder, and their scores", list_arguments, list_weights),
-    "check": ("whether files of weights are whole, and fit their networks; fetch released ones", check_arguments,
-              check),
-    "convert": ("between .params, .npz, .safetensors and .pth (PyTorch)", convert_arguments, convert),
-    "record": ("scores of a test, origin and terms, into the description of weights", record_arguments, record),
-    "export": ("a network as an ONNX file, held to the engine", export_arguments, export),
-}
+    return replace(known, test_scale=scale)

@@ -2,10 +2,11 @@
 import logging
 import os
 import unicodedata
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
-from ademxapp.data.lists import IMAGE_EXTENSIONS
-from ademxapp.data.samples import Sample, Samples, samples_of_classes
+import numpy as np
+
+from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, Samples
 
 # What systems and programs leave beside people's own folders: macOS's archives, Synology, QNAP, Windows, Linux, Python.
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information",
@@ -29,13 +30,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def number_folders(root: str, split: str, classes: int, known: Sequence[str] = ()) -> Tuple[str, ...]:
-    """The classes' folders in the order of the classes, for every split alike.
+def _numbered(root: str, split: str, classes: int, known: Sequence[str]) -> Tuple[str, ...]:
+    """The classes' folders in the order of the classes, for every split alike; ValueError if they are not `classes`.
 
     They are `known`, the folders of a dataset's record; where it has none, the sorted names in <root>/train; where that
     is not there, those in <root>/<split>, which is told as a warning.
-
-    Raises ValueError if there are not as many as `classes`.
     """
     if known:
         return tuple(known)
@@ -52,28 +51,28 @@ def number_folders(root: str, split: str, classes: int, known: Sequence[str] = (
 
 
 def scan_tree(root: str, split: str, classes: int, known: Sequence[str] = ()) -> Samples:
-    """Samples of `<root>/<split>/<class>/<image>`; classes are numbered by `number_folders`.
+    """Samples of `<root>/<split>/<class>/<image>`; classes are numbered by train's folders, or by the `known`.
 
-    Hidden folders and files, and systems', are left out.
-
-    Raises ValueError for a folder that is no class's, and for a class that has no image: its name may be another one.
+    Hidden folders and files, and systems', are left out. Raises ValueError for a folder that is no class's, and for a
+    class that has no image: its name may be another one.
     """
-    folder, numbered = os.path.join(root, split), number_folders(root, split, classes, known)
-    found, empty = match_folders(folder, numbered), []
-
-    def rows() -> Iterator[Tuple[int, str]]:
-        for class_id, name in enumerate(numbered):
-            images = images_in(os.path.join(folder, found[name])) if name in found else []
-            yield from ((class_id, os.path.join(split, found[name], image)) for image in images)
-            if not images:
-                empty.append(name)
-
-    samples = samples_of_classes(root, rows())
-    if empty and len(samples):
+    folder, numbered = os.path.join(root, split), _numbered(root, split, classes, known)
+    found, text, class_ids, empty = match_folders(folder, numbered), bytearray(), [], []
+    for class_id, name in enumerate(numbered):
+        images = sorted(image for image in (os.listdir(os.path.join(folder, found[name])) if name in found else ())
+                        if image.lower().endswith(IMAGE_EXTENSIONS) and not image.startswith("."))
+        for path in (os.path.join(split, found[name], image) for image in images):
+            if any(mark in path for mark in "\t\r\n"):
+                raise ValueError(f"{os.path.join(root, path)!r} has a tab or a line break in its name: rename it")
+            text += path.encode("utf-8", "surrogateescape") + b"\n"
+            class_ids.append(class_id)
+        if not images:
+            empty.append(name)
+    if empty and class_ids:
         raise ValueError(f"{folder} has no image of {len(empty)} of the {len(numbered)} classes: {some(empty)}; images "
                          f"end in {', '.join(IMAGE_EXTENSIONS)} and lie in the class's folder itself; --list FILE, as "
                          "tools/prepare.py folders writes it, takes what is there")
-    return samples
+    return Samples(root, bytes(text), 0, np.array(class_ids, np.int32))
 
 
 def match_folders(folder: str, numbered: Sequence[str]) -> Dict[str, str]:
@@ -104,12 +103,6 @@ def folder_names(samples: Iterable[Sample], classes: int) -> Tuple[str, ...]:
             return ()
     names = tuple(found.get(class_id, "") for class_id in range(classes))
     return names if all(names) and len(set(names)) == classes else ()
-
-
-def images_in(folder: str) -> List[str]:
-    """Sorted names of the images in a folder, hidden files left out."""
-    return sorted(name for name in os.listdir(folder)
-                  if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith("."))
 
 
 def some(names: Iterable[str]) -> str:

@@ -1,4 +1,5 @@
 """People's own pictures: found by names, in folders, by patterns; read as viewers show them, videos frame by frame."""
+import contextlib
 import glob
 import os
 from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, cast
@@ -18,17 +19,12 @@ EXTENSIONS = IMAGE_EXTENSIONS + (".jfif", ".jpe", ".mpo", ".jp2", ".gif", ".apng
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 ImageLike = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]  # a path, or the pixels: (H, W, 3) uint8, RGB
 Images = Union[ImageLike, Sequence[ImageLike]]  # one, or a list or tuple of them
+# What turns pixels (H, W, 3) as EXIF's orientation says.
 _TURNS = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
           5: lambda x: x.swapaxes(0, 1), 6: lambda x: x.swapaxes(0, 1)[:, ::-1],
           7: lambda x: x.swapaxes(0, 1)[::-1, ::-1], 8: lambda x: x.swapaxes(0, 1)[::-1]}
 # Extension and code of what is written, the first that OpenCV's build has: MPEG-4, or JPEGs one after another.
 FORMATS = ((".mp4", "mp4v"), (".avi", "MJPG"))
-_FRAMES_PER_SECOND = 25.0  # where a file does not say, or says what cannot be
-
-
-def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """An array (H, W, …) as EXIF's orientation (1 … 8) says that it is to be shown."""
-    return np.ascontiguousarray(_TURNS[orientation](pixels))
 
 
 def read_upright(path: str) -> np.ndarray:
@@ -37,7 +33,7 @@ def read_upright(path: str) -> np.ndarray:
     Raises ValueError, which names the file, if it cannot be decoded; OSError if it cannot be read.
     """
     file = ImageFile(read_bytes(path), path)
-    return turned(file.rgb(), file.orientation)
+    return np.ascontiguousarray(_TURNS[file.orientation](file.rgb()))
 
 
 def each_image(images: Images) -> Tuple[List[ImageLike], bool]:
@@ -69,13 +65,14 @@ def find_photographs(names: Iterable[str]) -> Tuple[List[str], List[str]]:
     for name in names:
         if os.path.isdir(name):
             found, left = _of_folder(name)
-            notes += left
         else:
-            found = [name] if os.path.isfile(name) else sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
+            matching = [name] if os.path.isfile(name) else glob.glob(name, recursive=True)
+            found, left = sorted(filter(os.path.isfile, matching)), []
         if not found:
             raise UsageError(f"there is no image {name}, nor a folder of images, nor any that such a pattern matches"
-                             + "".join(f"; {note}" for note in (left if os.path.isdir(name) else ())))
+                             + "".join(f"; {note}" for note in left))
         paths += found
+        notes += left
     return list(dict.fromkeys(map(os.path.normpath, paths))), notes
 
 
@@ -100,23 +97,16 @@ def _of_folder(folder: str) -> Tuple[List[str], List[str]]:
 class Video:
     """A video file. Iterating gives (seconds from its start, pixels (H, W, 3) uint8 RGB), turned as its file says.
 
-    Attributes
-    ----------
-    frames : int
-        As its file says, or 0: it may have fewer, or more.
-    rate : float
-        Frames per second, on average.
-
-    Raises ValueError, which names the file, if it is no video that can be read.
+    `frames` is as its file says, or 0: it may have fewer, or more; `rate` is frames per second, on average. Raises
+    ValueError, which names the file, if it is no video that can be read.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with open(path, "rb"):  # OpenCV would not say what is wrong
-            pass
+        open(path, "rb").close()  # OpenCV would not say what is wrong
         self._capture = cv2.VideoCapture(path)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0 < rate < 1000 else _FRAMES_PER_SECOND
+        self.rate = rate if 0 < rate < 1000 else 25.0  # where the file does not say, or says what cannot be
         self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._start = 0.0  # OpenCV's versions count from this frame or from the next
         self._first = self._next()
@@ -140,39 +130,18 @@ class Video:
         return (seconds, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)) if good else None
 
 
-class VideoWriter:
+class VideoWriter(contextlib.AbstractContextManager):
     """A video that is written frame by frame, under its final name once it is whole.
 
     Until then it is `<stem>.unfinished.<extension>`. It stays under that name, playable, where the block ends by an
-    exception, such as an interruption; without any frame it goes.
-
-    Parameters
-    ----------
-    stem : str
-        Path without the extension, which is the first of `FORMATS` that can be written.
-    rate : float
-        Frames per second.
-
-    Raises OSError if none can be written.
+    exception, such as an interruption; without any frame it goes. The extension is the first of `FORMATS` that can be
+    written; OSError if none can. `rate` is frames per second; `path` is the final name, once there is a frame.
     """
 
     def __init__(self, stem: str, rate: float) -> None:
-        self._stem, self._rate = stem, rate
+        self._stem, self._rate, self._written = stem, rate, 0
         self._writer: Any = None
-        self._extension, self._written = "", 0
-
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    @property
-    def path(self) -> str:
-        """The final name; known once there is a frame."""
-        return self._stem + self._extension
-
-    @property
-    def unfinished(self) -> str:
-        """The name until then."""
-        return f"{self._stem}.unfinished{self._extension}"
+        self.path = self._unfinished = ""
 
     def write(self, pixels: np.ndarray) -> None:
         """Add a frame, (H, W, 3) uint8 RGB; all have one size. Odd sides get one more pixel: codecs want even ones."""
@@ -184,8 +153,9 @@ class VideoWriter:
 
     def _open(self, width: int, height: int) -> None:
         os.makedirs(os.path.dirname(os.path.abspath(self._stem)), exist_ok=True)
-        for self._extension, code in FORMATS:
-            self._writer = cv2.VideoWriter(self.unfinished, cv2.VideoWriter.fourcc(*code), self._rate, (width, height))
+        for extension, code in FORMATS:
+            self.path, self._unfinished = self._stem + extension, f"{self._stem}.unfinished{extension}"
+            self._writer = cv2.VideoWriter(self._unfinished, cv2.VideoWriter.fourcc(*code), self._rate, (width, height))
             if self._writer.isOpened():
                 return
         raise OSError(f"{self._stem}{FORMATS[0][0]} cannot be written: OpenCV opens no video of {width}x{height} "
@@ -195,6 +165,6 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
         if kind is None and self._written:
-            os.replace(self.unfinished, self.path)
-        elif not self._written and os.path.isfile(self.unfinished):
-            os.unlink(self.unfinished)
+            os.replace(self._unfinished, self.path)
+        elif not self._written and os.path.isfile(self._unfinished):
+            os.unlink(self._unfinished)

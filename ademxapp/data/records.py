@@ -6,28 +6,28 @@ image), then the image's file, then the label's. The last record, which the inde
 packed and how (a line of JSON), a line per sample with its place and its line of the list, and the contents' own place.
 A file of MXNet's `im2rec` is read as well: its records have the same header, and no names.
 """
+import array
+import io
 import json
 import os
+import re
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.data.images import read_bytes
-from ademxapp.data.lists import DIGITS
-from ademxapp.data.samples import Sample, Samples
-from ademxapp.data.tables import NO_NUMBER, Table, plain_text
+from ademxapp.data.lists import DIGITS, Sample, Samples, plain_text
 from ademxapp.errors import UsageError
 
 FORMAT, VERSION = "ademxapp records", 1
-TASKS = ("classification", "segmentation")
+TASKS = {"classification": (3,), "segmentation": (2, 3)}  # and how many fields a line of their contents may have
 MAGIC = struct.pack("<I", 0xCED7230A)
 HEADER = struct.Struct("<IfQQ")  # flag, class, number, bytes of the image (im2rec: 0)
-MAGIC_WORD = np.dtype("<u4")
 _FRAME = struct.Struct("<4sI")  # magic; kind of part in 3 bits, its length in 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_DIGITS = 18  # of a number in an index or the contents, at most: more are no place
+_NO_INDEX = re.compile(rb"^(?!\d{1,18}\t\d{1,18}\n|\Z)", re.MULTILINE)  # a line that is not of two numbers
 _PLACE = 16  # hexadecimal digits of the contents' place
 
 
@@ -35,8 +35,8 @@ def frame(payload: bytes) -> bytes:
     """A record as it lies in the file (bytes). Parts end where the payload has the magic number, which is left out."""
     if len(payload) >= 1 << 29:
         raise ValueError(f"a record of {len(payload)} bytes: RecordIO takes less than {1 << 29}")
-    words = np.frombuffer(payload, MAGIC_WORD, len(payload) // 4)
-    cuts = (4 * np.flatnonzero(words == np.frombuffer(MAGIC, MAGIC_WORD))).tolist()
+    words = np.frombuffer(payload, "<u4", len(payload) // 4)
+    cuts = (4 * np.flatnonzero(words == np.frombuffer(MAGIC, "<u4"))).tolist()
     pieces = []
     for number, (start, end) in enumerate(zip([0] + [cut + 4 for cut in cuts], cuts + [len(payload)])):
         kind = _WHOLE if not cuts else _FIRST if number == 0 else _LAST if number == len(cuts) else _MIDDLE
@@ -91,13 +91,8 @@ class RecordSample(Sample):
     place: int = 0
     number: int = 0
 
-    @property
-    def image_path(self) -> str:
-        return f"{self.root}:{self.image}"
-
-    @property
-    def label_path(self) -> str:
-        return f"{self.root}:{self.label_image}"
+    def _path(self, name: str) -> str:
+        return f"{self.root}:{name}"
 
     def read(self) -> Tuple[bytes, Optional[bytes]]:
         """The bytes of the image's file and, or None, of the label's."""
@@ -108,19 +103,6 @@ class RecordSample(Sample):
                              "is damaged, or another than it was")
         end = HEADER.size + length if length else len(payload)
         return payload[HEADER.size:end], None if self.label_image is None else payload[end:]
-
-
-class RecordSamples(Samples):
-    """The samples of a record file, as `Samples`; `places` and `numbers` are those of the records."""
-
-    def __init__(self, file: RecordFile, table: Table, image: int, class_ids: Optional[np.ndarray], places: np.ndarray,
-                 numbers: np.ndarray) -> None:
-        super().__init__(file.path, table, image, image + 1, class_ids)
-        self._file, self._places, self._numbers = file, places, numbers
-
-    def _sample(self, row: int) -> RecordSample:
-        return RecordSample(self.root, *self._fields(row), file=self._file, place=int(self._places[row]),
-                            number=int(self._numbers[row]))
 
 
 def contents_record(about: Dict[str, Any], rows: Sequence[Tuple[int, Sequence[str]]], place: int) -> bytes:
@@ -134,14 +116,13 @@ def contents_record(about: Dict[str, Any], rows: Sequence[Tuple[int, Sequence[st
     return ("\n".join(lines) + f"\n{place:0{_PLACE}x}").encode("utf-8", "surrogateescape")
 
 
-def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Table]]:
-    """What a record file says of itself, as for `contents_record`; None if there is no contents."""
+def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Samples]]:
+    """What a record file says of itself, `about` as for `contents_record` and its samples; None if it says nothing."""
     tail = file.bytes(max(0, file.size - _PLACE - 3), min(file.size, _PLACE + 3)).rstrip(b"\0")[-_PLACE:]
     try:
-        payload, end = file.read(int(tail, 16))
-        first, last = payload.index(b"\n") + 1, payload.rindex(b"\n") + 1
-        about, payload = json.loads(payload[:first]), payload[first:last]
-        table = Table(payload)
+        text, end = file.read(int(tail, 16))
+        first, last = text.index(b"\n") + 1, text.rindex(b"\n") + 1
+        about, text = json.loads(text[:first]), text[first:last]
         if about["format"] != FORMAT or end != file.size:
             return None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -149,18 +130,29 @@ def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Table]]:
     if about.get("version") != VERSION:
         raise ValueError(f"{file.path} has version {about.get('version')!r} of its format, this program reads "
                          f"{VERSION}")
-    widths = {"classification": (3,), "segmentation": (2, 3)}.get(str(about.get("task")), ())
-    if len(table) and (table.width not in widths or (widths == (3,) and not table.is_even())) or not widths:
-        raise ValueError(f"{file.path}: its contents are damaged; pack the list again")
-    return about, table
+    places, class_ids = _columns(text, str(about.get("task")), f"{file.path}: its contents are damaged")
+    return about, Samples(file.path, text, 1 if class_ids is None else 2, class_ids, partial(RecordSample, file=file),
+                          place=places, number=np.arange(len(places)))
 
 
-def places_of(file: RecordFile, table: Table) -> np.ndarray:
-    """Where the records of the contents' rows lie (int64)."""
-    places = table.integers(0, _DIGITS)
-    if (places < 0).any():
-        raise ValueError(f"{file.path}: its contents are damaged: a place is no number; pack the list again")
-    return places
+def _columns(text: bytes, task: str, damaged: str) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Places and, or None, classes of the contents' lines; ValueError that begins with the words `damaged`."""
+    columns, values = 2 if task == "classification" else 1, array.array("q")
+    if task not in TASKS:
+        raise ValueError(f"{damaged}; pack the list again")
+    for line in io.BytesIO(text):
+        fields = line.split(b"\t")
+        if len(fields) not in TASKS[task]:
+            raise ValueError(f"{damaged}; pack the list again")
+        try:
+            values.append(int(fields[0]))
+            if columns == 2:
+                values.append(int(fields[1]))
+        except (ValueError, OverflowError):
+            what = ("place", "class")[len(values) % columns]
+            raise ValueError(f"{damaged}: a {what} is no number; pack the list again") from None
+    places, *class_ids = np.array(values).reshape(-1, columns).T
+    return places, class_ids[0] if class_ids else None
 
 
 def index_text(places: Iterable[int]) -> str:
@@ -175,40 +167,32 @@ def read_records(prefix: str, classes: Optional[int] = None, unknown: bool = Fal
     of a segmentation.
     """
     path, index = f"{prefix}.rec", f"{prefix}.idx"
-    file, (keys, places) = RecordFile(path), _read_index(index)
+    file, text = RecordFile(path), plain_text(index)
+    if _NO_INDEX.search(text):
+        raise ValueError(f"{index} is no index of a record file: wanted a number, a tab and a number on every line")
+    keys, places = np.fromstring(text, np.int64, sep="\t").reshape(-1, 2).T
     contents = read_contents(file)
-    task = "classification" if contents is None else contents[0]["task"]
     if contents is None:
-        samples, class_ids = _im2rec_samples(file, keys, places)
+        task, samples = "classification", _im2rec_samples(file, keys, places)
     else:
-        _require_fit(index, keys, places, places_of(file, contents[1]))
-        samples, class_ids = _samples(file, contents[1], task, places)
+        about, samples = contents
+        task = about["task"]
+        _require_fit(index, keys, places, samples.numbers["place"])
     wanted = "segmentation" if classes is None else "classification"
     if task != wanted:
         raise UsageError(f"{path} is packed from a {task} list, wanted one for {wanted}")
     if not len(samples):
         raise ValueError(f"{index} names no image")
-    if classes is not None and class_ids is not None:
-        outside = np.flatnonzero((class_ids >= classes) | (class_ids < (-1 if unknown else 0)))
-        for sample in samples[outside[0]:][:1] if len(outside) else ():
-            raise ValueError(f"{path}: {sample.image} has class {sample.class_id}, which is not among "
-                             f"0 … {classes - 1}")
+    if classes is not None and samples.class_ids is not None:
+        outside = (samples.class_ids >= classes) | (samples.class_ids < (-1 if unknown else 0))
+        for row in np.flatnonzero(outside)[:1].tolist():
+            raise ValueError(f"{path}: {samples[row].image} has class {samples.class_ids[row]}, which is not among 0 … "
+                             f"{classes - 1}")
     return samples
 
 
-def _samples(file: RecordFile, table: Table, task: str, places: np.ndarray) -> Tuple[Samples, Optional[np.ndarray]]:
-    """Samples of the rows of the contents, and their classes."""
-    numbers = np.arange(len(table))
-    if task == "segmentation":
-        return RecordSamples(file, table, 1, None, places, numbers), None
-    class_ids = table.integers(1, DIGITS)
-    if (class_ids == NO_NUMBER).any():
-        raise ValueError(f"{file.path}: its contents are damaged: a class is no number; pack the list again")
-    return RecordSamples(file, table, 2, class_ids, places, numbers), class_ids
-
-
-def _im2rec_samples(file: RecordFile, keys: np.ndarray, places: np.ndarray) -> Tuple[Samples, np.ndarray]:
-    """Samples, and classes, of a file of MXNet's im2rec, whose records have classes but no names."""
+def _im2rec_samples(file: RecordFile, keys: np.ndarray, places: np.ndarray) -> Samples:
+    """Samples of a file of MXNet's im2rec, whose records have classes but no names."""
     class_ids, numbers, size = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.uint64), _FRAME.size + HEADER.size
     for row, (key, place) in enumerate(zip(keys.tolist(), places.tolist())):
         head = file.bytes(place, size, place)
@@ -224,20 +208,8 @@ def _im2rec_samples(file: RecordFile, keys: np.ndarray, places: np.ndarray) -> T
     if len(places) and file.read(int(places.max()))[1] != file.size:
         raise ValueError(f"{file.path} goes on behind the last of the {len(places)} records of its .idx: the index is "
                          "not its own")
-    names = Table("".join(f"record {key}\n" for key in keys.tolist()).encode())
-    return RecordSamples(file, names, 0, class_ids, places, numbers), class_ids
-
-
-def _read_index(path: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Key and place of every line of an index."""
-    table = Table(plain_text(read_bytes(path), path))
-    if len(table) and (table.width != 2 or not table.is_even()):
-        columns = None
-    else:
-        columns = [table.integers(column, _DIGITS) if len(table) else np.zeros(0, np.int64) for column in (0, 1)]
-    if columns is None or any((column < 0).any() for column in columns):
-        raise ValueError(f"{path} is no index of a record file: wanted a number, a tab and a number on every line")
-    return columns[0], columns[1]
+    names = "".join(f"record {key}\n" for key in keys.tolist()).encode()
+    return Samples(file.path, names, 0, class_ids, partial(RecordSample, file=file), place=places, number=numbers)
 
 
 def _require_fit(path: str, keys: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> None:

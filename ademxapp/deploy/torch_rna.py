@@ -91,24 +91,14 @@ class Pool(nn.Module):
 
 
 class Rna(nn.Module):
-    """A network of the family.
+    """A network of the family: "a" to "f" halve the maps by max pooling, "a1" to "f1" by strided convolutions.
 
-    Parameters
-    ----------
-    name : str
-        "a" to "f" halve the maps by max pooling, "a1" to "f1" by strided convolutions ("a2" is built as "a1"). Or the
-        paper's notation, such as "224-0-3-3-6-3-1-1", with "-c" behind it for strided convolutions.
-    classes : int
-    stride : int, optional
-        Input pixels per cell of the maps; halvings beyond it become dilation. By default the network's own: 32, 16, 8.
-    head : {None, "1conv", "2conv"}
-        What stands on the features of a segmenter; None makes a classifier.
-    width : float
-        Multiplies every number of channels.
-    pool_style : {None, "caffe", "full"}
-        Pooling that halves: padding 1; padding 0 with sizes rounded down (the released Model A is tested so); up.
-    two_scales : bool
-        Features of the image at full and at half resolution, side by side (names with "-2s").
+    "a2" is built as "a1". Any other has the paper's notation, such as "224-0-3-3-6-3-1-1", with "-c" behind it for
+    strided convolutions. `stride` is in input pixels per cell of the maps, by default the network's own (32, 16, 8);
+    halvings beyond it become dilation. A `head`, "1conv" or "2conv", makes it a segmenter. `width` multiplies every
+    number of channels. `pool_style` is of poolings that halve: None for padding 1, else padding 0 with sizes rounded
+    down ("caffe": the released Model A is tested so) or up ("full"). With `two_scales` (names with "-2s"), the features
+    are of the image at full and at half resolution, side by side.
     """
 
     def __init__(self, name: str = "a1", classes: int = 1000, stride: "int | None" = None, head: "str | None" = None,
@@ -124,11 +114,12 @@ class Rna(nn.Module):
         features = scaled(LEVELS[7][0][-1], width)
         self.bn7 = nn.BatchNorm2d(features, eps=BN_EPS)
         features *= 2 if two_scales else 1
+        wide = {"kernel_size": 3, "padding": HEAD_DILATION, "dilation": HEAD_DILATION}
         if head == "2conv":
-            self.conv6a = wide_conv(features, scaled(HEAD_CHANNELS, width))
+            self.conv6a = nn.Conv2d(features, scaled(HEAD_CHANNELS, width), **wide)
             features = scaled(HEAD_CHANNELS, width)
-        last = wide_conv if head else nn.Linear
-        self.add_module(f"linear{classes}", last(features, classes))
+        self.add_module(f"linear{classes}", nn.Conv2d(features, classes, **wide) if head else
+                        nn.Linear(features, classes))
 
     def _features(self, units: "list[int]", halvings: int, strided: bool, stride: "int | None", width: float,
                   pool_style: "str | None") -> "list[str]":
@@ -159,8 +150,7 @@ class Rna(nn.Module):
         return path
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The maps that the classifier stands on, (N, 4096 x width, H / stride, W / stride); twice as many of two
-        scales."""
+        """What the classifier stands on, (N, 4096 x width, H / stride, W / stride); of two scales twice as wide."""
         full = self._one_scale(x)
         if not self.two_scales:
             return full
@@ -202,8 +192,3 @@ def parsed(name: str) -> "tuple[tuple[int, ...], bool]":
 def scaled(count: int, width: float) -> int:
     """A number of channels times the width, rounded, at least 1."""
     return max(1, int(round(count * width)))
-
-
-def wide_conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution over a large field."""
-    return nn.Conv2d(inputs, outputs, 3, padding=HEAD_DILATION, dilation=HEAD_DILATION)

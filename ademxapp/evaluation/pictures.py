@@ -37,16 +37,10 @@ def class_colours(palette: np.ndarray, label_ids: Sequence[int]) -> np.ndarray:
 
 
 def labels_over(image: np.ndarray, classes: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Labels drawn half transparent over an image, hatched where they do not count.
+    """Labels drawn half transparent over an image (H, W, 3) uint8, hatched where they do not count.
 
-    Parameters
-    ----------
-    image : ndarray
-        (H, W, 3) uint8.
-    classes : ndarray
-        (h, w) class indices, 255 where none counts; enlarged to the image without mixing.
-    colours : ndarray
-        (256, 3) uint8, by class index.
+    `classes` are (h, w) class indices, 255 where none counts, and enlarged to the image without mixing; `colours`
+    (256, 3) uint8, by class index.
     """
     height, width = image.shape[:2]
     classes = np.asarray(Image.fromarray(classes.astype(np.uint8)).resize((width, height), Resampling.NEAREST))
@@ -58,19 +52,9 @@ def labels_over(image: np.ndarray, classes: np.ndarray, colours: np.ndarray) -> 
 
 
 def contact_sheet(rows: List[List[np.ndarray]], captions: Sequence[str], height: int = 180) -> np.ndarray:
-    """A sheet of pictures, one row of pictures for each example.
+    """A sheet, (H, W, 3) uint8, with a row of pictures for each example, and captions of the columns.
 
-    Parameters
-    ----------
-    rows : list of list of ndarray
-        (H, W, 3) or (H, W) uint8 each; scaled to `height` pixels, without mixing colours where they are few.
-    captions : list of str
-        Of the columns.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
+    Pictures, (H, W, 3) or (H, W) uint8, are scaled as by `at_height`.
     """
     pictures = [[Image.fromarray(at_height(picture, height)) for picture in row] for row in rows]
     widths = [max(picture.width for picture in column) for column in zip(*pictures)]
@@ -87,29 +71,17 @@ def contact_sheet(rows: List[List[np.ndarray]], captions: Sequence[str], height:
 
 def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns: int,
                    legend: Sequence[Tuple[Colour, str]] = (), foot: Optional[int] = None) -> np.ndarray:
-    """Pictures in rows of `columns`, each with a caption under it, and a legend of colours at the foot.
+    """Pictures in rows of `columns`, each with a caption under it, and a legend of colours at the foot: (H, W, 3).
 
-    Parameters
-    ----------
-    pictures : list of ndarray
-        (H, W, 3) or (H, W) uint8 each, all of one height.
-    captions : list of str
-        Cut off where they are wider than their column.
-    legend : list of ((r, g, b), str)
-    foot : int, optional
-        Height of the legend, in pixels, where it is cut off; by default what it needs.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8.
+    Pictures are (H, W, 3) or (H, W) uint8, all of one height; captions that are wider than their column are cut off,
+    and so is the legend where it is higher than `foot`, in pixels, if that is given.
     """
-    widths = [max(picture.shape[1] for picture in pictures[column::columns]) for column in range(columns)
-              if column < len(pictures)]
+    widths = [max(picture.shape[1] for picture in pictures[column::columns])
+              for column in range(min(columns, len(pictures)))]
     line, rows = pictures[0].shape[0] + CAPTION + GAP, -(-len(pictures) // columns)
     width = sum(widths) + GAP * (len(widths) + 1)
-    entries = _legend_places(legend, width)
-    foot = _height(entries) if foot is None else foot
+    places, height = _legend_places([name for _, name in legend], width)
+    foot = height if foot is None else foot
     sheet = Image.new("RGB", (width, GAP + rows * line + foot), GROUND)
     draw = ImageDraw.Draw(sheet)
     for index, (picture, caption) in enumerate(zip(pictures, captions)):
@@ -117,7 +89,7 @@ def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns:
         left, top = GAP + sum(widths[:column]) + GAP * column, GAP + row * line
         sheet.paste(Image.fromarray(picture).convert("RGB"), (left, top))
         _write(draw, (left, top + line - CAPTION - GAP + 1), _fitting(draw, caption, widths[column]))
-    for (colour, name), (left, top) in zip(legend, entries):
+    for (colour, name), (left, top) in zip(legend, places):
         top += GAP + rows * line
         draw.rectangle((left, top, left + CAPTION, top + CAPTION - 4), fill=tuple(map(int, colour)), outline="black")
         _write(draw, (left + CAPTION + GAP, top), name)
@@ -127,30 +99,25 @@ def captioned_grid(pictures: List[np.ndarray], captions: Sequence[str], columns:
 def at_height(picture: np.ndarray, height: int) -> np.ndarray:
     """A picture, (H, W, 3) or (H, W) uint8, scaled to `height` pixels, without mixing colours where they are few."""
     image = Image.fromarray(picture).convert("RGB")
-    few_colours = image.getcolors(64) is not None
-    method = Resampling.NEAREST if few_colours else Resampling.LANCZOS
+    method = Resampling.LANCZOS if image.getcolors(64) is None else Resampling.NEAREST
     return np.asarray(image.resize((max(1, round(image.width * height / image.height)), height), method))
 
 
 def legend_height(names: Sequence[str], picture_width: int) -> int:
     """What a legend of `names` needs under one picture, in pixels."""
-    return _height(_legend_places([((0, 0, 0), name) for name in names], picture_width + 2 * GAP))
+    return _legend_places(names, picture_width + 2 * GAP)[1]
 
 
-def _height(entries: List[Tuple[int, int]]) -> int:
-    return entries[-1][1] + CAPTION + GAP if entries else 0
-
-
-def _legend_places(legend: Sequence[Tuple[Colour, str]], width: int) -> List[Tuple[int, int]]:
-    """Where each entry of a legend starts, (left, top) in pixels, in lines no wider than `width`."""
+def _legend_places(names: Sequence[str], width: int) -> Tuple[List[Tuple[int, int]], int]:
+    """Where each entry of a legend starts, (left, top), in lines no wider than `width`; and its height: pixels."""
     draw, places, left, top = ImageDraw.Draw(Image.new("RGB", (1, 1))), [], GAP, 0
-    for _, name in legend:
+    for name in names:
         needed = CAPTION + 4 * GAP + int(_length(draw, name))
         if left > GAP and left + needed > width:
             left, top = GAP, top + CAPTION + 2
         places.append((left, top))
         left += needed
-    return places
+    return places, top + CAPTION + GAP if places else 0
 
 
 def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
@@ -187,7 +154,8 @@ def drawable(text: str) -> Tuple[str, Optional[ImageFont.FreeTypeFont]]:
     lost = [letter for letter in foreign if ord(letter) not in _letters(path)]
     if lost:
         _tell(unicodedata.name(lost[0], "some").split()[0])
-        text = "".join(_number(letter) if letter in lost else letter for letter in text)
+        text = "".join(letter.encode("ascii", "backslashreplace").decode() if letter in lost else letter
+                       for letter in text)
     return text, ImageFont.truetype(path, FONT_SIZE)
 
 
@@ -223,7 +191,3 @@ def _tell(script: str) -> None:
     logging.getLogger("ademxapp").warning(
         "pictures: no font here has %s letters: they are written as their numbers, as \\u6811; install one that has, "
         "such as Noto Sans CJK", script)
-
-
-def _number(letter: str) -> str:
-    return letter.encode("ascii", "backslashreplace").decode()

@@ -3,9 +3,8 @@
 Attributes of it: `scale` (the longer side of the image as the network saw it, in pixels), `flip` (whether it is the
 average with the mirrored image), `steps` (shifts per direction), `pred_stride` (scaled pixels from one cell to the
 next), `input_size` and `image_size` ((h, w) in pixels: of the network's input, whose cells the grid has, and of the
-image), `weights` (the network's file),
-`identity` (of the test that made it; older files lack it) and, where the input went through the network in windows,
-`window` (their side).
+image), `weights` (the network's file), `identity` (of the test that made it; older files lack it) and, where the input
+went through the network in windows, `window` (their side).
 
 The files are of HDF5's version 1.8, whose headers have checksums: libhdf5 can go on for ever with a damaged one.
 """
@@ -15,7 +14,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import h5py
 import numpy as np
 
-from ademxapp.data.resize import scaled_size
+from ademxapp.data.transforms import scaled_size
 from ademxapp.evaluation.dense import DenseSettings, ScoreMap
 from ademxapp.files import replacing
 
@@ -43,21 +42,10 @@ def write_scores(path: str, score_map: ScoreMap, scale: int, settings: DenseSett
 
 def read_scores(path: str, size: Optional[Tuple[int, int]] = None, classes: Optional[int] = None
                 ) -> Tuple[ScoreMap, Dict[str, Any]]:
-    """The `ScoreMap` of a file, and its attributes (dict).
+    """The `ScoreMap` of a file, and its attributes.
 
-    Parameters
-    ----------
-    size : (int, int), optional
-        (h, w) of the image that it must be of.
-    classes : int, optional
-        That it must have.
-
-    Raises
-    ------
-    OSError
-        If there is no such file.
-    ValueError
-        If it is not whole, is no score file, or does not agree with itself, the image or the number of classes.
+    OSError if there is no such file; ValueError if it is not whole, is no score file, or does not agree with itself, or
+    with the `size` (h, w) of the image or the number of `classes`, where these are given.
     """
     with open(path, "rb") as source:
         start = source.read(len(_START))
@@ -69,13 +57,12 @@ def read_scores(path: str, size: Optional[Tuple[int, int]] = None, classes: Opti
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ValueError(f"{path} is no whole score file: {' '.join(str(error).split())}; predict it again") from None
     missing = [name for name in ATTRIBUTES if name not in attributes]
-    if missing or scores.ndim != 3:
-        raise ValueError(f"{path} is no score file of this program: " + (
-            f"it has no attribute {', '.join(missing)}" if missing else f"its scores have the shape {scores.shape}"))
-    wrong = [name for name in ATTRIBUTES if not _is_usable(name, attributes[name])]
+    wrong = [f"it has no attribute {', '.join(missing)}"] if missing else [
+        f"its scores have the shape {scores.shape}"] if scores.ndim != 3 else [
+        f"its attribute {name} is {reprlib.repr(attributes[name])}" for name in ATTRIBUTES
+        if not _is_usable(name, attributes[name])]
     if wrong:
-        raise ValueError(f"{path} is no score file of this program: its attribute {wrong[0]} is "
-                         f"{reprlib.repr(attributes[wrong[0]])}")
+        raise ValueError(f"{path} is no score file of this program: {wrong[0]}")
     _require_fit(path, scores.shape, attributes, size, classes)
     if not np.isfinite(scores).all():
         raise ValueError(f"{path} has scores that are not finite: tools/weights.py check tells whether the weights "
@@ -92,19 +79,23 @@ def _read(source: h5py.File) -> Tuple[np.ndarray, Dict[str, Any]]:
         raise ValueError("its scores are no array of floats")
     if stored.nbytes > size:
         raise ValueError(f"its scores would be {stored.nbytes} bytes, the file has {size}")
-    names = [name for name in (*ATTRIBUTES, "window", "identity") if name in stored.attrs]
-    large = [name for name in names if stored.attrs.get_id(name).get_storage_size() > size]
-    if large:
-        raise ValueError(f"its attribute {large[0]} is larger than the file")
-    return stored[()], {name: _plain(stored.attrs[name]) for name in names}
+    attributes = {}
+    for name in (*ATTRIBUTES, "window", "identity"):
+        if name in stored.attrs:
+            if stored.attrs.get_id(name).get_storage_size() > size:
+                raise ValueError(f"its attribute {name} is larger than the file")
+            value = stored.attrs[name]
+            attributes[name] = value.decode() if isinstance(value, bytes) else (
+                value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value)
+    return stored[()], attributes
 
 
 def _is_usable(name: str, value: Any) -> bool:
     if name in _NUMBERS:
         return isinstance(value, (int, float)) and 0 < value <= _LARGEST
     if name in _SIZES:
-        return isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) and 0 < side <= _LARGEST
-                                                                   for side in value)
+        return isinstance(value, list) and len(value) == 2 and all(
+            isinstance(side, int) and 0 < side <= _LARGEST for side in value)
     return isinstance(value, str if name == "weights" else (bool, int))
 
 
@@ -120,13 +111,6 @@ def _require_fit(path: str, shape: Tuple[int, ...], attributes: Dict[str, Any], 
         raise ValueError(f"{path} is of an image of {_by(of_file)} pixels, the image has {_by(size)}")
     if classes is not None and shape[0] != classes:
         raise ValueError(f"{path} has {shape[0]} classes, wanted {classes}")
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as a plain Python value."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def _by(size: Sequence[int]) -> str:

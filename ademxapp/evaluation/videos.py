@@ -1,7 +1,7 @@
 """Predictions for videos: an overlay video with the classes' names, and a table with a row for each frame."""
 import contextlib
 import os
-from typing import Any, Callable, Iterator, List, Sequence, TextIO, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ademxapp.data.images import stem
 from ademxapp.data.photographs import Video, VideoWriter
 from ademxapp.evaluation.pictures import captioned_grid, labels_over, legend_height
-from ademxapp.evaluation.pipeline import overlapped
+from ademxapp.processes import overlapped
 
 LEGEND_SHARE = 0.5  # of a frame's height, which its legend takes at most
 
@@ -23,40 +23,24 @@ def segment_video(video: Video, place: str, labels_of: Callable[[np.ndarray], np
                   colours: np.ndarray) -> Tuple[int, np.ndarray]:
     """Write <place>_overlay.mp4, without sound, and <place>_frames.tsv, the classes' percent of each frame.
 
-    Where it is interrupted, what is done stays beside them, as `*.unfinished.*`.
-
-    Parameters
-    ----------
-    labels_of : callable
-        From pixels (H, W, 3) uint8 to class indices (H, W) uint8.
-    class_names : sequence of str
-    colours : ndarray
-        (256, 3) uint8, by class index.
-
-    Returns
-    -------
-    int
-        The number of frames.
-    ndarray
-        The mean shares of the classes, (classes,).
+    Where it is interrupted, what is done stays beside them, as `*.unfinished.*`. `labels_of` gives class indices (H, W)
+    uint8 of pixels (H, W, 3) uint8; `colours` are (256, 3) uint8, by class index. The number of frames, and the mean
+    shares of the classes, (classes,).
 
     Raises ValueError or OSError, which name the file, if it cannot be read or the results cannot be written.
     """
-    total = np.zeros(len(class_names))
-
-    def finish(item: Tuple[float, np.ndarray, np.ndarray]) -> Tuple[float, np.ndarray, np.ndarray]:
+    def finish(item: Tuple[float, np.ndarray, np.ndarray]) -> Tuple[float, np.ndarray, List[str], np.ndarray]:
         seconds, image, labels = item
         shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
-        return seconds, shares, _frame(image, labels, class_names, colours, f"{stem(video.path)} {seconds:.2f} s")
+        legend = [(tuple(colours[index]), class_names[index]) for index in np.unique(labels)]
+        height, width = labels.shape  # frames must have one size: room is left for all classes
+        foot = min(legend_height(class_names, width), int(LEGEND_SHARE * height))
+        caption = f"{stem(video.path)} {seconds:.2f} s"
+        frame = captioned_grid([labels_over(image, labels, colours)], [caption], 1, legend, foot)
+        return seconds, shares, [f"{100 * share:.2f}" for share in shares], frame
 
-    count, (table_path, _) = 0, video_outputs(place, True)
-    with _table(table_path, ["frame", "seconds", *class_names]) as table, \
-            VideoWriter(f"{place}_overlay", video.rate) as overlay:
-        for seconds, shares, frame in _frames(video, labels_of, finish, "segmenting"):
-            overlay.write(frame)
-            _row(table, [str(count), f"{seconds:.3f}", *(f"{100 * share:.2f}" for share in shares)])
-            total, count = total + shares, count + 1
-    return count, total / count
+    with VideoWriter(f"{place}_overlay", video.rate) as overlay:
+        return _each_frame(video, place, labels_of, finish, class_names, "segmenting", overlay.write)
 
 
 def classify_video(video: Video, place: str, probabilities_of: Callable[[np.ndarray], np.ndarray],
@@ -65,44 +49,32 @@ def classify_video(video: Video, place: str, probabilities_of: Callable[[np.ndar
 
     `probabilities_of` gives (classes,) of pixels; the means are of the probabilities.
     """
-    total, count = np.zeros(len(class_names)), 0
-    with _table(video_outputs(place, False)[0], ["frame", "seconds", "class", "percent"]) as table:
-        for seconds, _, found in _frames(video, probabilities_of, lambda item: item, "classifying"):
-            best = int(np.argmax(found))
-            _row(table, [str(count), f"{seconds:.3f}", class_names[best], f"{100 * found[best]:.2f}"])
-            total, count = total + found, count + 1
-    return count, total / count
+    def finish(item: Tuple[float, np.ndarray, np.ndarray]) -> Tuple[float, np.ndarray, List[str], None]:
+        seconds, _, found = item
+        best = int(np.argmax(found))
+        return seconds, found, [class_names[best], f"{100 * found[best]:.2f}"], None
+
+    return _each_frame(video, place, probabilities_of, finish, ("class", "percent"), "classifying", lambda frame: None)
 
 
-def _frames(video: Video, predict: Callable[[np.ndarray], Any], finish: Callable[[Any], Any], what: str
-            ) -> Iterator[Any]:
-    """`finish((seconds, pixels, predict(pixels)))` of every frame, in order, with a progress bar."""
-    results = overlapped(video, lambda frame: frame, lambda frame: (*frame, predict(frame[1])), finish)
-    with contextlib.closing(results), tqdm(total=video.frames or None, unit="frame", desc=what, disable=None) as bar:
-        for result in results:
-            yield result
-            bar.update()
+def _each_frame(video: Video, place: str, predict: Callable[[np.ndarray], np.ndarray], finish: Callable[[Any], Any],
+                columns: Sequence[str], what: str, write: Callable[[Any], None]) -> Tuple[int, np.ndarray]:
+    """`write` every frame, in order, and a row of the table; the number of frames, and the means of their values.
 
-
-def _frame(image: np.ndarray, labels: np.ndarray, class_names: Sequence[str], colours: np.ndarray, caption: str
-           ) -> np.ndarray:
-    """A frame of the overlay. Its size depends on the frame's and on all the classes, as those of a video are one."""
-    legend = [(tuple(colours[index]), class_names[index]) for index in np.unique(labels)]
-    height, width = labels.shape
-    foot = min(legend_height(class_names, width), int(LEGEND_SHARE * height))
-    return captioned_grid([labels_over(image, labels, colours)], [caption], 1, legend, foot)
-
-
-@contextlib.contextmanager
-def _table(path: str, columns: List[str]) -> Iterator[TextIO]:
-    """A table that is written row by row, `*.unfinished.tsv` until it is whole; so it stays where it is interrupted."""
+    `finish((seconds, pixels, predict(pixels)))` gives seconds, values, cells of the row, and what to write. The table
+    is `*.unfinished.tsv` until it is whole, so that it stays where it is interrupted.
+    """
+    path, = video_outputs(place, False)
     unfinished = f"{os.path.splitext(path)[0]}.unfinished.tsv"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(unfinished, "w", encoding="utf-8", buffering=1) as table:
-        _row(table, columns)
-        yield table
+    results = overlapped(video, lambda frame: frame, lambda frame: (*frame, predict(frame[1])), finish)
+    total, count = np.zeros(1), 0
+    with contextlib.closing(results), open(unfinished, "w", encoding="utf-8", buffering=1) as table:
+        print("frame", "seconds", *columns, sep="\t", file=table)
+        for seconds, values, cells, frame in tqdm(results, total=video.frames or None, unit="frame", desc=what,
+                                                  disable=None):
+            write(frame)
+            print(count, f"{seconds:.3f}", *cells, sep="\t", file=table)
+            total, count = total + values, count + 1
     os.replace(unfinished, path)
-
-
-def _row(table: TextIO, fields: List[str]) -> None:
-    table.write("\t".join(fields) + "\n")
+    return count, total / count

@@ -25,25 +25,8 @@ def gated_units(symbol: engine.Symbol) -> Tuple[str, ...]:
 class PathGradients:
     """A network bound for the gradient at its input along any of its paths.
 
-    Parameters
-    ----------
-    symbol : Symbol
-        A classification network built with `SymbolOptions.path_gates`.
-    parameters : Parameters
-        The network's.
-    data_shape : tuple of int
-        (N, 3, H, W) of the batches.
-    device : Device, optional
-
-    Attributes
-    ----------
-    units : tuple of str
-        Names of the units, from the image on.
-
-    Raises
-    ------
-    ValueError
-        If the network has no residual units.
+    `symbol` is a classification network built with `SymbolOptions.path_gates`; `data_shape` (N, 3, H, W) is that of the
+    batches; `units` has the names of the units, from the image on. ValueError if the network has no residual units.
     """
 
     def __init__(self, symbol: engine.Symbol, parameters: Parameters, data_shape: Tuple[int, ...],
@@ -57,12 +40,8 @@ class PathGradients:
     def __call__(self, data: np.ndarray, labels: np.ndarray, path: np.ndarray) -> np.ndarray:
         """The gradient (N, 3, H, W) float32 of the summed loss at the input, along one path.
 
-        Parameters
-        ----------
-        data, labels : ndarray
-            (N, 3, H, W) and (N,).
-        path : array_like of bool, (units,) or (units, N)
-            Whether the gradient goes through a unit's mapping, else through its shortcut; of all images or of each.
+        `data` is (N, 3, H, W), `labels` (N,). `path`, (units,) or (units, N), says whether the gradient goes through a
+        unit's mapping, else through its shortcut; of all images or of each.
         """
         gates = np.reshape(np.asarray(path, np.float32), (len(self.units), -1))
         gates = np.broadcast_to(gates, (len(gates), len(data)))
@@ -71,10 +50,7 @@ class PathGradients:
 
 
 def sample_path(units: int, length: int, seed: int, sample: int = 0) -> np.ndarray:
-    """One of the paths of a length through a number of units, all of them equally likely: bool (units,).
-
-    A function of its arguments alone.
-    """
+    """One of the paths of a length through so many units, equally likely, by the arguments alone: bool (units,)."""
     chosen = np.random.default_rng([seed, length, sample]).choice(units, length, replace=False)
     return np.isin(np.arange(units), chosen)
 
@@ -92,10 +68,7 @@ def spread_lengths(units: int, count: int) -> List[int]:
 def measure(gradients: PathGradients, batches: Sequence[Tuple[np.ndarray, np.ndarray]], lengths: Sequence[int],
             seed: int, progress: Callable[[List[Tuple[int, int]]], Iterable[Tuple[int, int]]] = iter
             ) -> List[List[float]]:
-    """Norms of the gradient at the input: a list (lengths) of lists (batches) of floats.
-
-    Each batch, (data, labels), takes one path of each length. `progress` wraps the list of what is to be done.
-    """
+    """Norms of the gradient at the input by length and batch, of one path each; `progress` wraps the list of work."""
     norms: List[List[float]] = [[] for _ in lengths]
     for sample, place in progress([(i, j) for i in range(len(batches)) for j in range(len(lengths))]):
         path = sample_path(len(gradients.units), lengths[place], seed, sample)
@@ -110,7 +83,8 @@ def expected_contributions(lengths: Union[np.ndarray, Sequence[int]], means: Uni
     What all paths of a length would contribute if their gradients pointed the same way; Veit et al., Fig. 6 (right).
     Between the measured lengths, the logarithm of the norm is interpolated linearly.
     """
-    counts = [_log_binomial(units, length) for length in range(units + 1)]
+    counts = [math.lgamma(units + 1) - math.lgamma(length + 1) - math.lgamma(units - length + 1)  # logarithms of them
+              for length in range(units + 1)]
     logs = np.interp(np.arange(units + 1), lengths, np.log(np.maximum(means, TINY))) + np.array(counts)
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
@@ -135,7 +109,3 @@ def read_off(norms: Sequence[Sequence[float]], lengths: Sequence[int], units: in
             "expected_contributions": contributions,
             "covered_lengths": np.searchsorted(np.cumsum(contributions), (
                 (1 - COVERED) / 2, (1 + COVERED) / 2)).tolist()}
-
-
-def _log_binomial(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

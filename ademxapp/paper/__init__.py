@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Dict, NamedTuple, Optional, Tuple, Union
 
-from ademxapp.yaml_files import read_yaml
+from ademxapp.files import read_yaml
 
 FOLDER = os.path.dirname(__file__)
 TABLES = tuple(f"table{number}" for number in range(1, 8))
@@ -49,34 +49,23 @@ COLUMNS = {
 class Row:
     """A row of a table.
 
-    Attributes
-    ----------
-    method, group : str
-        What the paper calls it, and the part of the table that it stands in.
-    network, head : str, optional
-        Which network it is of; the top for segmentation.
-    crops : int
-        That one image counts for in the speed.
-    tests : tuple of dict
-        What scores it: the recipe, the item of its `for` (only) and the step (by default its last test); or, alone, the
-        file of released weights (released) that the row is of too.
-    paper : dict
-        {column: figure}.
+    Of `tests` each is what scores it: the recipe, the item of its `for` (only) and the step (by default its last test);
+    or, alone, the file of released weights (released) that the row is of too.
     """
 
-    method: str
-    group: str = ""
+    method: str  # what the paper calls it
+    group: str = ""  # the part of the table that it stands in
     network: Optional[str] = None
-    head: Optional[str] = None
-    crops: int = 1
+    head: Optional[str] = None  # the top for segmentation
+    crops: int = 1  # that one image counts for in the speed
     tests: Tuple[Dict[str, str], ...] = ()
-    paper: Dict[str, Figure] = field(default_factory=dict)
+    paper: Dict[str, Figure] = field(default_factory=dict)  # {column: figure}
 
     @property
     def scores(self) -> Dict[str, float]:
         """What the paper has of SCORES, as far as it is whole."""
-        known = {name: self.paper.get(name, LOST) for name in SCORES}
-        return {name: figure for name, figure in known.items() if not isinstance(figure, str)}
+        known = [(name, self.paper.get(name, LOST)) for name in SCORES]
+        return {name: figure for name, figure in known if not isinstance(figure, str)}
 
 
 @dataclass(frozen=True)
@@ -102,20 +91,18 @@ def read_table(name: str) -> Table:
     """A table, such as "table1"."""
     data = read_yaml(os.path.join(FOLDER, f"{name}.yaml"))
     classes = tuple(map(class_column, data.get("classes", ())))
-    rows = tuple(_row(row, classes) for row in data["rows"])
+    rows = []
+    for row in data["rows"]:
+        figures = dict(row.get("paper", {}))
+        ious = figures.pop("class_iou", ())
+        figures.update(zip(classes, [LOST] * len(classes) if ious == LOST else ious))
+        rows.append(Row(**{**row, "tests": tuple(row.get("tests", ())), "paper": figures}))
     speeds = {row.network: float(row.paper["speed"]) for row in rows if "speed" in row.paper}
     for row in rows:
         if "speed" in row.paper:
             row.paper["speed_ratio"] = round(speeds[row.network] / speeds[data["reference"]], 2)
     return Table(name, data["title"], " ".join(data["about"].split()), " ".join(data.get("notes", "").split()),
-                 (*classes, *data["columns"]), rows, data.get("transposed", False))
-
-
-def _row(data: dict, classes: Tuple[str, ...]) -> Row:
-    figures = dict(data.get("paper", {}))
-    ious = figures.pop("class_iou", ())
-    figures.update(zip(classes, [LOST] * len(classes) if ious == LOST else ious))
-    return Row(**{**data, "tests": tuple(data.get("tests", ())), "paper": figures})
+                 (*classes, *data["columns"]), tuple(rows), data.get("transposed", False))
 
 
 def scores_of_test(recipe: str, item: str, step: str) -> Dict[str, float]:

@@ -1,7 +1,5 @@
 """Networks: pure functions that return a graph, MXNet's Symbol or one that is recorded without MXNet."""
-from ademxapp.symbol.labels import Label, label_epoch, label_stem, parse_label
-from ademxapp.symbol.layers import SymbolOptions
-from ademxapp.symbol.networks import whole_cells
+from ademxapp.symbol.options import Label, SymbolOptions, label_epoch, label_stem, parse_label, whole_cells
 from ademxapp.symbol.zoo import classification_symbol, known_networks, network, output_stride, segmentation_symbol
 
 __all__ = ["Label", "SymbolOptions", "classification_symbol", "known_networks", "label_epoch", "label_stem", "network",

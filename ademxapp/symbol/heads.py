@@ -9,13 +9,13 @@ from ademxapp.symbol.recorder import Symbol
 TOP = re.compile(r"(linear\d+|conv6a|fc6|fc7)_(weight|bias)")
 
 HEADS = ("2conv", "1conv")
-HEAD_CHANNELS = 512
-HEAD_DILATION = 12  # the large field of view of DeepLab-v2 (paper section 5, "Classifier")
+DILATION = 12  # the large field of view of DeepLab-v2 (paper section 5, "Classifier")
 
 
-def classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
-    """Scores (N, classes) over features (N, C, H, W): global average, then `linear<classes>`."""
-    return layers.fc(scope, layers.global_pool(scope, features, "pool7"), f"linear{classes}", classes)
+def classifier(scope: Scope, features: Symbol, classes: int, pool: str = "pool7", dropout: float = 0.0) -> Symbol:
+    """Scores (N, classes) over features (N, C, H, W): global average, dropout if any, `linear<classes>`."""
+    pooled = layers.dropout(scope, layers.global_pool(scope, features, pool), "drop_last", dropout, always=True)
+    return layers.fc(scope, pooled, f"linear{classes}", classes)
 
 
 def segmentation_head(scope: Scope, features: Symbol, classes: int, head: str) -> Symbol:
@@ -24,6 +24,6 @@ def segmentation_head(scope: Scope, features: Symbol, classes: int, head: str) -
         raise ValueError(f"head is {head!r}; known are {', '.join(HEADS)}")
     out = features
     if head == "2conv":
-        out = layers.conv(scope, out, "conv6a", scope.channels(HEAD_CHANNELS), dilation=HEAD_DILATION, bias=True)
+        out = layers.conv(scope, out, "conv6a", scope.channels(512), dilation=DILATION, bias=True)
         out = layers.relu(scope, out, "relu6a")
-    return layers.conv(scope, out, f"linear{classes}", classes, dilation=HEAD_DILATION, bias=True)
+    return layers.conv(scope, out, f"linear{classes}", classes, dilation=DILATION, bias=True)

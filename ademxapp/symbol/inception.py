@@ -14,17 +14,13 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from string import ascii_lowercase
-from typing import List, Optional, Tuple
+from typing import List, Sequence, Tuple
 
-from ademxapp.symbol import layers
+from ademxapp.symbol import heads, layers
 from ademxapp.symbol.layers import Scope
-from ademxapp.symbol.networks import InputSettings, Network, single_stride
+from ademxapp.symbol.options import InputSettings, Network
 from ademxapp.symbol.recorder import Symbol
 
-BN_EPS = 1e-3
-DROPOUT = 0.2  # before the classifier
-NATIVE_STRIDE = 32
-INPUT = InputSettings(299, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 Wide = Tuple[Symbol, int]  # maps, and their channels
 
 
@@ -67,41 +63,16 @@ RESNET_V2 = (
     Block("c10", ("1x1 192", "1x1 192, 1x3 224, 3x1 256"), scale=1.0, linear=True),
     Block("last", ("1x1 1536",)),
 )
-_LAYER = re.compile(r"(?:(max|avg)|(\d)x(\d))(/2)?(?: (\d+))?( V)?")
 
 
-@dataclass(frozen=True)
-class InceptionSpec:
-    """An Inception network: its blocks, and its depth as Table 1 has it."""
-
-    blocks: Tuple[Block, ...]
-    depth: int
-
-
-SPECS = {"inception-v4": InceptionSpec(V4, 76), "inception-resnet-v2": InceptionSpec(RESNET_V2, 96)}
-NAMES = tuple(SPECS)
-
-
-def build(name: str) -> Optional[Network]:
-    """The network of the name; None of another name."""
-    return single_stride(name, partial(inception_features, spec=SPECS[name]), INPUT, NATIVE_STRIDE, SPECS[name].depth,
-                         inception_classifier) if name in SPECS else None
-
-
-def inception_features(scope: Scope, data: Symbol, stride: int, spec: InceptionSpec) -> Symbol:
+def inception_features(scope: Scope, data: Symbol, stride: int, blocks: Sequence[Block]) -> Symbol:
     """The last feature maps, (N, 1536 x width, 8, 8) for 299x299 pixels; `stride` can be 32 only."""
     out, channels = data, 3
-    for block in spec.blocks:
+    for block in blocks:
         for i in range(block.count):
             name = f"{block.name}{i + 1}" if block.count > 1 else block.name
             out, channels = _block(scope, out, channels, name, block)
     return out
-
-
-def inception_classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
-    """Scores (N, classes): global average, dropout, `linear<classes>`."""
-    pooled = layers.dropout(scope, layers.global_pool(scope, features, "pool_last"), "drop_last", DROPOUT, always=True)
-    return layers.fc(scope, pooled, f"linear{classes}", classes)
 
 
 def _block(scope: Scope, data: Symbol, channels: int, name: str, block: Block) -> Wide:
@@ -128,22 +99,28 @@ def _branch(scope: Scope, data: Symbol, channels: int, name: str, branch: str) -
 
 
 def _layer(scope: Scope, data: Symbol, channels: int, name: str, text: str) -> Wide:
-    found = _LAYER.fullmatch(text)
+    found = re.fullmatch(r"(?:(max|avg)|(\d)x(\d))(/2)?(?: (\d+))?( V)?", text)
     assert found is not None, text
     pooling, rows, columns, halves, count, valid = found.groups()
     stride = 2 if halves else 1
     if pooling:
         return layers.pool(scope, data, f"pool_{name}", pooling, 3, stride, pad=0 if valid else 1), channels
     channels = scope.channels(int(count))
-    out = layers.conv(scope, data, f"conv_{name}", channels, (int(rows), int(columns)), stride,
-                      pad=0 if valid else None)
-    return layers.relu(scope, layers.bn(scope, out, f"bn_{name}", BN_EPS), f"relu_{name}"), channels
+    out = layers.conv(scope, data, f"conv_{name}", channels, (int(rows), int(columns)), stride, padded=not valid)
+    return layers.relu(scope, layers.bn(scope, out, f"bn_{name}", eps=1e-3), f"relu_{name}"), channels
 
 
 def _concat(scope: Scope, ends: List[Wide], name: str) -> Wide:
     """Several (symbol, channels) as one."""
     if len(ends) == 1:
         return ends[0]
-    counts = [channels for _, channels in ends]
+    parts, counts = zip(*ends)
     aligned = all(count % layers.ONEDNN_BLOCK == 0 for count in counts)
-    return layers.concat(scope, [end for end, _ in ends], name, aligned), sum(counts)
+    return layers.concat(scope, parts, name, aligned), sum(counts)
+
+
+# The depths of Table 1.
+NETWORKS = {name: Network(partial(inception_features, blocks=blocks),
+                          InputSettings(299, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear"), native_stride=32,
+                          depth=depth, classifier=partial(heads.classifier, pool="pool_last", dropout=0.2))
+            for name, blocks, depth in (("inception-v4", V4, 76), ("inception-resnet-v2", RESNET_V2, 96))}

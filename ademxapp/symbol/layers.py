@@ -3,54 +3,15 @@
 Every layer takes a `Scope` first: what holds for the whole network that is being built.
 """
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from types import ModuleType
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Sequence, Tuple, Union
 
+from ademxapp.symbol.options import SymbolOptions
 from ademxapp.symbol.recorder import Symbol, calls
 
-BN_EPS = 1.001e-5
-BN_MOMENTUM = 0.9
 ONEDNN_BLOCK = 16
-MINUS_INFINITY = -1e30  # of dilated pooling's padding: finite, so that no NaN can come of it
 RECOMPUTED = {"force_mirroring": "True"}  # attribute of a node whose output is not kept for the backward pass
-LR_TYPES = ("torch", "alex", "fixed")
-POOL_STYLES = (None, "caffe", "full")
-Side = Union[int, Sequence[int]]  # of a square, or (rows, columns)
-
-
-@dataclass(frozen=True)
-class SymbolOptions:
-    """What may differ between two builds of the same network: options that are not part of its label.
-
-    Parameters
-    ----------
-    bn_use_global_stats : bool
-        Normalise by the moving means and variances, and leave them as they are (testing; fine-tuning,
-        paper section 5).
-    lr_type : {"torch", "alex", "fixed"}
-        Learning rates of the biases and betas: as of the weights; twice as high and without weight
-        decay; or every parameter that is built so stays as it is.
-    pool_top_infer_style : {None, "caffe", "full"}
-        Pooling that halves: padding 1; padding 0 with sizes rounded down; padding 0, rounded up.
-    recompute : bool
-        Compute convolutions, BN and ReLUs again in the backward pass instead of keeping their outputs; what is kept
-        are sums, concatenations and dropout.
-    path_gates : bool
-        Every residual unit has one more input, `gate<unit>`, (N,), that chooses for the backward pass alone where an
-        image's gradient goes: 1, through the mapping only; 0, through the shortcut only (paper section 6.3).
-    """
-
-    bn_use_global_stats: bool = False
-    lr_type: str = "torch"
-    pool_top_infer_style: Optional[str] = None
-    recompute: bool = False
-    path_gates: bool = False
-
-    def __post_init__(self) -> None:
-        for name, known in (("lr_type", LR_TYPES), ("pool_top_infer_style", POOL_STYLES)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; known are {', '.join(map(repr, known))}")
 
 
 @dataclass(frozen=True)
@@ -75,16 +36,13 @@ class Scope:
     def variable(self, name: str) -> Symbol:
         """The variable of that name: the same node whenever it is asked for."""
         if name not in self.variables:
-            self.variables[name] = self.sym.Variable(name, attr=self._multipliers(name))
+            attr = {}
+            if self.options.lr_type == "alex" and name.endswith(("_bias", "_beta")):
+                attr = {"__lr_mult__": "2.", "__wd_mult__": "0."}
+            elif self.options.lr_type == "fixed" and not name.endswith(("_moving_mean", "_moving_var")):
+                attr = {"__lr_mult__": "0.", "__wd_mult__": "0."}
+            self.variables[name] = self.sym.Variable(name, attr=attr)
         return self.variables[name]
-
-    def _multipliers(self, name: str) -> Dict[str, str]:
-        bias = name.endswith(("_bias", "_beta"))
-        if self.options.lr_type == "alex" and bias:
-            return {"__lr_mult__": "2.", "__wd_mult__": "0."}
-        if self.options.lr_type == "fixed" and not name.endswith(("_moving_mean", "_moving_var")):
-            return {"__lr_mult__": "0.", "__wd_mult__": "0."}
-        return {}
 
     def node(self, name: str, recomputable: bool = False) -> Dict[str, Any]:
         """Name and attributes of an operator's node, as keyword arguments.
@@ -116,33 +74,30 @@ class Resolution:
         return step, dilation
 
 
-def conv(scope: Scope, data: Symbol, name: str, channels: int, kernel: Side = 3, stride: Side = 1, dilation: int = 1,
-         bias: bool = False, pad: Optional[Side] = None) -> Symbol:
-    """Convolution with "same" padding; `channels` counts as given. A 1x1 kernel has no dilation.
+def conv(scope: Scope, data: Symbol, name: str, channels: int, kernel: Union[int, Tuple[int, int]] = 3, stride: int = 1,
+         dilation: int = 1, bias: bool = False, padded: bool = True) -> Symbol:
+    """Convolution, `padded` as for "same" maps or not at all; `channels` counts as given. A 1x1 kernel has no dilation.
 
-    `kernel` and `pad` are an int or a pair (rows, columns).
+    `kernel` is the side of a square, or (rows, columns).
     """
-    kernel = _pair(kernel)
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
     dilation = 1 if kernel == (1, 1) else dilation
-    pad = tuple(dilation * (side - 1) // 2 for side in kernel) if pad is None else _pair(pad)
-    inputs = {"weight": scope.variable(f"{name}_weight")}
-    if bias:
-        inputs["bias"] = scope.variable(f"{name}_bias")
-    return scope.sym.Convolution(data, num_filter=channels, kernel=kernel, stride=_pair(stride), pad=pad,
-                                 dilate=_pair(dilation), no_bias=not bias, **inputs,
+    inputs = {part: scope.variable(f"{name}_{part}") for part in ("weight", "bias")[:1 + bias]}
+    return scope.sym.Convolution(data, num_filter=channels, kernel=kernel, stride=(stride, stride),
+                                 pad=tuple(dilation * (side - 1) // 2 if padded else 0 for side in kernel),
+                                 dilate=(dilation, dilation), no_bias=not bias, **inputs,
                                  **scope.node(name, recomputable=True))
 
 
-def bn(scope: Scope, data: Symbol, name: str, eps: float = BN_EPS) -> Symbol:
+def bn(scope: Scope, data: Symbol, name: str, eps: float = 1.001e-5) -> Symbol:
     """Batch normalisation with a trained gamma."""
     options = scope.options
     inputs = {part: scope.variable(f"{name}_{part}") for part in ("gamma", "beta", "moving_mean", "moving_var")}
     # cuDNN's BN updates the moving statistics in every forward pass, so in a recomputation once more. MXNet's own
     # (always used on the CPU) does so in the backward pass, which is run once.
     own = {"cudnn_off": True} if options.recompute and not options.bn_use_global_stats else {}
-    return scope.sym.BatchNorm(data, eps=eps, momentum=BN_MOMENTUM, fix_gamma=False,
-                               use_global_stats=options.bn_use_global_stats, **own, **inputs,
-                               **scope.node(name, recomputable=True))
+    return scope.sym.BatchNorm(data, eps=eps, momentum=0.9, fix_gamma=False, **own, **inputs,
+                               use_global_stats=options.bn_use_global_stats, **scope.node(name, recomputable=True))
 
 
 def relu(scope: Scope, data: Symbol, name: str) -> Symbol:
@@ -172,12 +127,11 @@ def global_pool(scope: Scope, data: Symbol, name: str) -> Symbol:
     return scope.sym.Flatten(pooled)
 
 
-def pool(scope: Scope, data: Symbol, name: str, kind: str, kernel: Side = 3, stride: Side = 1, pad: Side = 0,
+def pool(scope: Scope, data: Symbol, name: str, kind: str, kernel: int = 3, stride: int = 1, pad: int = 0,
          convention: str = "valid", recomputable: bool = False) -> Symbol:
     """Pooling, `kind` "max" or "avg"; an average counts no padding."""
-    return scope.sym.Pooling(data, pool_type=kind, kernel=_pair(kernel), stride=_pair(stride), pad=_pair(pad),
-                             pooling_convention=convention, count_include_pad=False,
-                             **scope.node(name, recomputable))
+    return scope.sym.Pooling(data, pool_type=kind, kernel=(kernel, kernel), stride=(stride, stride), pad=(pad, pad),
+                             pooling_convention=convention, count_include_pad=False, **scope.node(name, recomputable))
 
 
 def max_pool(scope: Scope, data: Symbol, name: str, stride: int = 2, dilation: int = 1, kernel: int = 3) -> Symbol:
@@ -201,12 +155,16 @@ def dilated_max_pool(scope: Scope, data: Symbol, name: str, dilation: int = 1, c
     looks at cells to the right and below only (padding 0 of the original). The copies are cheap to make and large,
     so they are always made again for the backward pass.
     """
-    reach = (kernel - 1) * dilation
+    sym, reach = scope.sym, (kernel - 1) * dilation
     before = reach // 2 if centred else 0
-    padded = scope.sym.Pad(data, mode="constant", constant_value=MINUS_INFINITY, name=f"{scope.prefix}{name}_pad",
-                           pad_width=(0, 0, 0, 0, before, reach - before, before, reach - before), attr=RECOMPUTED)
-    rows = _maximum_of_shifted(scope, padded, 3, kernel, dilation)
-    return _maximum_of_shifted(scope, rows, 2, kernel, dilation)
+    # The padding is finite, so that no NaN comes of it. `maximum` takes no attributes; what it calls, `_maximum`, does.
+    out = sym.Pad(data, mode="constant", constant_value=-1e30, name=f"{scope.prefix}{name}_pad",
+                  pad_width=(0, 0, 0, 0, before, reach - before, before, reach - before), attr=RECOMPUTED)
+    for axis in (3, 2):
+        shifted = [sym.slice_axis(out, axis=axis, begin=start, end=start - reach or None, attr=RECOMPUTED)
+                   for start in range(0, reach + 1, dilation)]
+        out = reduce(partial(sym._internal._maximum, attr=RECOMPUTED), shifted)
+    return out
 
 
 def concat(scope: Scope, ends: Sequence[Symbol], name: str, aligned: bool = False) -> Symbol:
@@ -225,15 +183,3 @@ def path_gates(scope: Scope, name: str, mapping: Symbol, shortcut: Symbol) -> Tu
         return mapping, shortcut
     gate, closed = scope.variable(f"gate{name}"), scope.sym.BlockGrad
     return scope.sym.where(gate, mapping, closed(mapping)), scope.sym.where(gate, closed(shortcut), shortcut)
-
-
-def _maximum_of_shifted(scope: Scope, data: Symbol, axis: int, count: int, dilation: int) -> Symbol:
-    ends = [(i + 1 - count) * dilation or None for i in range(count)]
-    shifted = [scope.sym.slice_axis(data, axis=axis, begin=i * dilation, end=end, attr=RECOMPUTED)
-               for i, end in enumerate(ends)]
-    maximum = scope.sym._internal._maximum  # what `maximum` calls, which takes no attributes
-    return reduce(lambda one, other: maximum(one, other, attr=RECOMPUTED), shifted)
-
-
-def _pair(value: Side) -> Tuple[int, int]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)

@@ -18,10 +18,11 @@ def softmax(scores: Symbol, dense: bool = False, class_weights: Optional[Sequenc
     sym = calls(scores)
     if not dense:
         return sym.SoftmaxOutput(scores, name="softmax")
+    label = sym.Variable("softmax_label")
     if class_weights:
         label = _label_of_cells(sym, sym.reshape(scores, shape=(0, 0, -1)))
-        return _dense_softmax(sym, _weighted(sym, scores, label, class_weights), label, IGNORE_LABEL)
-    return _dense_softmax(sym, scores, sym.Variable("softmax_label"), IGNORE_LABEL)
+        scores = _weighted(sym, scores, label, class_weights)
+    return _dense_softmax(sym, scores, label, IGNORE_LABEL)
 
 
 def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float = OHEM_THRESH,
@@ -34,20 +35,10 @@ def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float
     by at most `margin`, again at least the `min_kept` hardest. The gradient is that of the cross-entropy at the
     cells that stay, divided by their number (at least 1). The choice is over the whole batch of one device.
 
-    Parameters
-    ----------
-    scores : Symbol
-        (N, C, any spatial sizes), float32.
-    ignore_label : int
-        Label of cells that do not count.
-    class_weights : sequence of float, optional
-        Of every class: what the gradient is multiplied by at cells of that class. Neither the choice of cells nor the
-        number that the gradient is divided by depends on it.
-
-    Returns
-    -------
-    Symbol
-        Probabilities in the shape of `scores`, output `softmax_output`; label variable `softmax_label` (N, cells).
+    `scores` are (N, C, any spatial sizes), float32; cells labelled `ignore_label` do not count. `class_weights` has, of
+    every class, what the gradient is multiplied by at cells of that class; neither the choice of cells nor the number
+    that the gradient is divided by depends on it. Output `softmax_output`, in the shape of the scores; label variable
+    `softmax_label`, (N, cells).
     """
     sym = calls(scores)
     prob = sym.softmax(sym.BlockGrad(sym.reshape(scores, shape=(0, 0, -1))), axis=1)
@@ -72,10 +63,7 @@ def _label_of_cells(sym: ModuleType, prob: Symbol) -> Symbol:
 
 
 def _hardest(sym: ModuleType, value: Symbol, candidates: Symbol, thresh: float, min_kept: int) -> Symbol:
-    """Mask (0 or 1, in the shape of `value`) of the candidates with value <= the threshold, or the lowest min_kept.
-
-    Where there are no more than `min_kept` candidates, all of them stay.
-    """
+    """Mask (0 or 1, in the shape of `value`) of the candidates with value <= the threshold, or the lowest min_kept."""
     above_all = sym.ones_like(value) * 1e30
     ranked = sym.sort(sym.reshape(sym.where(candidates, value, above_all), shape=(-1,)), axis=0)
     threshold = sym.ones(shape=(1,)) * thresh

@@ -1,25 +1,13 @@
 """VGG16 (Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition")."""
 from dataclasses import replace
-from typing import Optional
 
 from ademxapp.symbol import layers
 from ademxapp.symbol.layers import Scope
-from ademxapp.symbol.networks import IMAGENET, Network, dilatable
+from ademxapp.symbol.options import IMAGENET, Network
 from ademxapp.symbol.recorder import Symbol
 
 LEVELS = {1: (64, 64), 2: (128, 128), 3: (256, 256, 256), 4: (512, 512, 512), 5: (512, 512, 512)}
-FC_CHANNELS = 4096
-DENSE_CHANNELS, DENSE_DILATION = 1024, 12  # fc6 and fc7 as convolutions: DeepLab's large field of view
 DROPOUT = 0.5
-NATIVE_STRIDE = 32
-DEPTH = sum(len(channels) for channels in LEVELS.values()) + 3
-NAMES = ("vgg-16",)
-
-
-def build(name: str) -> Optional[Network]:
-    """The network of the name; None of another name."""
-    return dilatable(name, vgg_features, replace(IMAGENET, test_crop=224), NATIVE_STRIDE, DEPTH, vgg_classifier,
-                     dense_vgg_features) if name in NAMES else None
 
 
 def vgg_features(scope: Scope, data: Symbol, stride: int) -> Symbol:
@@ -36,10 +24,10 @@ def vgg_features(scope: Scope, data: Symbol, stride: int) -> Symbol:
 
 
 def dense_vgg_features(scope: Scope, data: Symbol, stride: int) -> Symbol:
-    """Features for segmentation, (N, 1024 x width, H / stride, W / stride): fc6 and fc7 as convolutions."""
+    """Features for segmentation, (N, 1024 x width, H / stride, W / stride): fc6, fc7 as DeepLab's wide convolutions."""
     out = vgg_features(scope, data, stride)
     for name, kernel in (("fc6", 3), ("fc7", 1)):
-        out = layers.conv(scope, out, name, scope.channels(DENSE_CHANNELS), kernel, dilation=DENSE_DILATION, bias=True)
+        out = layers.conv(scope, out, name, scope.channels(1024), kernel, dilation=12, bias=True)
         out = layers.dropout(scope, layers.relu(scope, out, f"relu{name[-1]}"), f"drop{name[-1]}", DROPOUT)
     return out
 
@@ -48,6 +36,10 @@ def vgg_classifier(scope: Scope, features: Symbol, classes: int) -> Symbol:
     """Scores (N, classes): three fully connected layers. The size of the image is part of the first one's weights."""
     out = scope.sym.Flatten(features)
     for name in ("fc6", "fc7"):
-        out = layers.relu(scope, layers.fc(scope, out, name, scope.channels(FC_CHANNELS)), f"relu{name[-1]}")
+        out = layers.relu(scope, layers.fc(scope, out, name, scope.channels(4096)), f"relu{name[-1]}")
         out = layers.dropout(scope, out, f"drop{name[-1]}", DROPOUT, always=True)
     return layers.fc(scope, out, f"linear{classes}", classes)
+
+
+NETWORKS = {"vgg-16": Network(vgg_features, replace(IMAGENET, test_crop=224), native_stride=32, depth=16,
+                              classifier=vgg_classifier, dense_features=dense_vgg_features)}

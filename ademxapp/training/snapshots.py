@@ -3,46 +3,35 @@
 `<label>_snapshot/<epoch>-<batch>/` holds `parameters.params`, `optimizer.params`, `state.json` and, where devices have
 statistics of their own, `devices.params`. A folder is renamed to its name when it is whole; older ones go then.
 """
-import contextlib
-import json
+import glob
 import os
 import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from logging import Logger
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, ContextManager, Dict, List, Optional
 
 import numpy as np
 
-from ademxapp.files import PART, only_one, part_beside, remove_parts, write_json
-from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
-from ademxapp.weights.params_files import read_params, write_params
+from ademxapp.files import PART, only_one, part_beside, read_json, remove_parts, write_json
+from ademxapp.weights.parameters import Parameters, load_parameters, read_params, save_parameters, write_params
 
 _NAME = re.compile(r"(\d{4,})-(\d{6,})")
-_WEIGHTS = re.compile(r"_best\.params|_ep-\d{4,}\.params")
-_OTHERS = re.compile(r"(_best|_ep-\d{4,})(\.json|_int8\.json)|_ep-symbol\.json|(_val)?\.jsonl|\.png")
+# What stands behind the label in the names of a run's files: of its weights, and of all that a new run replaces.
+_WEIGHTS = re.compile(r"(_best|_ep-\d{4,})\.params")
+_FILES = re.compile(r"(_best|_ep-\d{4,})(\.params|\.json|_int8\.json)|_ep-symbol\.json|(_val)?\.jsonl|\.png")
 _SNAPSHOTS = "_snapshot"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a run is.
-
-    Attributes
-    ----------
-    parameters : Parameters
-    optimizer_states : dict
-        {name of the parameter: ndarray}
-    state : dict
-        Epoch and batch to go on from, seed, what the next report has counted so far, arguments, versions.
-    device_statistics : dict
-        BN's statistics of every device, {<name>:<device>: ndarray}, where they differ: inside an epoch on several.
-    """
+    """Where a run is."""
 
     parameters: Parameters
-    optimizer_states: Dict[str, np.ndarray]
-    state: Dict[str, Any]
+    optimizer_states: Dict[str, np.ndarray]  # by the parameter's name
+    state: Dict[str, Any]  # epoch and batch to go on from, seed, what the next report has counted, arguments, versions
+    # BN's of every device, by "<name>:<device>", where they differ: inside an epoch on several.
     device_statistics: Dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -65,43 +54,35 @@ def save_snapshot(folder: str, snapshot: Snapshot, keep: int = 1) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     names = _names(folder)
-    place = names.index(name)
-    kept = names[max(0, place + 1 - keep):place + 1]
+    kept = names[:names.index(name) + 1][-keep:]
     for other in os.listdir(folder):
         if other not in kept and (_NAME.fullmatch(other) or other.startswith(PART)):
             shutil.rmtree(os.path.join(folder, other), ignore_errors=True)
 
 
 def load_snapshot(folder: str) -> Optional[Snapshot]:
-    """The newest whole snapshot below `folder`, None where there is none.
-
-    ValueError if all that there are have been damaged; OSError if one cannot be read.
-    """
-    for name in reversed(_names(folder)):
+    """The newest whole snapshot below `folder`, None where there is none; ValueError if all are damaged."""
+    names = _names(folder)
+    for name in reversed(names):
         path = os.path.join(folder, name)
         try:
-            with open(os.path.join(path, "state.json"), encoding="utf-8") as source:
-                state = json.load(source)
+            state = read_json(os.path.join(path, "state.json"))
             parameters = load_parameters(os.path.join(path, "parameters.params"))
             states = read_params(os.path.join(path, "optimizer.params"))
             devices = os.path.join(path, "devices.params")
-            statistics = read_params(devices) if os.path.exists(devices) else {}
+            return Snapshot(parameters, states, state, read_params(devices) if os.path.exists(devices) else {})
         except (FileNotFoundError, ValueError):
             continue
-        return Snapshot(parameters, states, state, statistics)
-    if _names(folder):
+    if names:
         raise ValueError(f"there is no whole snapshot in {folder}: bring one back, or start anew with --overwrite")
     return None
 
 
-@contextlib.contextmanager
-def only_run(folder: str) -> Iterator[None]:
+def only_run(folder: str) -> ContextManager[None]:
     """Hold the folder of a run's snapshots; ValueError if another process holds it."""
     os.makedirs(folder, exist_ok=True)
-    taken = (f"another process is training into {folder}: wait for its end, or give this run another --output or "
-             "another tag in --model")
-    with only_one(os.path.join(folder, ".lock"), taken):
-        yield
+    return only_one(os.path.join(folder, ".lock"), f"another process is training into {folder}: wait for its end, or "
+                    "give this run another --output or another tag in --model")
 
 
 def _sync(folder: str) -> None:
@@ -122,41 +103,34 @@ def _names(folder: str) -> List[str]:
 
 def weights_of_run(path: str) -> List[str]:
     """Checkpoints and snapshots (paths, sorted) of the run `<output>/<label>`: what another one would replace."""
-    folder = path + _SNAPSHOTS
-    inside = [name for name in _entries(folder) if not name.startswith(".")]
-    return [f"{path}{end}" for end in _ends(path) if _WEIGHTS.fullmatch(end)] + ([folder] if inside else [])
+    return _files(path, _WEIGHTS) + ([path + _SNAPSHOTS] if _snapshots(path) else [])
 
 
 def remove_run(path: str) -> None:
     """Remove the files of the run `<output>/<label>`, but for its log."""
-    for end in _ends(path):
-        if _WEIGHTS.fullmatch(end) or _OTHERS.fullmatch(end):
-            os.unlink(path + end)
-    for name in _entries(path + _SNAPSHOTS):
-        if not name.startswith("."):
-            shutil.rmtree(os.path.join(path + _SNAPSHOTS, name))
+    for file in _files(path, _FILES):
+        os.unlink(file)
+    for folder in _snapshots(path):
+        shutil.rmtree(folder)
     remove_unfinished(path)
 
 
 def remove_unfinished(path: str) -> None:
     """Remove what a killed process has left of the run's files while it wrote them."""
-    label = os.path.basename(path)
+    folder, label = os.path.split(path)
     remove_parts(path + _SNAPSHOTS)
-    remove_parts(os.path.dirname(path), lambda name: name.startswith(label) and any(
-        kind.fullmatch(name[len(label):]) for kind in (_WEIGHTS, _OTHERS)))
+    remove_parts(folder, lambda name: name.startswith(label) and bool(_FILES.fullmatch(name[len(label):])))
 
 
-def _ends(path: str) -> List[str]:
-    """What stands behind the label in the names of files beside the run."""
-    label = os.path.basename(path)
-    return sorted(name[len(label):] for name in _entries(os.path.dirname(path)) if name.startswith(label))
+def _files(path: str, kind: "re.Pattern[str]") -> List[str]:
+    return [file for file in sorted(glob.glob(f"{glob.escape(path)}*")) if kind.fullmatch(file[len(path):])]
 
 
-def _entries(folder: str) -> List[str]:
-    return sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+def _snapshots(path: str) -> List[str]:
+    return glob.glob(f"{glob.escape(path + _SNAPSHOTS)}/*")  # not the lock, nor what is unfinished
 
 
-class Background:
+class Background(ThreadPoolExecutor):
     """Does one thing after another in a thread of its own.
 
     What goes wrong there is raised by the next call of a method, in the thread that calls; at the end of a run that
@@ -164,13 +138,14 @@ class Background:
     """
 
     def __init__(self, log: Logger) -> None:
-        self._log, self._pool = log, ThreadPoolExecutor(1)
+        super().__init__(1)
+        self._log = log
         self._last: Optional[Future] = None
 
     def start(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function(*args)` called, once what was started before has ended."""
         self.wait()
-        self._last = self._pool.submit(function, *args)
+        self._last = self.submit(function, *args)
 
     def check(self) -> None:
         """Raise what has gone wrong, without waiting."""
@@ -183,11 +158,8 @@ class Background:
         if last is not None:
             last.result()
 
-    def __enter__(self) -> "Background":
-        return self
-
     def __exit__(self, _: Any, error: Optional[BaseException], __: Any) -> None:
-        self._pool.shutdown()
+        self.shutdown()
         try:
             self.wait()
         except Exception as other:

@@ -5,33 +5,20 @@ Its description tells; where it has none, as the released files, the name tells 
 import dataclasses
 import os
 import re
-from typing import Iterator, List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from ademxapp.engine import Symbol
 from ademxapp.errors import one_line
-from ademxapp.symbol import (
-    Label,
-    classification_symbol,
-    label_stem,
-    network,
-    output_stride,
-    parse_label,
-    segmentation_symbol,
-)
-from ademxapp.weights.description import (
-    CLASSIFICATION,
-    SEGMENTATION,
-    Description,
-    description_path,
-    kept_description,
-    onnx_properties,
-    read_properties,
-)
+from ademxapp.files import digest
+from ademxapp.symbol import SymbolOptions, classification_symbol, network, output_stride, segmentation_symbol
+from ademxapp.symbol.options import Label, label_stem, parse_label
+from ademxapp.weights import description
+from ademxapp.weights.description import CLASSIFICATION, SEGMENTATION, Description
 from ademxapp.weights.formats import read_weights
-from ademxapp.weights.parameters import Parameters, differences, parameter_shapes, shortened
-from ademxapp.weights.params_files import by_kind
-from ademxapp.weights.released import BY_FILE, md5_of
+from ademxapp.weights.parameters import Parameters, by_kind, differences, parameter_shapes, shortened
+from ademxapp.weights.released import BY_FILE
 
 _TOP = re.compile(r"(?:arg:)?linear\d+_weight")
 _HIDDEN = "conv6a_weight"
@@ -41,106 +28,81 @@ Shapes = Mapping[str, Tuple[int, ...]]  # of parameters, by name
 def describe(path: str, label: Optional[str] = None, shapes: Optional[Shapes] = None) -> Description:
     """The `Description` of a file of weights, of any format, or of an ONNX file.
 
-    Parameters
-    ----------
-    path : str
-    label : str, optional
-        That the user gives, where the name has none.
-    shapes : mapping, optional
-        {name: shape} of its parameters, if they are known; else the file is read where nothing else tells.
-
-    Raises
-    ------
-    ValueError
-        If nothing tells the label or the task, or an ONNX file does not describe itself.
-    OSError
-        If it cannot be read.
+    `label` is the user's, where the name has none; `shapes` {name: shape} of the parameters, if they are known: else
+    the file is read where nothing else tells. ValueError if nothing tells the label or the task, or an ONNX file does
+    not describe itself; OSError if it cannot be read.
     """
     if path.endswith(".onnx"):
-        return read_properties(dict(onnx_properties(path)), path)
-    kept, note = kept_description(path)
+        return description.read_properties(description.onnx_properties(path), path)
+    kept, note = description.kept_description(path)
     if kept is None:
         return dataclasses.replace(_by_name(path, label, shapes), note=note)
-    return kept if label is None else _of_label(kept, parse_label(label))
+    if label is None:
+        return kept
+    asked = parse_label(label)
+    return dataclasses.replace(kept, label=str(asked), classes=asked.classes, stride=output_stride(asked))
 
 
 def run_label(path: str) -> str:
     """The label of what is done with weights: the name of their file or, where that names another network than their
     description or none, that of the description. ValueError if neither tells one.
     """
-    name, (kept, _) = label_stem(path), kept_description(path)
+    kept, _ = description.kept_description(path)
     try:
-        named = parse_label(name)
+        named = _named(path)
     except ValueError:
         if kept is None:
-            raise ValueError(_nameless(path)) from None
+            raise
         return kept.label
     if kept is None:
-        return name
+        return label_stem(path)
     of_run = parse_label(kept.label)
-    return name if dataclasses.replace(named, tag=of_run.tag) == of_run else kept.label
+    return label_stem(path) if dataclasses.replace(named, tag=of_run.tag) == of_run else kept.label
 
 
-def _nameless(path: str) -> str:
-    return (f"{path}: nothing tells which network this is: the name is no label, <dataset>_<network>_cls<N>[_s<stride>]"
-            "[_<tag>], and there is no description of it beside it, "
-            f"{os.path.basename(description_path(path))}. Give the file its old name")
-
-
-def _of_label(known: Description, label: Label) -> Description:
-    return dataclasses.replace(known, label=str(label), classes=label.classes, stride=output_stride(label))
+def _named(path: str) -> Label:
+    """The label in a file's name."""
+    try:
+        return parse_label(path)
+    except ValueError:
+        beside = os.path.basename(description.description_path(path))
+        raise ValueError(f"{path}: nothing tells which network this is: the name is no label, "
+                         "<dataset>_<network>_cls<N>[_s<stride>][_<tag>], and there is no description of it beside it, "
+                         f"{beside}. Give the file its old name") from None
 
 
 def _by_name(path: str, text: Optional[str], shapes: Optional[Shapes]) -> Description:
     """The description of weights that have none: of their name, and their parameters."""
-    try:
-        label = parse_label(text or path)
-    except ValueError:
-        if text is not None:
-            raise
-        raise ValueError(_nameless(path)) from None
+    label = _named(path) if text is None else parse_label(text)
     if shapes is None:
         shapes = {name: array.shape for name, array in read_weights(path).items()}
-    task, head = task_and_head(path, shapes)
-    settings = network(label.network).input
-    dense = task == SEGMENTATION
-    return Description(str(label), task, label.classes, output_stride(label), settings.mean, settings.std,
-                       settings.interpolation, 0 if dense else settings.test_crop, head)
-
-
-def task_and_head(path: str, shapes: Shapes) -> Tuple[str, str]:
-    """The task of weights, and the head where they segment ("" else); ValueError unless they have a classifier."""
-    tops = [shape for name, shape in shapes.items() if _TOP.fullmatch(name)]
-    if not tops:
+    top = next((shape for name, shape in shapes.items() if _TOP.fullmatch(name)), None)
+    if top is None:
         raise ValueError(f"{path} has no classifier, linear<classes>_weight: wanted weights of one of the drivers")
-    if len(tops[0]) != 4:
-        return CLASSIFICATION, ""
-    return SEGMENTATION, "2conv" if {_HIDDEN, f"arg:{_HIDDEN}"} & set(shapes) else "1conv"
+    settings = network(label.network).input
+    task, test_scale, head = CLASSIFICATION, settings.test_crop, ""
+    if len(top) == 4:
+        task, test_scale, head = SEGMENTATION, 0, "2conv" if {_HIDDEN, f"arg:{_HIDDEN}"} & set(shapes) else "1conv"
+    return Description(str(label), task, label.classes, output_stride(label), settings.mean, settings.std,
+                       settings.interpolation, test_scale, head)
 
 
 def problems(path: str) -> List[str]:
-    """What is wrong with a file, as a list of texts; none: it has all that its label's network needs, and no more.
-
-    OSError if it cannot be read.
-    """
+    """What is wrong with a file, as texts; none: it has what its network needs, and no more. OSError if unreadable."""
     released = BY_FILE.get(os.path.basename(path))
-    md5 = md5_of(path)
+    md5 = digest(path, "md5")
     found = [f"its MD5 is {md5}, the released file's {released.md5}"] if released and md5 != released.md5 else []
     try:
         parameters = Parameters(*by_kind(read_weights(path), path))
-        wrong = [*differences(parameters, network_shapes(path, parameters)), *wrong_numbers(parameters)]
-        return found + shortened(wrong)
+        wrong = list(differences(parameters, network_shapes(path, parameters)))
+        for name, array in parameters.all.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                wrong.append((name, "has numbers that are not finite"))
+            elif name.endswith("_moving_var") and array.min() < 0:
+                wrong.append((name, f"has variances below 0, down to {array.min():.3g}"))
     except (ValueError, ImportError) as error:
         return found + [one_line(error).replace(f"{path} ", "", 1)]
-
-
-def wrong_numbers(parameters: Parameters) -> Iterator[Tuple[str, str]]:
-    """`(name, what is wrong)` for every parameter whose numbers no network can have: NumPy arrays."""
-    for name, array in parameters.all.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            yield name, "has numbers that are not finite"
-        elif name.endswith("_moving_var") and array.min() < 0:
-            yield name, f"has variances below 0, down to {array.min():.3g}"
+    return found + shortened(wrong)
 
 
 def network_shapes(path: str, parameters: Parameters) -> Tuple[Shapes, Shapes]:
@@ -154,8 +116,14 @@ def network_shapes(path: str, parameters: Parameters) -> Tuple[Shapes, Shapes]:
         label = parse_label(path)
         shapes[f"linear{label.classes}_weight"] = (label.classes, 1) if label.stride is None else (1, 1, 1, 1)
     known = describe(path, shapes=shapes)
+    side = network(parse_label(known.label).network).input.test_crop
+    return parameter_shapes(symbol_to_test(known), data=(1, 3, side, side))
+
+
+def symbol_to_test(known: Description) -> Symbol:
+    """The network for testing weights that are so described."""
     label = parse_label(known.label)
-    symbol = (segmentation_symbol(label, head=known.head, loss="softmax") if known.task == SEGMENTATION
-              else classification_symbol(label))
-    side = network(label.network).input.test_crop
-    return parameter_shapes(symbol, data=(1, 3, side, side))
+    if known.task == SEGMENTATION:
+        return segmentation_symbol(label, SymbolOptions(bn_use_global_stats=True), known.head, "softmax")
+    options = SymbolOptions(bn_use_global_stats=True, pool_top_infer_style=known.pool_style or None)
+    return classification_symbol(label, options)

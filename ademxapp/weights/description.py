@@ -4,17 +4,17 @@ Training leaves `<weights>.json` beside every checkpoint; an ONNX file has the s
 """
 import dataclasses
 import functools
-import io
 import json
 import math
+import mmap
 import os
 import typing
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ademxapp.data.dataset_file import as_annotated
 from ademxapp.errors import one_line
-from ademxapp.files import digest, without_copy_number, write_text
+from ademxapp.files import digest, read_json, without_copy_number, write_text
 
 TASKS = CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
 _NUMBER, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protocol buffers' wire types; bytes of those of a fixed size
@@ -23,71 +23,31 @@ _PROPERTIES = 14  # the field of onnx.proto's ModelProto that has the metadata
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a network's weights.
+    """What is known of a network's weights; a size is 0, a text or a tuple empty, where it is not known."""
 
-    Attributes
-    ----------
-    label : str
-        Of the run that they come from.
-    task : str
-        "classification": probabilities (N, classes); "segmentation": (N, classes, H / stride, W / stride).
-    classes, stride : int
-        Number of classes; pixels from one cell to the next.
-    mean, std : 3 floats
-        Of RGB / 255, by which inputs are normalised.
-    interpolation : str
-        How images are scaled (see `ademxapp.data.resize`).
-    test_scale : int
-        Pixels of the shorter side in classification, of the longer one in segmentation; 0 where it is not known.
-    head : str
-        Segmentation: one of `ademxapp.symbol.heads.HEADS`.
-    pool_style : str
-        One of `ademxapp.symbol.layers.POOL_STYLES`, "" for None.
-    crop_size, origin_size : int
-        Pixels: of the training's crops, and of the longer side before the random scale; 0 where they are not known.
-    class_names : tuple of str
-        None where they are not known.
-    folders : tuple of str
-        Classification: the classes' folders, where they are not called as the classes.
-    label_ids, ignored_ids : tuple of int
-        Segmentation: what each class is in label images, and what does not count there.
-    palette : tuple of (r, g, b)
-        Segmentation: colours of label images' values, 0 … 255.
-    same_size : bool
-        Segmentation: all images of the dataset have one size.
-    pixels : str
-        "uint8" or "float32" where normalisation is a part of the network: inputs are RGB in 0 … 255. Else "".
-    recipe, versions : dict
-        The training's settings, and {name: version} of what it ran on.
-    weights_sha256 : str
-        Digest of the `.params` file; "" where it is not known.
-    note : str
-        What has to be told of a description that is not used; in no file.
-    """
-
-    label: str
-    task: str
+    label: str  # of the run that they come from
+    task: str  # "classification": probabilities (N, classes); "segmentation": (N, classes, H / stride, W / stride)
     classes: int
-    stride: int
-    mean: Tuple[float, float, float]
+    stride: int  # pixels from one cell to the next
+    mean: Tuple[float, float, float]  # of RGB / 255, by which inputs are normalised
     std: Tuple[float, float, float]
-    interpolation: str
-    test_scale: int
-    head: str = ""
-    pool_style: str = ""
-    crop_size: int = 0
-    origin_size: int = 0
+    interpolation: str  # how images are scaled (see `ademxapp.data.transforms`)
+    test_scale: int  # pixels of the shorter side in classification, of the longer one in segmentation
+    head: str = ""  # segmentation: one of `ademxapp.symbol.heads.HEADS`
+    pool_style: str = ""  # one of `ademxapp.symbol.options.POOL_STYLES`, "" for None
+    crop_size: int = 0  # pixels, of the training
+    origin_size: int = 0  # pixels of the longer side in training, before the random scale
     class_names: Tuple[str, ...] = ()
-    folders: Tuple[str, ...] = ()
-    label_ids: Tuple[int, ...] = ()
-    ignored_ids: Tuple[int, ...] = ()
-    palette: Tuple[Tuple[int, int, int], ...] = ()
-    same_size: bool = False
-    pixels: str = ""
-    recipe: Dict[str, Any] = field(default_factory=dict)
-    versions: Dict[str, str] = field(default_factory=dict)
-    weights_sha256: str = ""
-    note: str = ""
+    folders: Tuple[str, ...] = ()  # classification: the classes' folders, where they are not called as the classes
+    label_ids: Tuple[int, ...] = ()  # segmentation: what each class is in label images
+    ignored_ids: Tuple[int, ...] = ()  # segmentation: what does not count there
+    palette: Tuple[Tuple[int, int, int], ...] = ()  # segmentation: RGB of label images' values, 0 … 255
+    same_size: bool = False  # segmentation: all images of the dataset have one size
+    pixels: str = ""  # "uint8" or "float32" where the network itself normalises: inputs are RGB in 0 … 255
+    recipe: Dict[str, Any] = field(default_factory=dict)  # the training's settings
+    versions: Dict[str, str] = field(default_factory=dict)  # {name: version} of what it ran on
+    weights_sha256: str = ""  # of the `.params` file
+    note: str = ""  # what has to be told of a description that is not used; in no file
 
     def values(self) -> Dict[str, Any]:
         """The fields that a file keeps, {name: value}."""
@@ -161,8 +121,7 @@ def kept_description(weights: str) -> Tuple[Optional[Description], str]:
     if place is None:
         return None, ""
     try:
-        with open(place, encoding="utf-8") as source:
-            values = json.load(source)
+        values = read_json(place)
         if not isinstance(values, dict) or "task" not in values:  # a validation's scores alone, of an older run
             return None, ""
         found = _checked({name: value for name, value in values.items() if name in _HINTS})
@@ -181,61 +140,43 @@ def _digest(path: str, size: int, modified: int) -> str:
     return digest(path)
 
 
-def onnx_properties(path: str) -> Iterator[Tuple[str, str]]:
+def onnx_properties(path: str) -> Dict[str, str]:
     """Names and texts of an ONNX file's metadata: nothing else of it is read. ValueError if it is no such file.
 
     It is a message of protocol buffers (onnx.proto: ModelProto); each pair is one, with the fields 1 and 2.
     """
     with open(path, "rb") as stream:
         try:
-            for number, size in _fields(stream):
-                if number == _PROPERTIES:
-                    yield _texts(_taken(stream, size))
-                else:
-                    stream.seek(size, os.SEEK_CUR)
-        except (ValueError, EOFError):
+            model = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            pairs = [dict(_fields(pair)) for number, pair in _fields(model) if number == _PROPERTIES]
+            return {str(pair.get(1, b""), "utf-8"): str(pair.get(2, b""), "utf-8") for pair in pairs}
+        except (ValueError, LookupError):
             raise ValueError(f"{path} is no whole ONNX file") from None
 
 
-def _texts(pair: bytes) -> Tuple[str, str]:
-    stream, texts = io.BytesIO(pair), {}
-    for number, size in _fields(stream):
-        texts[number] = _taken(stream, size).decode()
-    return texts.get(1, ""), texts.get(2, "")
+def _fields(message: memoryview) -> Iterator[Tuple[int, memoryview]]:
+    """(number, content) of a message's fields of bytes; others are passed over."""
+    place = 0
 
+    def varint() -> int:
+        nonlocal place
+        value = 0
+        for shift in range(0, 64, 7):
+            byte = message[place]
+            place += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError(f"{value} and more in a field")
 
-def _taken(stream: BinaryIO, size: int) -> bytes:
-    taken = stream.read(size)
-    if len(taken) < size:
-        raise EOFError
-    return taken
-
-
-def _fields(stream: BinaryIO) -> Iterator[Tuple[int, int]]:
-    """Numbers and sizes of a message's fields of bytes, which the caller reads or skips; others are passed over."""
-    while True:
-        key = _varint(stream, at_end=0)
-        if not key:
-            return
-        if key & 7 == _BYTES:
-            yield key >> 3, _varint(stream)
-        elif key & 7 in _FIXED:
-            stream.seek(_FIXED[key & 7], os.SEEK_CUR)
-        elif key & 7 == _NUMBER:
-            _varint(stream)
-        else:
-            raise ValueError(key)
-
-
-def _varint(stream: BinaryIO, at_end: Optional[int] = None) -> int:
-    value = 0
-    for shift in range(0, 64, 7):
-        byte = stream.read(1)
-        if not byte:
-            if shift or at_end is None:
-                raise EOFError
-            return at_end
-        value |= (byte[0] & 127) << shift
-        if byte[0] < 128:
-            return value
-    raise ValueError(value)
+    while place < len(message):
+        number, kind = divmod(varint(), 8)
+        if kind == _NUMBER:
+            varint()
+            continue
+        size = varint() if kind == _BYTES else _FIXED[kind]
+        if place + size > len(message):
+            raise ValueError(f"{size} bytes in a field")
+        if kind == _BYTES:
+            yield number, message[place:place + size]
+        place += size

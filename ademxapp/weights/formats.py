@@ -3,47 +3,57 @@
     .params        MXNet's own
     .npz           NumPy's, not compressed; names as in .params, `arg:…` and `aux:…`
     .safetensors   names without `arg:` and `aux:`; the metadata has the list of the full ones, in order
-    .pth           a PyTorch state dict, in the layout of `ademxapp.weights.torch_layout`
+    .pth           a PyTorch state dict, in the layout that weakly supervised segmentation uses for these networks
 
 Weights are {`arg:<name>` or `aux:<name>`: ndarray} everywhere here. No code in a file is run: PyTorch's are read with
 `weights_only`.
+
+PSA (AffinityNet), SEAM and what follows them (their `network/resnet38d.py`) name the parameters of Model A1 so:
+
+    conv1a_weight                  conv1a.weight
+    res2a_branch2a_weight          b2.conv_branch2a.weight        first unit of B2
+    res2b1_branch2b1_weight        b2_1.conv_branch2b1.weight     the unit b1 of B2; B1 has b1_1, b1_2, …
+    bn2a_branch2b1_gamma, _beta    b2.bn_branch2b1.weight, .bias
+    …_moving_mean, _moving_var     ….running_mean, .running_var
+    bn7_gamma                      bn7.weight
+    linear1000_weight              linear1000.weight
+
+They leave the classifier out when they load the released file, and call their own `fc8`; here it keeps its name, which
+tells the number of classes. A layer outside of a unit keeps its name in both directions, so every network's parameters
+have names in this layout. No number changes.
 """
 import importlib
-import io
 import json
 import math
 import os
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from typing import Any, Callable, Dict, Tuple, cast
+from typing import Any, Callable, Dict, Mapping, Tuple, cast
 
 import numpy as np
 
 from ademxapp.files import replacing
-from ademxapp.weights.params_files import by_kind, read_params, write_params
-from ademxapp.weights.torch_layout import from_torch, to_torch
+from ademxapp.weights.parameters import by_kind, read_params, write_params
 
 Weights = Dict[str, np.ndarray]  # by `arg:<name>` or `aux:<name>`
 SAFE_TORCH = (2, 6)  # from which on `weights_only` runs no code
 _NAMES = "parameters"  # key in the metadata of .safetensors
 _WRAPPED = "module."
+_PLAIN = ("weight", "bias")
+_BN = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
+_OF_BN = {torch: mine for mine, torch in _BN.items()}
+_KEY = re.compile(rf"(arg|aux):([^.]+)_({'|'.join((*_PLAIN, *_BN))})")
+_UNIT = re.compile(r"(res|bn)(\d)(?:a|b(\d+))_(branch\w+)")
+_TORCH_UNIT = re.compile(r"b(\d)(?:_(\d+))?\.(conv|bn)_(branch\w+)")
+_COUNTER = "num_batches_tracked"  # PyTorch's, of no use here
 
 
 def read_weights(path: str) -> Weights:
-    """Read weights in the format that the extension tells.
+    """Weights of a file, in its order, in the format that the extension tells.
 
-    Returns
-    -------
-    dict
-        {`arg:<name>` or `aux:<name>`: ndarray}, in the file's order.
-
-    Raises
-    ------
-    ValueError
-        If the file is not whole, or holds anything else.
-    ImportError
-        If the format's library is not installed.
+    ValueError if it is not whole or holds anything else, ImportError if the format's library is not installed.
     """
     weights = _format(path)[0](path)
     by_kind(weights, path)
@@ -53,12 +63,7 @@ def read_weights(path: str) -> Weights:
 def write_weights(path: str, weights: Weights) -> None:
     """Write weights in the format that the extension tells, read them back, and compare: whole and the same, or none.
 
-    Raises
-    ------
-    ValueError
-        If the format cannot hold them.
-    ImportError
-        If the format's library is not installed.
+    ValueError if the format cannot hold them, ImportError if its library is not installed.
     """
     write = _format(path)[1]
     with replacing(path) as temporary:
@@ -69,7 +74,9 @@ def write_weights(path: str, weights: Weights) -> None:
 
 def same_weights(one: Weights, other: Weights) -> bool:
     """Whether names, their order, types, shapes and every bit agree."""
-    return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+    return list(one) == list(other) and all(
+        mine.dtype == theirs.dtype and mine.shape == theirs.shape and mine.tobytes() == theirs.tobytes()
+        for mine, theirs in zip(one.values(), other.values()))
 
 
 def is_format(path: str) -> bool:
@@ -81,11 +88,6 @@ def _format(path: str) -> Tuple[Callable[[str], Weights], Callable[[str, Weights
     if not is_format(path):
         raise ValueError(f"{path}: the extension must be one of {', '.join(FORMATS)}")
     return FORMATS[os.path.splitext(path)[1]]
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return (one.dtype == other.dtype and one.shape == other.shape and
-            np.array_equal(np.ascontiguousarray(one).view(np.uint8), np.ascontiguousarray(other).view(np.uint8)))
 
 
 def _read_npz(path: str) -> Weights:
@@ -101,22 +103,15 @@ def _read_npz(path: str) -> Weights:
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> np.ndarray:
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
         raise ValueError(f"{member.filename} is compressed, or its size wrong")
-    with cast(io.BufferedIOBase, archive.open(member)) as stream:  # a ZipExtFile, which only its stub calls less
+    with archive.open(member) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError(f"{member.filename} is not in version 1.0 of NumPy's format")
         shape, columns_first, dtype = np.lib.format.read_array_header_1_0(stream)
-        size = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or size != member.file_size - stream.tell():
-            raise ValueError(f"{member.filename} announces {size:,} bytes of {dtype}, which it has not")
-        array = np.empty(shape[::-1] if columns_first else shape, dtype)
-        read = stream.readinto(array.reshape(-1).view(np.uint8).data) if size else 0
-        if read != size or stream.read(1):  # reading to the end has the checksum compared
-            raise ValueError(f"{member.filename} is cut short")
-    return array.T if columns_first else array
-
-
-def _write_npz(path: str, weights: Weights) -> None:
-    np.savez(path, **cast(Dict[str, Any], weights))
+        data = bytearray(stream.read())  # to the end, where the checksum is compared
+    size = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or size != len(data):
+        raise ValueError(f"{member.filename} announces {size:,} bytes of {dtype}, which it has not")
+    return np.ndarray(shape, dtype, data, order="F" if columns_first else "C")
 
 
 def _read_safetensors(path: str) -> Weights:
@@ -147,13 +142,11 @@ def _write_safetensors(path: str, weights: Weights) -> None:
 
 def _read_torch(path: str) -> Weights:
     torch = _library("torch")
-    with open(path, "rb"):
-        pass
+    with open(path, "rb") as source:
+        start = source.read(16)
     if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
         raise ValueError(f"{path}: PyTorch {torch.__version__} may run code that is in such a file (CVE-2025-32434): "
                          "pip install 'torch>={}.{}'".format(*SAFE_TORCH))
-    with open(path, "rb") as source:
-        start = source.read(16)
     try:
         with warnings.catch_warnings():  # of old and odd files, where the error says enough
             warnings.simplefilter("ignore")
@@ -191,9 +184,43 @@ def _library(name: str) -> Any:
         raise ImportError(f"{name} cannot be imported ({error}): pip install {name}") from None
 
 
+def to_torch(weights: Mapping[str, Any]) -> Dict[str, Any]:
+    """{name in the PyTorch layout: array} for {`arg:…` or `aux:…`: array}, in order; ValueError where there is none."""
+    state = {}
+    for key, array in weights.items():
+        found = _KEY.fullmatch(key)
+        if not found or (found[1] == "aux") != found[3].startswith("moving_"):
+            raise ValueError(f"{key} has no name in the PyTorch layout")
+        _, layer, end = found.groups()
+        unit = _UNIT.fullmatch(layer)
+        if unit:
+            form, level, number, branch = unit.groups()
+            layer = f"b{level}{'_' + number if number else ''}.{'conv' if form == 'res' else form}_{branch}"
+        state[f"{layer}.{_BN.get(end, end)}"] = array
+    return state
+
+
+def from_torch(state: Mapping[str, Any]) -> Dict[str, Any]:
+    """{`arg:…` or `aux:…`: array} for {name in the PyTorch layout: array}, in order, but the counters of batches."""
+    weights = {}
+    normalisations = {name.rpartition(".")[0] for name in state if name.endswith(".running_mean")}
+    for name, array in state.items():
+        if name.endswith(_COUNTER):
+            continue
+        layer, _, end = name.rpartition(".")
+        unit, is_bn = _TORCH_UNIT.fullmatch(layer), layer in normalisations
+        if not layer or ("." in layer and not unit) or end not in (_OF_BN if is_bn else _PLAIN):
+            raise ValueError(f"{name} is no name of the PyTorch layout, such as b2.conv_branch2a.weight")
+        if unit:
+            level, number, form, branch = unit.groups()
+            layer = f"{'res' if form == 'conv' else form}{level}{'b' + number if number else 'a'}_{branch}"
+        weights[f"{'aux' if end.startswith('running_') else 'arg'}:{layer}_{_OF_BN[end] if is_bn else end}"] = array
+    return weights
+
+
 FORMATS = {
     ".params": (read_params, write_params),
-    ".npz": (_read_npz, _write_npz),
+    ".npz": (_read_npz, lambda path, weights: np.savez(path, **cast(Dict[str, Any], weights))),
     ".safetensors": (_read_safetensors, _write_safetensors),
     ".pth": (_read_torch, _write_torch),
 }

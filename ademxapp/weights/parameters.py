@@ -1,15 +1,26 @@
-"""Parameter files, whether they fit a network, and what to start from: functions of (seed, name, shape)."""
+"""Parameters: whether they fit a network, what to start from, and MXNet's `.params` files, which need no MXNet here.
+
+A file is little-endian: uint64 0x112, uint64 0; uint64 count, then the arrays; uint64 count, then their names, each a
+uint64 length and that many bytes. An array is, as MXNet writes it since 2017 (version 2),
+
+    uint32 0xF993FAC9, int32 storage (0: dense), uint32 dimensions, int64 each of them, int32 device type,
+    int32 device number, int32 type of the numbers, the numbers
+
+Version 1 (0xF993FAC8) has no storage; still older files have no version either, and uint32 for each dimension
+(MXNet 1.9.1, `src/ndarray/ndarray.cc`).
+"""
+import io
 import math
 import os
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Pattern, Sequence, Tuple
 
 import numpy as np
 
-from ademxapp.files import write_text
+from ademxapp.files import replacing, write_text
 from ademxapp.weights.description import write_description
-from ademxapp.weights.params_files import by_kind, read_params, write_params
 
 if TYPE_CHECKING:
     from ademxapp.engine import Symbol
@@ -19,6 +30,11 @@ Shapes = Tuple[Mapping[str, Shape], Mapping[str, Shape]]  # of arguments and of 
 
 INPUTS = ("data", "softmax_label")
 SHOWN = 4  # of many problems
+_LIST, _VERSION_1, _VERSION_2 = 0x112, 0xF993FAC8, 0xF993FAC9
+_DENSE, _CPU = 0, (1, 0)
+_TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8", 7: "?"}
+_FLAGS = {np.dtype(name): flag for flag, name in _TYPES.items()}
+_MOST_DIMENSIONS = 32  # NumPy's limit
 
 
 @dataclass(frozen=True)
@@ -48,10 +64,7 @@ class Transfer:
 
 
 def parameter_shapes(symbol: "Symbol", **inputs: Shape) -> Shapes:
-    """Shapes of a symbol's parameters for the given input shapes: (arguments, auxiliary states).
-
-    Raises ValueError for inputs that are too small for the network.
-    """
+    """Shapes of a symbol's (arguments, auxiliary states) for such inputs; ValueError where they are too small."""
     try:
         arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
     except (RuntimeError, ValueError) as error:  # MXNet's own is a RuntimeError
@@ -65,24 +78,19 @@ def parameter_shapes(symbol: "Symbol", **inputs: Shape) -> Shapes:
 
 def load_parameters(path: str) -> Parameters:
     """Read a `.params` file. OSError if there is none, ValueError if it is not whole."""
-    args, auxs = by_kind(read_params(path), path)
     return Parameters(*({name: value.astype(np.float32, copy=False) for name, value in kind.items()}
-                        for kind in (args, auxs)))
+                        for kind in by_kind(read_params(path), path)))
 
 
 def save_parameters(path: str, parameters: Parameters) -> None:
     """Write a `.params` file, whole or not at all."""
-    stored = {f"arg:{name}": value for name, value in parameters.args.items()}
-    stored.update({f"aux:{name}": value for name, value in parameters.auxs.items()})
-    write_params(path, stored)
+    write_params(path, {**{f"arg:{name}": value for name, value in parameters.args.items()},
+                        **{f"aux:{name}": value for name, value in parameters.auxs.items()}})
 
 
 def save_checkpoint(folder: str, label: str, epoch: int, symbol: "Symbol", parameters: Parameters,
                     about: Optional[Dict[str, Any]] = None) -> str:
-    """Write `<label>_ep-NNNN.params` and `<label>_ep-symbol.json`; the path of the former.
-
-    `about`, values of a `Description`, goes beside the weights.
-    """
+    """Write `<label>_ep-NNNN.params`, with `about` beside it, and `<label>_ep-symbol.json`; the path of the former."""
     write_text(os.path.join(folder, f"{label}_ep-symbol.json"), symbol.tojson())
     path = os.path.join(folder, f"{label}_ep-{epoch:04d}.params")
     save_parameters(path, parameters)
@@ -98,36 +106,24 @@ def require_exact(parameters: Parameters, shapes: Shapes, source: str) -> None:
 
 def start_from(parameters: Parameters, shapes: Shapes, top: Pattern[str], seed: int,
                source: str) -> Tuple[Parameters, Transfer]:
-    """Parameters for a network that starts from another label's weights.
+    """Parameters for a network that starts from another label's weights, and what became of each.
 
     The parameters of the top, those whose names match the pattern `top`, are initialised where the source lacks them
-    or has them in another shape; the source's own top is left aside.
-
-    Returns
-    -------
-    Parameters, Transfer
-
-    Raises
-    ------
-    ValueError
-        For any other difference.
+    or has them in another shape; the source's own top is left aside. ValueError for any other difference.
     """
     found = dict(differences(parameters, shapes))
     _require_none([(name, problem) for name, problem in found.items() if not top.fullmatch(name)], source)
-    wanted = {**shapes[0], **shapes[1]}
-    started = [name for name in wanted if name in found]
-    fresh = initial_parameters({name: shape for name, shape in wanted.items() if _layer(name) in
-                                {_layer(other) for other in started}}, seed)
-    values = {name: fresh[name] if name in started else parameters.all[name] for name in wanted}
-    transfer = Transfer(tuple(name for name in wanted if name not in found), tuple(started),
-                        tuple(name for name in found if name not in wanted))
-    return Parameters({name: values[name] for name in shapes[0]}, {name: values[name] for name in shapes[1]}), transfer
+    known, wanted = parameters.all, {**shapes[0], **shapes[1]}
+    start = Parameters(*({name: _initial(name, wanted, seed) if name in found else known[name] for name in part}
+                         for part in shapes))
+    return start, Transfer(tuple(name for name in wanted if name not in found),
+                           tuple(name for name in wanted if name in found),
+                           tuple(name for name in found if name not in wanted))
 
 
 def start_afresh(shapes: Shapes, seed: int) -> Parameters:
     """Initial parameters of a network."""
-    values = initial_parameters({**shapes[0], **shapes[1]}, seed)
-    return Parameters({name: values[name] for name in shapes[0]}, {name: values[name] for name in shapes[1]})
+    return Parameters(*(initial_parameters(part, seed) for part in shapes))
 
 
 def differences(parameters: Parameters, shapes: Shapes) -> Iterator[Tuple[str, str]]:
@@ -155,25 +151,30 @@ def _require_none(problems: Sequence[Tuple[str, str]], source: str) -> None:
                          "--model where that is given, against the weights")
 
 
-def _layer(name: str) -> str:
-    return name.rpartition("_")[0]
-
-
 def _shape(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
-def initial_parameter(name: str, shape: Shape, seed: int) -> np.ndarray:
-    """The starting value of one parameter, float32.
+def initial_parameters(shapes: Mapping[str, Shape], seed: int) -> Dict[str, np.ndarray]:
+    """Starting values, float32, of all parameters: {name: ndarray} for {name: shape}.
 
     Convolutions are normal with variance 2 / fan_in and without bias (He et al. 2015); fully connected layers uniform
-    within ± sqrt(1 / fan_in), as is a bias given by `fully_connected_bias`. Gammas and variances are 1, the rest 0.
+    within ± sqrt(1 / fan_in), as is their bias. Gammas and variances are 1, the rest 0.
     """
-    if name.endswith("_weight"):
-        rng, fan_in = _rng(name, seed), math.prod(shape[1:])
-        if len(shape) == 2:
-            return _uniform(rng, shape, fan_in)
-        return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
+    return {name: _initial(name, shapes, seed) for name in shapes}
+
+
+def _initial(name: str, shapes: Mapping[str, Shape], seed: int) -> np.ndarray:
+    """The starting value of one of the parameters."""
+    shape, (layer, _, kind) = shapes[name], name.rpartition("_")
+    if kind in ("weight", "bias"):
+        weight = shapes.get(f"{layer}_weight", ())
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        if len(weight) == 2:  # fully connected
+            bound = np.sqrt(1 / weight[1])
+            return rng.uniform(-bound, bound, shape).astype(np.float32)
+        if kind == "weight":
+            return rng.normal(0, np.sqrt(2 / math.prod(shape[1:])), shape).astype(np.float32)
     if name.endswith(("_gamma", "_moving_var")):
         return np.ones(shape, np.float32)
     if name.endswith(("_bias", "_beta", "_moving_mean")):
@@ -181,19 +182,120 @@ def initial_parameter(name: str, shape: Shape, seed: int) -> np.ndarray:
     raise ValueError(f"no rule to initialise parameter {name}")
 
 
-def initial_parameters(shapes: Mapping[str, Shape], seed: int) -> Dict[str, np.ndarray]:
-    """Starting values of all parameters: {name: ndarray} for {name: shape}."""
-    values = {name: initial_parameter(name, shape, seed) for name, shape in shapes.items()}
-    for name in shapes:
-        weight = shapes.get(name[:-len("_bias")] + "_weight", ()) if name.endswith("_bias") else ()
-        if len(weight) == 2:
-            values[name] = _uniform(_rng(name, seed), shapes[name], weight[1])
-    return values
+# Files
 
 
-def _uniform(rng: np.random.Generator, shape: Shape, fan_in: int) -> np.ndarray:
-    return rng.uniform(-np.sqrt(1 / fan_in), np.sqrt(1 / fan_in), shape).astype(np.float32)
+def read_params(path: str) -> Dict[str, np.ndarray]:
+    """{name: ndarray} of a `.params` file, in its order; names of networks' parameters start with `arg:` or `aux:`.
+
+    No more is ever allocated than the file holds. OSError if it cannot be read, ValueError if it is not such a file,
+    not a whole one, or holds what a network's parameters cannot be.
+    """
+    with open(path, "rb") as stream:
+        try:
+            return _read_list(_Fields(stream))
+        except ValueError as damage:
+            raise ValueError(f"{path} is no whole .params file of MXNet ({damage}): get or write it again") from None
 
 
-def _rng(name: str, seed: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+def by_kind(weights: Dict[str, Any], path: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """(arguments, auxiliary states) of {`arg:<name>` or `aux:<name>`: array}, without `arg:` and `aux:`.
+
+    ValueError, which names `path`, for any other key, or where there is no argument.
+    """
+    parts: Dict[str, Dict[str, Any]] = {"arg": {}, "aux": {}}
+    for key, array in weights.items():
+        kind, _, name = key.partition(":")
+        if kind not in parts:
+            raise ValueError(f"{path}: entry {key!r} is neither arg:… nor aux:…")
+        parts[kind][name] = array
+    if not parts["arg"]:
+        raise ValueError(f"{path} names no parameter")
+    return parts["arg"], parts["aux"]
+
+
+def write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write {name: ndarray} as MXNet 1.9.1 does, byte by byte; the file is whole or not there.
+
+    ValueError for an array without elements or dimensions, or of a type that MXNet does not have.
+    """
+    with replacing(path) as temporary, open(temporary, "wb") as out:
+        out.write(struct.pack("<3Q", _LIST, 0, len(arrays)))
+        for name, array in arrays.items():
+            if not array.size or not array.ndim or array.dtype not in _FLAGS:
+                raise ValueError(f"{name} cannot be stored in {path}: {array.dtype} of shape {array.shape}")
+            out.write(struct.pack("<IiI", _VERSION_2, _DENSE, array.ndim))
+            out.write(struct.pack(f"<{array.ndim}q3i", *array.shape, *_CPU, _FLAGS[array.dtype]))
+            out.write(np.ascontiguousarray(array).data)
+        out.write(struct.pack("<Q", len(arrays)))
+        for name in arrays:
+            encoded = name.encode()
+            out.write(struct.pack("<Q", len(encoded)) + encoded)
+
+
+class _Fields:
+    """Takes fields off a file; ValueError for one that reaches beyond its end."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self.left = os.fstat(stream.fileno()).st_size
+
+    def take(self, form: str) -> Tuple[int, ...]:
+        """Numbers in `struct`'s notation."""
+        return struct.unpack("<" + form, self.bytes(struct.calcsize("<" + form)).data)
+
+    def bytes(self, count: int) -> np.ndarray:
+        """The next `count` bytes, (count,) uint8."""
+        if count > self.left:
+            raise ValueError(f"{count:,} bytes are announced where {self.left:,} are left")
+        self.left -= count
+        taken = np.empty(count, np.uint8)
+        got = self._stream.readinto(taken.data)
+        if got != count:  # the file has become shorter
+            raise ValueError(f"{got:,} bytes came where {count:,} were left")
+        return taken
+
+
+def _read_list(fields: _Fields) -> Dict[str, np.ndarray]:
+    magic, _, count = fields.take("3Q")
+    if magic != _LIST:
+        raise ValueError("its first bytes are others")
+    arrays = []
+    for number in range(count):  # of which every one takes some bytes, so that a wrong count soon meets the end
+        try:
+            arrays.append(_read_array(fields))
+        except ValueError as damage:
+            raise ValueError(f"array {number + 1} of {count}: {damage}") from None
+    names = []
+    named, = fields.take("Q")
+    if named != count:
+        raise ValueError(f"it has {named} names for {count} arrays")
+    for _ in arrays:
+        length, = fields.take("Q")
+        try:
+            names.append(fields.bytes(length).tobytes().decode())
+        except UnicodeDecodeError:
+            raise ValueError("a name is no UTF-8") from None
+    if fields.left:
+        raise ValueError(f"{fields.left:,} bytes too many")
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands there twice")
+    return dict(zip(names, arrays))
+
+
+def _read_array(fields: _Fields) -> np.ndarray:
+    version, = fields.take("I")
+    if version == _VERSION_2 and fields.take("i") != (_DENSE,):
+        raise ValueError("it is sparse")
+    old = version not in (_VERSION_1, _VERSION_2)
+    dimensions = version if old else fields.take("I")[0]
+    if not 1 <= dimensions <= _MOST_DIMENSIONS:
+        raise ValueError(f"it has {dimensions} dimensions")
+    shape = fields.take(f"{dimensions}{'I' if old else 'q'}")
+    if min(shape) < 1:
+        raise ValueError(f"its shape is {shape}")
+    _, _, flag = fields.take("3i")
+    if flag not in _TYPES:
+        raise ValueError(f"its numbers are of type {flag}, where {', '.join(map(str, _TYPES))} can be read")
+    dtype = np.dtype(_TYPES[flag])
+    return fields.bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)

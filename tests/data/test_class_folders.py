@@ -5,13 +5,11 @@ import unicodedata
 import pytest
 from PIL import Image
 
-from ademxapp import driver
 from ademxapp.data.class_folders import folder_names, scan_tree
 from ademxapp.data.lists import Sample
-from ademxapp.symbol import network, parse_label
+from ademxapp.driver import training
 from iclass import ilsvrc
 from iclass.datasets import DATASETS, ClassificationDataset, described_record
-from iclass.ilsvrc import description, parse
 from tools import predict, prepare
 
 
@@ -91,7 +89,7 @@ def test_the_driver_numbers_folders_by_the_dataset_file(tree, tmp_path, monkeypa
 
     def stop(settings, run, workers, symbol, dataset, *more):
         seen.extend(sorted((sample.image, sample.class_id) for sample in dataset.samples))
-    monkeypatch.setattr(driver, "train", stop)
+    monkeypatch.setattr(training, "train", stop)
     ilsvrc.main(["--model", "own_rna-b1-w0.02_cls3", "--to-epoch", "1", "--data-root", root, "--dataset-file",
                  "own.yaml", "--cpus", "1"])
     assert seen == [("train/1/x.png", 0), ("train/10/x.png", 2), ("train/2/x.png", 1)]
@@ -136,10 +134,14 @@ def test_weights_know_the_names_of_the_folders_that_they_were_trained_on(tmp_pat
         ilsvrc.main(["--phase", "val", "--split", "val", "--data-root", ".", *weights])
 
 
-def test_folders_of_another_order_stay_known_with_the_weights(tmp_path, monkeypatch):
-    known = description(parse(["--model", "own_rna-b1-w0.02_cls2", "--crop-size", "32"]), parse_label(
-        "own_rna-b1-w0.02_cls2"), network("rna-b1-w0.02").input, ClassificationDataset("own", ("a", "b"), ("2", "1")))
-    assert described_record(known) == ClassificationDataset("own", ("a", "b"), ("2", "1"))
+def test_folders_of_another_order_stay_known_with_the_weights(tree, tmp_path, monkeypatch):
+    root, known = tree("train/1/x.png", "train/2/x.png"), []
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").write_text("class_names: [a, b]\nfolders: ['2', '1']\n")
+    monkeypatch.setattr(training, "train", lambda *given: known.append(given[7]))
+    ilsvrc.main(["--model", "own_rna-b1-w0.02_cls2", "--crop-size", "32", "--to-epoch", "1", "--data-root", root,
+                 "--dataset-file", "own.yaml", "--cpus", "1"])
+    assert described_record(known[0]) == ClassificationDataset("own", ("a", "b"), ("2", "1"))
 
 
 def test_only_folders_that_tell_classes_apart_name_them():

@@ -9,11 +9,10 @@ from ademxapp.data import transforms
 from ademxapp.data.dataset_file import full_palette, voc_palette
 from ademxapp.data.images import decode_label, decode_rgb, stem, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.resize import choose_filter, resize, scaled_size
+from ademxapp.data.transforms import choose_filter, resize, scaled_size
 from ademxapp.symbol import network
-from iclass.data import TestImages, TrainImages
-from issegm.data import TrainCrops, read_pair
-from issegm.datasets import DATASETS, SegmentationDataset
+from iclass.datasets import TestImages, TrainImages
+from issegm.datasets import DATASETS, SegmentationDataset, TrainCrops, read_pair
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SETTINGS = network("rna-a1").input

@@ -16,7 +16,7 @@ from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample
 from ademxapp.data.loader import Loader
 from ademxapp.symbol import network
-from iclass.data import TrainImages
+from iclass.datasets import TrainImages
 
 SETTINGS = network("rna-a1").input
 IMAGES = 11
@@ -271,7 +271,7 @@ def test_a_process_holds_no_list_and_a_request_brings_its_sample(samples, monkey
 PROGRAM = """
 import functools, os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
-from ademxapp.data.worker import BatchMemory, load_sample
+from ademxapp.data.loader import BatchMemory, load_sample
 from ademxapp.processes import Processes
 from slow_images import SlowImages
 images = SlowImages({folder!r}, 0)

@@ -10,14 +10,12 @@ import pytest
 from PIL import Image
 
 from ademxapp.cli import UsageError
-from ademxapp.data.images import ImageFile, write_png
+from ademxapp.data.images import ImageFile, upper_left, write_png
 from ademxapp.data.lists import Sample
-from ademxapp.data.png_corner import upper_left
-from ademxapp.data.resize import RESERVE, choose_filter, grow, resize_part, shrink
+from ademxapp.data.transforms import RESERVE, choose_filter, grow, resize_part, shrink
 from ademxapp.symbol import network
-from iclass.data import TrainImages
-from issegm.data import TrainCrops
-from issegm.datasets import DATASETS, SegmentationDataset
+from iclass.datasets import TrainImages
+from issegm.datasets import DATASETS, SegmentationDataset, TrainCrops
 from tools import bench
 from tools.benchmarks import reading
 from tools.benchmarks.comparison import Comparison, in_turns
@@ -322,14 +320,12 @@ def test_a_wrong_label_is_found_outside_the_crop_too(tmp_path):
 def test_turns_alternate_and_the_first_does_not_count():
     made, ticks = [], iter(range(1000))
 
-    def way(name, things):
-        def do(turn):
-            made.append((name, turn))
-            return things
-        return do
-    rates, others = in_turns([way("a", 6), way("b", 2)], 0, clock=lambda: next(ticks))
-    assert made == [(name, turn) for turn in range(4) for name in "ab"]
-    assert rates == (6, 6, 6) and others == (2, 2, 2)
+    def slow():
+        made.append("b")
+        next(ticks), next(ticks)
+    rates, others = in_turns([lambda: made.append("a"), slow], 3, 0, lambda: next(ticks), times=2)
+    assert "".join(made) == 4 * "aabb"
+    assert rates == (6, 6, 6) and others == (1.2, 1.2, 1.2)
 
 
 def test_a_comparison_takes_the_median_of_the_turns():
@@ -342,11 +338,11 @@ def test_bench_reading(pictures, tmp_path, monkeypatch, capsys):
     (tmp_path / "x.lst").write_text("".join(f"{i}\t{i}\t{i}.jpg\n" for i in range(3)))
     (tmp_path / "y.lst").write_text("".join(f"{i}.png\t{i}_t.png\n" for i in range(3)))
     monkeypatch.setattr(reading, "TURN", {"classification": 3, "segmentation": 3})
-    monkeypatch.setitem(DATASETS, "bits", RECORD)
+    monkeypatch.setitem(DATASETS, "camvid", RECORD)
     root = pictures["jpg"][0].root
     common = ["--root", root, "--seconds", "0", "--format", "json"]
     for task, name in (("classification", "x"), ("segmentation", "y")):
-        bench.main(["reading", "--task", task, "--list", str(tmp_path / f"{name}.lst"), "--dataset", "bits", "--crop",
+        bench.main(["reading", "--task", task, "--list", str(tmp_path / f"{name}.lst"), "--dataset", "camvid", "--crop",
                     "96", *common])
         record, = json.loads(capsys.readouterr().out)
         assert record["what"].startswith(f"reading for {task}, 3 images") and len(record["rates"]) >= 3

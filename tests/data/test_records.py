@@ -20,9 +20,8 @@ from ademxapp.data.loader import Loader
 from ademxapp.data.records import MAGIC, RecordFile, frame, read_records
 from ademxapp.settings import Data
 from ademxapp.symbol import network
-from iclass.data import TestImages, TrainImages
-from issegm.data import TrainCrops
-from issegm.datasets import SegmentationDataset
+from iclass.datasets import TestImages, TrainImages
+from issegm.datasets import SegmentationDataset, TrainCrops
 
 SETTINGS = network("rna-a1").input
 RECORD = SegmentationDataset("three", ("a", "b", "c"), ignored_ids=(255,))

@@ -116,22 +116,33 @@ def test_folder_per_class_order():
     assert sorted(scenes.CLASSES[1:]) == list(scenes.CLASSES[1:])
 
 
-def _write(root, calls, **options):
-    options = {"scenes": {"train": 3, "val": 2}, "patches": {"train": 2, "val": 1}, "patch_size": 32, **options}
-    return scenes.write_demo(str(root), PALETTE, progress=lambda *done: calls.append(done), **options)
+@pytest.fixture
+def drawn_sets(monkeypatch):
+    """What the progress bars are told: (words, files to write) of each."""
+    told = []
+
+    def bar(todo, desc, **options):
+        told.append((desc, len(todo)))
+        return todo
+    monkeypatch.setattr(scenes, "tqdm", bar)
+    return told
 
 
-def test_write_demo(tmp_path):
-    calls = []
-    demo = _write(tmp_path / "demo", calls)
-    assert calls == [(i, 5) for i in range(1, 6)] + [(i, 15) for i in range(1, 16)]
-    assert demo.scenes["val"] == [("images/val/00000.jpg", "labels/val/00000.png"),
-                                  ("images/val/00001.jpg", "labels/val/00001.png")]
-    assert demo.patches["train"][:3] == [(0, 0, "patches/train/ball/00000.jpg"), (1, 0, "patches/train/ball/00001.jpg"),
-                                         (2, 1, "patches/train/crate/00000.jpg")]
-    assert [len(demo.patches[s]) for s in ("train", "val")] == [10, 5]
-    for split, pairs in demo.scenes.items():
-        for index, (image_path, label_path) in enumerate(pairs):
+def _write(root, patch_size=32):
+    return (scenes.write_scenes(str(root), PALETTE, {"train": 3, "val": 2}),
+            scenes.write_patches(str(root), {"train": 2, "val": 1}, patch_size))
+
+
+def test_sets_are_written(tmp_path, drawn_sets):
+    pairs, patches = _write(tmp_path / "demo")
+    assert drawn_sets == [("drawing scenes", 5), ("drawing patches", 15)]
+    assert pairs["val"] == [("images/val/00000.jpg", "labels/val/00000.png"),
+                            ("images/val/00001.jpg", "labels/val/00001.png")]
+    assert patches["train"][:3] == [(0, "patches/train/ball/00000.jpg"), (0, "patches/train/ball/00001.jpg"),
+                                    (1, "patches/train/crate/00000.jpg")]
+    assert [len(patches[split]) for split in ("train", "val")] == [10, 5]
+    for split in pairs:
+        for index, (image_path, label_path) in enumerate(pairs[split]):
             image, label = scenes.draw_scene(scenes.picture_rng(0, split, index))
             stored = Image.open(str(tmp_path / "demo" / label_path))
             assert stored.mode == "P"
@@ -139,42 +150,42 @@ def test_write_demo(tmp_path):
             assert np.array_equal(np.reshape(stored.getpalette(), (-1, 3)), PALETTE[:len(stored.getpalette()) // 3])
             lossy = np.asarray(Image.open(str(tmp_path / "demo" / image_path))).astype(float)
             assert np.abs(lossy - image).mean() < 8
-    for _, _, path in demo.patches["train"]:
+    for _, path in patches["train"]:
         assert Image.open(str(tmp_path / "demo" / path)).size == (32, 32)
 
 
-def test_complete_sets_are_not_drawn_again(tmp_path):
-    first = _write(tmp_path, [])
+def test_complete_sets_are_not_drawn_again(tmp_path, drawn_sets):
+    first = _write(tmp_path)
     ages = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.*")}
-    calls = []
-    assert _write(tmp_path, calls) == first
-    assert calls == []
+    drawn_sets.clear()
+    assert _write(tmp_path) == first
+    assert drawn_sets == []
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.*")} == ages
 
 
-def test_what_is_missing_or_of_other_parameters_is_drawn(tmp_path):
-    demo = _write(tmp_path, [])
-    lost = tmp_path / demo.patches["val"][0][2]
+def test_what_is_missing_or_of_other_parameters_is_drawn(tmp_path, drawn_sets):
+    _, patches = _write(tmp_path)
+    lost = tmp_path / patches["val"][0][1]
     content = lost.read_bytes()
     lost.unlink()
-    calls = []
-    _write(tmp_path, calls)
-    assert calls == [(1, 1)] and lost.read_bytes() == content
-    _write(tmp_path, calls, patch_size=24)
-    assert len(calls) == 1 + 15 and Image.open(str(lost)).size == (24, 24)
+    drawn_sets.clear()
+    _write(tmp_path)
+    assert drawn_sets == [("drawing patches", 1)] and lost.read_bytes() == content
+    _write(tmp_path, patch_size=24)
+    assert drawn_sets[1:] == [("drawing patches", 15)] and Image.open(str(lost)).size == (24, 24)
 
 
-def test_an_interrupted_set_is_not_taken_for_complete(tmp_path):
-    def interrupt(done, total):
-        if done == 2:
-            raise KeyboardInterrupt
+def test_an_interrupted_set_is_not_taken_for_complete(tmp_path, drawn_sets, monkeypatch):
+    def interrupted(todo, **options):
+        yield from todo[:2]
+        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        scenes.write_scenes(str(tmp_path), PALETTE, {"train": 4}, progress=interrupt)
-    assert not os.path.exists(str(tmp_path / "scenes.json"))
-    calls = []
-    scenes.write_scenes(str(tmp_path), PALETTE, {"train": 4}, progress=lambda *done: calls.append(done))
-    assert len(calls) == 4
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(scenes, "tqdm", interrupted)
+        scenes.write_scenes(str(tmp_path), PALETTE, {"train": 4})
+    assert len(list(tmp_path.rglob("*.jpg"))) == 2 and not os.path.exists(str(tmp_path / "scenes.json"))
+    scenes.write_scenes(str(tmp_path), PALETTE, {"train": 4})
+    assert drawn_sets == [("drawing scenes", 4)]
     assert json.loads((tmp_path / "scenes.json").read_text())["counts"] == {"train": 4}
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -18,11 +18,10 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data import transforms
 from ademxapp.data.images import decode_rgb
-from ademxapp.data.resize import FILTERS
 from ademxapp.data.scenes import draw_scene, picture_rng
-from ademxapp.deploy.onnx_model import OnnxModel
-from ademxapp.engine.mxnet.predictor import Predictor
-from ademxapp.evaluation.classification import read_predictions
+from ademxapp.data.transforms import FILTERS
+from ademxapp.deploy.onnx_model import OnnxModel, export_onnx
+from ademxapp.engine.mxnet.runtime import Predictor
 from ademxapp.evaluation.dense import scores_at_image_size
 from ademxapp.evaluation.windows import predict_in_windows
 from ademxapp.symbol import (
@@ -35,14 +34,14 @@ from ademxapp.symbol import (
 )
 from ademxapp.weights.description import Description, read_properties
 from ademxapp.weights.parameters import Parameters, load_parameters, save_parameters
-from iclass.classifier import Classifier
+from iclass.classifier import Classifier, read_predictions
 from issegm.datasets import DATASETS
 from issegm.segmenter import Segmenter, of_any_size
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'ademxapp[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'ademxapp[onnx]'")
 
-from ademxapp.deploy import onnx_export, onnx_graph  # noqa: E402
+from ademxapp.deploy import onnx_graph  # noqa: E402
 from tools import predict, weights  # noqa: E402
 
 CLS, SEG = "imagenette128_rna-a1-w0.05_cls10", "camvid_rna-a1-w0.05_cls11_s8"
@@ -91,7 +90,7 @@ def noise(*size):
 ])
 def test_networks_of_any_size_compute_what_mxnet_computes(tmp_path, label, segmenter, options):
     symbol, parameters, description = build(label, segmenter, **options)
-    agreement = onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
+    agreement = export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
     assert agreement.largest <= TOLERANCE and agreement.decisions >= 3
     require_same(tmp_path / "net.onnx", symbol, parameters, [noise(64, 64), noise(96, 72)])
 
@@ -106,27 +105,27 @@ def test_all_networks(tmp_path, name, segmenter):
     side = 224 if name == "vgg-16" else network(name).input.test_crop
     symbol, parameters, description = build(f"x_{name}-w0.05_cls10" + "_s8" * segmenter, segmenter, side)
     size = (side, side) if name == "vgg-16" and not segmenter else None
-    onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description, size)
+    export_onnx(tmp_path / "net.onnx", symbol, parameters, description, size)
 
 
 @pytest.mark.slow
 def test_the_released_network_at_full_width(tmp_path):
     symbol, parameters, description = build("ilsvrc-cls_rna-a1_cls1000", side=224)
-    onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
+    export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
 
 
 def test_a_network_of_one_size_is_not_exported_for_all(tmp_path):
     symbol, parameters, description = build("x_vgg-16-w0.05_cls10", side=224)
     with pytest.raises(ValueError, match="one size only: export it with --size 224"):
-        onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
-    onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description, (224, 224))
+        export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
+    export_onnx(tmp_path / "net.onnx", symbol, parameters, description, (224, 224))
 
 
 @pytest.mark.parametrize("pixels", ["uint8", "float32"])
 def test_normalisation_inside(tmp_path, pixels):
     symbol, parameters, description = build(CLS, pixels=pixels)
     path, image = tmp_path / "net.onnx", noise(64, 80)
-    onnx_export.export_onnx(path, symbol, parameters, description)
+    export_onnx(path, symbol, parameters, description)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     got = session.run(None, {"data": image.transpose(2, 0, 1)[None].astype(pixels)})[0]
     data = (image / 255 - np.array((0.485, 0.456, 0.406))) / np.array((0.229, 0.224, 0.225))
@@ -140,7 +139,7 @@ def test_normalisation_inside(tmp_path, pixels):
 def test_real_images(tmp_path, data_root):
     for label, segmenter, folder in ((CLS, False, "ilsvrc_samples"), (SEG, True, "camvid/val")):
         symbol, parameters, description = build(label, segmenter)
-        onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
+        export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
         images = [decode_rgb(path.read_bytes(), path) for path in sorted((data_root / folder).glob("*.jp*g"))[:4]]
         require_same(tmp_path / "net.onnx", symbol, parameters, [image[:320, :352] for image in images])
 
@@ -151,7 +150,7 @@ def test_a_file_that_differs_from_mxnet_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(OnnxModel, "__call__", lambda *arguments: compute(*arguments) + np.arange(10) / 1e5)
     path.write_text("what was there")
     with pytest.raises(ValueError, match="differ from MXNet's by"):
-        onnx_export.export_onnx(path, symbol, parameters, description)
+        export_onnx(path, symbol, parameters, description)
     assert [one.name for one in tmp_path.iterdir()] == ["net.onnx"] and path.read_text() == "what was there"
 
 
@@ -159,7 +158,7 @@ def test_a_file_that_differs_from_mxnet_is_not_written(tmp_path, monkeypatch):
 def test_opencv_gives_batches_of_any_number_their_own_probabilities(tmp_path, label):
     """Where the shape of the last matrix was computed in the file, OpenCV's were all 1.0 from two images on."""
     symbol, parameters, description = build(label)
-    onnx_export.export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
+    export_onnx(tmp_path / "net.onnx", symbol, parameters, description)
     predictor = Predictor(symbol, parameters, [mx.cpu()])
     for count in (1, 3):
         net = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))  # anew: OpenCV's fused sums keep their first size
@@ -177,7 +176,7 @@ def test_what_has_no_rule_is_refused_by_name(change, words):
     content["heads"][0][0] = len(nodes) - 1
     change(nodes)
     with pytest.raises(ValueError, match=words):
-        onnx_graph.add_scores(onnx_graph.Graph(), json.dumps({**content, "nodes": nodes}),
+        onnx_graph.add_scores(onnx_graph.Writer([], []), json.dumps({**content, "nodes": nodes}),
                               collections.defaultdict(lambda: np.zeros(1)), "data")
 
 
@@ -314,7 +313,7 @@ def predict_without_mxnet(site, photographs, *arguments):
 
 def close(maps):
     """Where the two best classes of an image's scores are too close to tell them apart."""
-    scores = np.concatenate([rows for _, rows in scores_at_image_size(maps)], 1)
+    scores = scores_at_image_size(maps)
     return np.diff(np.sort(scores, 0)[-2:], axis=0)[0] < 4 * TOLERANCE
 
 
@@ -370,7 +369,7 @@ def test_segmentation_in_windows_is_mxnets(checkpoints, photographs, tmp_path):
 
 def test_a_file_s_own_scale_is_that_of_its_dataset(checkpoints):
     assert Segmenter.load(export(checkpoints, SEG, "--size", "64")).test.scales == (480,)
-    assert Classifier.load(export(checkpoints, CLS, "--size", "64")).views.scales == (64,)
+    assert Classifier.load(export(checkpoints, CLS, "--size", "64")).test.scales == (64,)
 
 
 def test_classification_without_mxnet_is_that_with_it(checkpoints, photographs, site, tmp_path):

@@ -7,12 +7,11 @@ import pytest
 
 from ademxapp.backend import mx
 from ademxapp.data.images import decode_rgb
-from ademxapp.engine.mxnet.predictor import Predictor
+from ademxapp.engine.mxnet.runtime import Predictor
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.rna import LEVELS, NOTATIONS
 from ademxapp.weights.formats import read_weights, write_weights
-from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact
-from ademxapp.weights.params_files import write_params
+from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, write_params
 from tools import weights as tool
 
 torch = pytest.importorskip("torch")

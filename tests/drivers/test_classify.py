@@ -11,11 +11,10 @@ from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list
 from ademxapp.engine import load
-from ademxapp.evaluation.classification import read_predictions, write_entry, write_predictions
 from iclass import ilsvrc
-from iclass.classifier import Classifier
-from iclass.data import testing_size as size_for_test
+from iclass.classifier import Classifier, read_predictions, write_entry, write_predictions
 from iclass.datasets import SYNSETS, kit_numbers
+from iclass.datasets import testing_size as size_for_test
 
 LABEL = "tiny_rna-b1-w0.02_cls6"
 

@@ -24,8 +24,7 @@ from ademxapp.files import digest
 from ademxapp.symbol.recorder import load_json
 from ademxapp.training.snapshots import load_snapshot, only_run
 from ademxapp.weights.describe import describe
-from ademxapp.weights.parameters import load_parameters
-from ademxapp.weights.params_files import read_params
+from ademxapp.weights.parameters import load_parameters, read_params
 from iclass import ilsvrc
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .+")

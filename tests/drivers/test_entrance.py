@@ -74,7 +74,7 @@ def test_labels_and_scores_are_those_of_the_driver(made, segmenter, tmp_path, fl
             assert attributes.get("window", 0) == (40 if "window" in arguments else 0)
         scores = segmenter.probabilities(path, scales=(48, 64), **arguments)
         assert scores.shape == (6, *size) and scores.dtype == np.float32
-        np.testing.assert_array_equal(scores, np.concatenate([rows for _, rows in scores_at_image_size(maps)], 1))
+        np.testing.assert_array_equal(scores, scores_at_image_size(maps))
         np.testing.assert_array_equal(scores.argmax(0), labels[number])
 
 
@@ -146,7 +146,7 @@ def test_the_engine_that_was_asked_for_runs_what_comes_later(classifier, segment
 
 
 def test_weights_are_tested_at_the_size_that_they_were_trained_for(made, tmp_path, segmenter, classifier):
-    assert segmenter.test.scales == (168,) and classifier.views.scales == (320,)  # the dataset's, the network's
+    assert segmenter.test.scales == (168,) and classifier.test.scales == (320,)  # the dataset's, the network's
     for network, about in ((segmenter, {"test_scale": 64}), (classifier, {"test_scale": 48, "class_names": "abcde"})):
         path = shutil.copy(network.weights, tmp_path)
         write_description(path, {**network.description.values(), **about})
@@ -154,10 +154,10 @@ def test_weights_are_tested_at_the_size_that_they_were_trained_for(made, tmp_pat
         if network is segmenter:
             assert found.test.scales == (64,) and found.class_names == segmenter.class_names
         else:
-            assert found.views.scales == (320,)  # class_names is no list: the description cannot be used
+            assert found.test.scales == (320,)  # class_names is no list: the description cannot be used
             write_description(path, {**network.description.values(), **about, "class_names": list("abcde")})
             found = type(network).load(path)
-            assert found.views.scales == (48,) and found.class_names == tuple("abcde")
+            assert found.test.scales == (48,) and found.class_names == tuple("abcde")
 
 
 def test_what_cannot_be_loaded_is_told(made, tmp_path, segmenter, classifier):

@@ -10,13 +10,15 @@ from conftest import ROOT
 from random_weights import random_weights
 from worlds import write_trees
 
-from ademxapp.cli import UsageError
+from ademxapp.cli import UsageError, make_parser
 from ademxapp.driver import named_run
-from ademxapp.symbol.labels import label_stem, parse_label
+from ademxapp.symbol import label_stem, parse_label
 from iclass import ilsvrc
+from iclass.ilsvrc import ClassificationSettings
 from issegm import voc
+from issegm.settings import SegmentationSettings
 
-DRIVERS = {"ilsvrc": ilsvrc, "voc": voc}
+DRIVERS = {"ilsvrc": (ilsvrc, ClassificationSettings), "voc": (voc, SegmentationSettings)}
 DESIGN_FLAGS = {  # of DESIGN section 5: {flag: default}, where the default is a value
     "both": {"--gpus": None, "--dataset": None, "--split": "train", "--data-root": None, "--output": None,
              "--model": None, "--batch-images": None, "--crop-size": None, "--weights": None, "--lr-type": "fixed",
@@ -47,8 +49,13 @@ issegm/voc.py --data-root data/ade20k --output output --phase val --weights mode
 # Flags
 
 
+def parser(program):
+    module, settings = DRIVERS[program]
+    return make_parser(module.__doc__, settings)
+
+
 def actions(program):
-    return {option: action for action in DRIVERS[program].build_parser()._actions for option in action.option_strings}
+    return {option: action for action in parser(program)._actions for option in action.option_strings}
 
 
 @pytest.mark.parametrize("program", DRIVERS)
@@ -59,7 +66,7 @@ def test_the_flags_and_defaults_are_those_of_the_design(program):
         assert found[flag].default == default, flag
     for action in found.values():
         assert action.help, action.option_strings
-    text = DRIVERS[program].build_parser().format_help()
+    text = parser(program).format_help()
     for group in ("what to do:", "devices:", "data:", "training:", "testing:"):
         assert group in text
 
@@ -82,7 +89,7 @@ def wrong_values(program):
                                                   for wrong in wrong_values(program)])
 def test_a_wrong_value_is_named_with_its_flag(program, flag, value):
     with pytest.raises(UsageError, match=flag) as error:
-        DRIVERS[program].build_parser().parse_args([f"{flag}={value}"])
+        parser(program).parse_args([f"{flag}={value}"])
     assert value in str(error.value) and "\n" not in str(error.value)
 
 
@@ -102,7 +109,8 @@ def test_published_lines_are_understood(line, monkeypatch):
     monkeypatch.setattr("os.path.isfile", lambda path: True)
     monkeypatch.setattr("os.access", lambda path, mode: True)
     script, *arguments = shlex.split(line)
-    args = named_run(DRIVERS[script.split("/")[1][:-len(".py")]].parse(arguments))
+    program = script.split("/")[1][:-len(".py")]
+    args = named_run(DRIVERS[program][1].from_args(parser(program).parse_args(arguments)))
     label = parse_label(args.model)
     asked = {name[2:]: value for name, value in zip(arguments, arguments[1:]) if name.startswith("--")}
     assert args.model == asked.get("model", label_stem(asked.get("weights", "")))

@@ -10,10 +10,10 @@ from random_weights import make_weights, random_weights
 
 from ademxapp.cli import UsageError
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.evaluation.classification import read_predictions
 from ademxapp.weights.describe import describe
 from ademxapp.weights.description import write_description
 from iclass import ilsvrc
+from iclass.classifier import read_predictions
 from issegm import voc
 from tools import msctest, predict, weights
 

@@ -9,10 +9,9 @@ import pytest
 from recorded import CLS, SEG, make_world, run
 
 from ademxapp.cli import UsageError
-from ademxapp.data.lists import read_classification_list, read_segmentation_list
-from ademxapp.data.samples import Sample
+from ademxapp.data.lists import Sample, read_classification_list, read_segmentation_list
 from ademxapp.driver import identity
-from ademxapp.evaluation import crf
+from ademxapp.evaluation import dense
 from ademxapp.files import replacing
 from ademxapp.training.snapshots import remove_run, weights_of_run
 from tools import report, submit
@@ -283,7 +282,7 @@ def test_overwrite_does_not_remove_what_the_test_reads(world):
             "--test-scales 36 --overwrite")
 
 
-@pytest.mark.skipif(not crf.available(), reason="pydensecrf is not installed")
+@pytest.mark.skipif(not dense.crf_available(), reason="pydensecrf is not installed")
 def test_a_search_is_not_replaced_silently(world):
     run("voc", f"{VAL} --test-scales 48 --save-predictions")
     how = f"--search --predictions {TESTED} --crf-workers 1 --crf-iterations"

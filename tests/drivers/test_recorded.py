@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 from recorded import CASES, make_world, recorded
 
-from ademxapp.evaluation import crf
+from ademxapp.evaluation import dense
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "arguments.json").read_text())
 
@@ -19,7 +19,7 @@ def world(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("with_crf", [False, pytest.param(True, marks=pytest.mark.skipif(
-    not crf.available(), reason="pydensecrf is not installed"))], ids=["without a CRF", "with a CRF"])
+    not dense.crf_available(), reason="pydensecrf is not installed"))], ids=["without a CRF", "with a CRF"])
 def test_all_runs_record_their_arguments_as_they_did(world, with_crf):
     for name, case in CASES.items():
         if with_crf == ("--crf " in case[1]):

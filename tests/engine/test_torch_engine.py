@@ -17,8 +17,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from ademxapp import engine  # noqa: E402
 from ademxapp.engine.torch import runtime  # noqa: E402
-from ademxapp.engine.torch.graph import Graph  # noqa: E402
-from ademxapp.engine.torch.operators import Pass  # noqa: E402
+from ademxapp.engine.torch.graph import Graph, Pass  # noqa: E402
 from ademxapp.errors import UsageError  # noqa: E402
 from ademxapp.symbol import SymbolOptions, classification_symbol, losses, recorder, segmentation_symbol  # noqa: E402
 from ademxapp.weights.parameters import Parameters  # noqa: E402
@@ -115,7 +114,7 @@ def test_a_resumed_training_has_the_same_bits(symbol, average, optimizer):
     whole, half = (cases.started(TORCH, symbol, data, label, parameters, **how) for _ in range(2))
     steps(whole, data, label, range(4))
     steps(half, data, label, range(2))
-    later = TORCH.Module(symbol, TORCH.devices(cpus=2), average, cases.LOG)
+    later = TORCH.Module(symbol, TORCH.devices(cpus=2), average)
     later.bind(data.shape, label.shape)
     later.init_params(half.get_params())
     later.restored_states, later.restored_statistics = half.optimizer_states(), half.device_statistics()
@@ -173,7 +172,7 @@ def test_bfloat16_trains_weights_of_float32():
     data, label, parameters = cases.inputs(SEGMENTER, 64)
     found = []
     for dtype in ("float32", "bfloat16"):
-        module = TORCH.Module(cases.without_dropout(SEGMENTER), TORCH.devices(cpus=1), False, cases.LOG, dtype=dtype)
+        module = TORCH.Module(cases.without_dropout(SEGMENTER), TORCH.devices(cpus=1), False, dtype=dtype)
         module.bind(data.shape, label.shape)
         module.init_params(parameters)
         module.init_optimizer("sgd", {"learning_rate": 0.001, "momentum": 0.9})
@@ -207,7 +206,7 @@ def test_a_compiled_training_has_the_same_numbers():
     data, label, parameters = cases.inputs(SEGMENTER, 32, images=1)
     found = []
     for compiled in (False, True):
-        module = TORCH.Module(SEGMENTER, TORCH.devices(cpus=1), False, cases.LOG, compiled=compiled)
+        module = TORCH.Module(SEGMENTER, TORCH.devices(cpus=1), False, compiled=compiled)
         module.bind(data.shape, label.shape)
         module.init_params(parameters)
         module.init_optimizer("sgd", {"learning_rate": 0.001, "momentum": 0.9})

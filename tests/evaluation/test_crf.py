@@ -9,14 +9,13 @@ import pytest
 
 from ademxapp import machine
 from ademxapp.cli import UsageError
-from ademxapp.evaluation import crf
-from ademxapp.evaluation.crf import BestClasses, CrfLabels, CrfSettings, crf_label_maps
-from ademxapp.evaluation.dense import ScoreMap, label_map
+from ademxapp.evaluation import dense
+from ademxapp.evaluation.dense import CrfSettings, Labels, ScoreMap, crf_label_maps, label_map
 from ademxapp.machine import MainMemory
 from ademxapp.processes import Processes
 
 SIZE = (48, 60)
-needs_crf = pytest.mark.skipif(not crf.available(), reason="pydensecrf is not installed")
+needs_crf = pytest.mark.skipif(not dense.crf_available(), reason="pydensecrf is not installed")
 
 
 def score_map(seed=0, classes=4, cell=8):
@@ -82,8 +81,8 @@ def test_one_and_several_processes_give_the_same_labels():
     settings = (CrfSettings(iterations=3), CrfSettings(iterations=3, bilateral_width=9, bilateral_colour=30))
     found = {}
     for processes in (1, 2):
-        with CrfLabels(settings, processes, [1.0, 0.5]) as label:
-            assert (label.count, label.threads) == (2, processes)
+        with Labels(settings, processes, [1.0, 0.5]) as label:
+            assert label.threads == processes
             results = [None] * 4
 
             def run(i, label=label, results=results):
@@ -105,10 +104,10 @@ def test_one_and_several_processes_give_the_same_labels():
 @needs_crf
 def test_an_image_that_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr(machine, "free_bytes", lambda: 2 ** 18)
-    with CrfLabels((CrfSettings(),), 1) as label, pytest.raises(
+    with Labels((CrfSettings(),), 1) as label, pytest.raises(
             ValueError, match=r"one: a CRF over 60x48 pixels and 4 classes needs 0.0 GiB.*without --crf"):
         label("one", [score_map()], picture())
-    with CrfLabels((CrfSettings(iterations=0),), 1) as label:
+    with Labels((CrfSettings(iterations=0),), 1) as label:
         label("one", [score_map()], picture())  # needs none
 
 
@@ -136,7 +135,7 @@ def test_threads_divide_the_free_memory_and_wait_for_each_other(monkeypatch):
 
 
 def test_best_classes_need_no_process():
-    with BestClasses([1, 3]) as label:
+    with Labels(weights=[1, 3]) as label:
         found, = label("image", [score_map(0), score_map(1)], picture())
     np.testing.assert_array_equal(found, label_map([score_map(0), score_map(1)], [1, 3]))
 
@@ -147,10 +146,10 @@ def test_best_classes_need_no_process():
 def test_processes_import_neither_mxnet_nor_the_program():
     with Processes(eval, 2, "--crf-workers") as processes:
         for _ in range(2):  # both of them, in turn
-            processes("what the CRF needs", "__import__('ademxapp.evaluation.crf') and None")
+            processes("what the CRF needs", "__import__('ademxapp.evaluation.dense') and None")
         modules = processes("a question", "sorted(__import__('sys').modules)")
         niceness = processes("a question", "__import__('os').nice(0)")
-    assert "ademxapp.evaluation.crf" in modules
+    assert "ademxapp.evaluation.dense" in modules
     assert not {"mxnet", "pytest"} & set(modules)
     assert niceness > os.nice(0) or os.nice(0) >= 15
 
@@ -173,8 +172,8 @@ def test_processes_end_with_the_block():
 
 def test_without_pydensecrf_the_drivers_say_how_to_get_it(monkeypatch):
     from issegm import voc
-    there = crf.importlib.util.find_spec
-    monkeypatch.setattr(crf.importlib.util, "find_spec", lambda name: None if "densecrf" in name else there(name))
+    there = dense.importlib.util.find_spec
+    monkeypatch.setattr(dense.importlib.util, "find_spec", lambda name: None if "densecrf" in name else there(name))
     with pytest.raises(UsageError, match=r"pydensecrf2==1.1.*\.\[crf\]"):
         voc.main(["--phase", "val", "--weights", __file__, "--model", "demo_rna-b1-w0.02_cls6_s8", "--test-scales",
                   "48", "--crf"])

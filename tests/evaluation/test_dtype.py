@@ -2,7 +2,6 @@
 import json
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,20 +12,19 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.engine.mxnet.predictor import Predictor, RangeRecorder
-from ademxapp.engine.mxnet.quantise import Int8Network, in_bfloat16
-from ademxapp.engine.mxnet.runtime import as_mxnet
-from ademxapp.evaluation.classification import read_predictions
-from ademxapp.evaluation.int8 import LEAST_IMAGES, make_predictor, ranges_path
+from ademxapp.engine.mxnet.runtime import Int8Network, Predictor, RangeRecorder, as_mxnet, in_bfloat16
 from ademxapp.machine import can_compute, slow_because
+from ademxapp.network import LEAST_IMAGES, Network
 from ademxapp.settings import DTYPES
 from ademxapp.symbol import SymbolOptions, classification_symbol, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
 from iclass import ilsvrc
+from iclass.classifier import read_predictions
+from iclass.ilsvrc import ClassificationSettings
 from issegm import voc
 from tools import bench, predict
-from tools.reproducing import blocks
-from tools.reproducing.blocks import main_score
+from tools.reproducing import pages
+from tools.reproducing.pages import main_score
 
 CLS, SEG = "tiny_rna-b1-w0.1_cls6", "demo_rna-b1-w0.1_cls6_s8"
 # Units in B1 and dilated pooling; two scales, with shared parameters; sums with a ReLU behind; no BN at all.
@@ -130,7 +128,7 @@ def test_processors_that_have_not_what_it_takes():
 def test_bfloat16_needs_wide_registers(monkeypatch):
     assert can_compute("bfloat16", frozenset({"avx512bw"})) and can_compute("int8", frozenset({"avx2"}))
     monkeypatch.setattr("ademxapp.machine.processor_flags", lambda: frozenset({"avx2"}))
-    asked = ilsvrc.parse(["--weights", __file__, "--phase", "val", "--dtype", "bfloat16"])
+    asked = ClassificationSettings(weights=__file__, phase="val", dtype="bfloat16")
     with pytest.raises(UsageError, match="needs processors with AVX-512"):
         driver.checked_dtype(asked)
 
@@ -176,7 +174,7 @@ def classify(folder, *arguments):
 
 
 def kept(folder, label):
-    return json.loads(open(ranges_path(str(folder / f"{label}_ep-0001.params"))).read())
+    return json.loads((folder / f"{label}_ep-0001_int8.json").read_text())
 
 
 def test_ranges_are_kept_and_measured_again_where_they_do_not_fit(world):
@@ -199,7 +197,7 @@ def test_ranges_are_kept_and_measured_again_where_they_do_not_fit(world):
         {name: value + 0.01 for name, value in kind.items()} for kind in vars(random_parameters(make_symbol(CLS))
                                                                               ).values())))
     assert "of another weights_sha256" in classify(world, *int8)[2]
-    open(ranges_path(str(world / f"{CLS}_ep-0001.params")), "w").write('{"origin": {}, "ranges": {"data": [1]}}')
+    open(world / f"{CLS}_ep-0001_int8.json", "w").write('{"origin": {}, "ranges": {"data": [1]}}')
     assert "cannot be used" in classify(world, *int8)[2]
     assert kept(world, CLS)["ranges"] != before["ranges"]
 
@@ -245,10 +243,10 @@ def test_ranges_that_cannot_be_kept_are_used_all_the_same(world, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "x_int8.json")
 
-    monkeypatch.setattr("ademxapp.evaluation.int8.keep_ranges", full)
+    monkeypatch.setattr("ademxapp.network.write_json", full)
     _, probs, log = classify(world, "--dtype", "int8", "--calibrate-list", str(world / "all.lst"))
     assert "could not be kept" in log and "No space left" in log and probs
-    assert not os.path.exists(ranges_path(str(world / f"{CLS}_ep-0001.params")))
+    assert not os.path.exists(world / f"{CLS}_ep-0001_int8.json")
 
 
 @pytest.mark.skipif(not can_compute("bfloat16"), reason="bfloat16 needs AVX-512")
@@ -287,7 +285,7 @@ def test_wrong_use_is_told_in_a_line(world, flags, words):
 
 def test_cards_that_are_found_are_refused():
     with pytest.raises(UsageError, match="is for CPUs"):
-        make_predictor(SimpleNamespace(devices=[mx.gpu(0)]), "int8", {})
+        Network(None, None, None).on([mx.gpu(0)], "int8")
 
 
 # The results that were measured
@@ -304,15 +302,15 @@ def test_the_results_lose_no_more_than_promised():
 def test_a_table_of_types_needs_float32_first(monkeypatch):
     result = {"label": "a", "weights": "a.params", "arguments": {"dtype": "int8"}, "top1_error": 1, "images": 1,
               "images_per_second": 1}
-    monkeypatch.setattr(blocks, "results_of", lambda recipe: [("test", result)])
+    monkeypatch.setattr(pages, "results_of", lambda recipe: [("test", result)])
     with pytest.raises(ValueError, match="int8 does not follow one in float32"):
-        blocks.types("x")
+        pages.types("x")
 
 
 @pytest.mark.skipif(not can_compute("bfloat16"), reason="bfloat16 needs AVX-512")
 def test_the_measurement_says_what_share_of_the_matrix_product_is_reached(tmp_path, monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr("tools.benchmarks.dtypes.PRODUCTS", (32,))
+    monkeypatch.setattr("tools.benchmarks.beside_torch.PRODUCTS", (32,))
     out = tmp_path / "found.json"
     bench.main(["dtypes", "--width", "0.02", "--crop", "32", "--seconds", "0", "--format", "json", "--output",
                 str(out)])

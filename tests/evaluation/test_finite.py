@@ -4,7 +4,7 @@ import pytest
 from random_weights import make_weights, random_weights
 from worlds import write_data
 
-from ademxapp.evaluation.pipeline import require_finite
+from ademxapp.network import require_finite
 from ademxapp.weights.parameters import load_parameters, save_parameters
 from iclass import Classifier, ilsvrc
 from issegm import Segmenter, voc

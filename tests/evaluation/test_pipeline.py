@@ -9,9 +9,8 @@ from PIL import Image
 from ademxapp.backend import mx
 from ademxapp.data.images import decode_label, read_bytes
 from ademxapp.data.lists import Sample
-from ademxapp.engine.mxnet.predictor import Predictor
-from ademxapp.evaluation.crf import BestClasses
-from ademxapp.evaluation.dense import label_map
+from ademxapp.engine.mxnet.runtime import Predictor
+from ademxapp.evaluation.dense import Labels, label_map
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters
 from issegm import Segmenter
@@ -73,7 +72,7 @@ def test_only_the_network_runs_in_the_main_thread(tmp_path):
         scores = np.exp(4 * np.tile(data[:, :, 4::8, 4::8], (1, 4, 1, 1))[:, :11])
         return scores / scores.sum(1, keepdims=True)
 
-    class Labels(BestClasses):
+    class WatchedLabels(Labels):
         threads_seen = set()
 
         def __call__(self, name, score_maps, image):
@@ -83,7 +82,7 @@ def test_only_the_network_runs_in_the_main_thread(tmp_path):
     known = Description("camvid_x_cls11_s8", "segmentation", 11, 8, (0.5,) * 3, (0.2,) * 3, "adaptive", 64)
     network = WatchedNetwork(known, replace(CAMVID, same_size=False), DenseTest((48, 64), flipping=True), predict)
     scores = Scores(CAMVID, samples)
-    score_samples([scores], samples, CAMVID, [network], Labels(), readers=2)
+    score_samples([scores], samples, CAMVID, [network], WatchedLabels(), readers=2)
     wanted = Scores(CAMVID, samples)
     for sample in samples:
         truth = CAMVID.to_classes(decode_label(read_bytes(sample.label_path), "truth"), "truth")
@@ -91,5 +90,5 @@ def test_only_the_network_runs_in_the_main_thread(tmp_path):
     np.testing.assert_array_equal(scores.confusion.counts, wanted.confusion.counts)
     assert scores.confusion.counts.sum() > 0.8 * 5 * 30 * 40
     main = {threading.get_ident()}
-    assert network.threads["score_maps"] == main and not main & Labels.threads_seen
+    assert network.threads["score_maps"] == main and not main & WatchedLabels.threads_seen
     assert network.threads["prepare"] - main

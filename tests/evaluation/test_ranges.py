@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from ademxapp.evaluation.int8 import keep_ranges, kept_ranges
+from ademxapp.files import write_json
+from ademxapp.network import kept_ranges
 
 ORIGIN = {"ademxapp": "0.1", "weights_sha256": "ab", "arguments": {"test_scales": [48], "test_flipping": False}}
 RANGES = {"data": (-2.5, 2.0), "relu_output": (0.0, 5.0), "dead": (0.0, 0.0)}
@@ -12,7 +13,7 @@ RANGES = {"data": (-2.5, 2.0), "relu_output": (0.0, 5.0), "dead": (0.0, 0.0)}
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "x_int8.json"
-    keep_ranges(str(path), {**ORIGIN, "images": ["a.png"]}, RANGES)
+    write_json(str(path), {"origin": {**ORIGIN, "images": ["a.png"]}, "ranges": RANGES})
     return path
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from ademxapp.data import transforms
-from ademxapp.data.resize import scaled_size
+from ademxapp.data.transforms import scaled_size
 from ademxapp.evaluation import dense
-from ademxapp.evaluation.confusion import Confusion
-from tools.benchmarks.scores import pillow_plane, plain_labels, score_map_like
+from issegm.scoring import Confusion
+from tools.benchmarks.testing import pillow_plane, plain_labels, score_map_like
 
 CASES = {  # classes, (h, w) of the image, the longer side as scaled
     "as it is": (19, (64, 128), 128), "shrunk": (11, (90, 120), 150), "enlarged": (21, (125, 94), 100),
@@ -21,7 +21,7 @@ def test_scores_at_image_size_are_pillows_class_by_class(case):
     classes, size, scale = CASES[case]
     score_map = score_map_like(classes, size, scale)
     wanted = np.stack([pillow_plane(plane, score_map.cell, score_map.scaled, size) for plane in score_map.scores])
-    found = np.concatenate([scores for _, scores in dense.scores_at_image_size([score_map])], 1)
+    found = dense.scores_at_image_size([score_map])
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     labels, best = dense.label_map([score_map]), np.sort(wanted, 0)
     clear = best[-1] - best[-2] > 1e-4
@@ -33,7 +33,7 @@ def test_scores_at_image_size_are_pillows_class_by_class(case):
 def test_labels_do_not_depend_on_the_tiles(monkeypatch, maps):
     size, scales = (70, 97), (97, 120, 64)[:maps]
     score_maps = [score_map_like(7, size, scale, seed) for seed, scale in enumerate(scales)]
-    whole = np.concatenate([scores for _, scores in dense.scores_at_image_size(score_maps, [3, 1, 2][:maps])], 1)
+    whole = dense.scores_at_image_size(score_maps, [3, 1, 2][:maps])
     monkeypatch.setattr(dense, "TILE_ROWS", 5)
     monkeypatch.setattr(dense, "TILE_VALUES", 7 * 5 * 11)
     labels = dense.label_map(score_maps, [3, 1, 2][:maps])
@@ -84,7 +84,7 @@ def test_inputs_are_the_bits_of_the_colour_map(size, scale):
     """What the network sees is to the bit what the affine map of colours gives, in float32."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    found = dense.scaled_pixels(image, scale, dense.DenseSettings(mean, std, 8, interpolation="bicubic"))
+    found = dense.DenseSettings(mean, std, 8, interpolation="bicubic").scaled_pixels(image, scale)
     scaled = np.asarray(dense.resize(dense.Image.fromarray(image), scaled_size(size, scale, longer=True),
                                      interpolation="bicubic"))
     np.testing.assert_array_equal(found, transforms.apply_colour_map(scaled, *transforms.normalisation(mean, std)))

@@ -11,11 +11,8 @@ from PIL import Image
 
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample
-from ademxapp.evaluation.confusion import Confusion, InstanceCounts
-from issegm.data import read_pair
-from issegm.datasets import DATASETS
-from issegm.scoring import Scores, read_instances, score_lines
-from issegm.testing import lines_of_scores
+from issegm.datasets import DATASETS, read_pair
+from issegm.scoring import Confusion, InstanceCounts, Scores, read_instances, score_lines
 
 CITYSCAPES = DATASETS["cityscapes"]
 LABEL = "gtFine/train/aachen/aachen_00000{}_000019_gtFine_labelIds.png"
@@ -111,7 +108,7 @@ def test_small_instances_weigh_as_much_as_large_ones():
     predicted = np.array([[0] * 2 + [1] * 8 + [1, 0]])
     counts = InstanceCounts({1: 10}, [(0,), (1,)]).add(classes, numbers, predicted)
     confusion = Confusion(2).add(classes, predicted)
-    iiou = counts.class_iiou(confusion.counts)
+    iiou = counts.iiou(confusion.counts)
     assert np.isnan(iiou[0]) and iiou[1] == pytest.approx(100 * 10 / (10 + 10 + 1))
     assert confusion.class_iou[1] == pytest.approx(100 * 8 / 11)
     with pytest.raises(ValueError, match="pixels"):
@@ -200,7 +197,7 @@ def test_truths_of_one_class_alone_are_told(more, warned):
     """Else masks of 0 and 255 give a mean IoU of 100 %."""
     truth = np.array([[0, 0, 255, *more]], np.uint8)
     scores = Scores(CITYSCAPES).add(SimpleNamespace(image_path="a"), truth, np.where(truth == 255, 0, truth))
-    *_, last = lines_of_scores(CITYSCAPES, scores, scores.result())
+    *_, last = score_lines(CITYSCAPES, scores.result())
     assert ("warning: every pixel that counts is road: these scores say nothing" in last) == warned
 
 

@@ -5,6 +5,7 @@ from scipy.ndimage import correlate
 
 from ademxapp import machine
 from ademxapp.backend import mx
+from ademxapp.engine import load
 from ademxapp.evaluation import dense, windows
 from ademxapp.evaluation.windows import OVERLAP, predict_in_windows, window_starts
 from ademxapp.symbol import SymbolOptions, segmentation_symbol
@@ -85,7 +86,7 @@ def test_free_memory_is_measured_when_a_size_is_new(monkeypatch):
     options, free = SymbolOptions(bn_use_global_stats=True), [0]
     symbol = segmentation_symbol("demo_rna-b1-w0.02_cls6_s8", options, "1conv", "softmax")
     monkeypatch.setattr(machine, "free_bytes", lambda: free[0])
-    monkeypatch.setattr(windows, "planned_bytes", lambda symbol, shape, *_: 1000 * shape[2] * shape[3])
+    monkeypatch.setattr(load(), "planned_bytes", lambda symbol, shape, *_: 1000 * shape[2] * shape[3])
     first, second = (windows.WindowChoice(symbol, [mx.cpu()], 1, 8, say=str) for _ in range(2))
     free[0] = 2 * (4 * sum(windows.parameter_counts(symbol, (1, 3, 96, 96))) + 1000 * 96 * 96)
     assert first((96, 96)) == 0

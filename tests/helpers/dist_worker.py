@@ -13,7 +13,7 @@ backend.prepare()
 from small_runs import shard, train  # noqa: E402
 
 from ademxapp.backend import mx  # noqa: E402
-from ademxapp.engine.mxnet.kvstore import Workers  # noqa: E402
+from ademxapp.engine.mxnet.module import Workers  # noqa: E402
 from ademxapp.weights.parameters import save_parameters  # noqa: E402
 
 task, folder = sys.argv[1:]

@@ -1,5 +1,4 @@
 """What either engine is asked for, in numbers few enough to be kept: see tests/golden/make_engines.py."""
-import logging
 import re
 import zlib
 
@@ -7,10 +6,9 @@ import numpy as np
 from reference import golden_parameters
 
 from ademxapp.symbol import SymbolOptions, classification_symbol, known_networks, network, recorder, segmentation_symbol
-from ademxapp.training.schedules import ADAM, NESTEROV, SGD, Linear
+from ademxapp.training.shared import ADAM, NESTEROV, SGD, Schedule
 from ademxapp.weights.parameters import INPUTS, Parameters
 
-LOG = logging.getLogger("test")
 CLASSES, PROJECTIONS = 5, 32
 FIXED = SymbolOptions(bn_use_global_stats=True)
 TUNED = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
@@ -68,7 +66,7 @@ def projected(arrays):
 
 def started(engine, symbol, data, label, parameters, optimizer="sgd", average=False, devices=1, workers=None, **params):
     """A Module that is ready for updates."""
-    module = engine.Module(symbol, engine.devices(cpus=devices), average, LOG, workers)
+    module = engine.Module(symbol, engine.devices(cpus=devices), average, workers)
     module.bind(data.shape, label.shape)
     module.init_params(parameters)
     module.init_optimizer(optimizer, {"learning_rate": 1.0, "momentum": 0.9, "rescale_grad": 1.0, **params})
@@ -104,7 +102,7 @@ def trained(engine, optimizer):
     symbol, rate = build(f"x_rna-a1-w0.04_cls{CLASSES}_s8", "2conv", "ohem", TUNED), RATES[optimizer]
     data, label, parameters = inputs(symbol, 64, images=6)
     module = started(engine, symbol, data, label, parameters, optimizer, wd=5e-4, learning_rate=rate,
-                     lr_scheduler=Linear(rate, 2 * STEPS))
+                     lr_scheduler=Schedule("linear", rate, 1, 2 * STEPS))
     losses, flat = [], label.reshape(len(label), -1)
     for _ in range(STEPS):
         step(module, data, label)

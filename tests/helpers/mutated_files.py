@@ -168,8 +168,7 @@ def use_msctest(folder, path, source):
 
 def predict(folder, path, source):
     from iclass.classifier import Classifier
-    from iclass.data import Views
-    from iclass.datasets import ClassificationDataset
+    from iclass.datasets import ClassificationDataset, Views
     from tools import predict
     known = Description("x_y_cls3", "classification", 3, 8, (0, 0, 0), (1, 1, 1), "bilinear", 32)
     ready = SimpleNamespace(begin=lambda data: lambda: np.ones((len(data), 3), np.float32) / 3)
@@ -212,9 +211,8 @@ def pack_image(folder, path, source):
 
 
 def train(folder, path, source):
-    from iclass.data import TrainImages
-    from issegm.data import TrainCrops
-    from issegm.datasets import SegmentationDataset
+    from iclass.datasets import TrainImages
+    from issegm.datasets import SegmentationDataset, TrainCrops
     settings, rng = SimpleNamespace(mean=(0, 0, 0), std=(1, 1, 1), interpolation="adaptive"), np.random.default_rng(0)
     if source.parent.name == "labels":
         sample = Sample(str(folder), "whole/images/rgb.png", label_image=path.name)

@@ -12,7 +12,7 @@ from mutated_bytes import LIMIT, MUTATIONS, limit_time
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ademxapp.weights.params_files import read_params  # noqa: E402
+from ademxapp.weights.parameters import read_params  # noqa: E402
 
 
 def main(folder, count, seed):

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ademxapp.data.lists import read_classification_list, read_segmentation_list
-from ademxapp.data.packing import Encoding, pack
+from ademxapp.data.packing import Encoding, make_plan, pack
 
 IMAGES = 7
 CLASSES = 3
@@ -50,7 +50,7 @@ def packed(prefix, samples, encoding=None, **options):
     """Pack samples; what `pack` returns."""
     task = "segmentation" if samples[0].label_image else "classification"
     options.setdefault("run", serial)
-    return pack(str(prefix), samples, task, encoding or Encoding(), name="x.lst", **options)
+    return pack(str(prefix), samples, make_plan(samples, task, encoding or Encoding()), name="x.lst", **options)
 
 
 def contents(prefix):

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
-import iclass.data  # noqa: F401 (what the drivers' datasets bring along)
-import issegm.data  # noqa: F401
+import iclass.datasets  # noqa: F401 (what the drivers' datasets bring along)
+import issegm.datasets  # noqa: F401
 
 
 class SlowImages:

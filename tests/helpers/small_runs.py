@@ -5,11 +5,12 @@ import numpy as np
 
 from ademxapp import engine
 from ademxapp.data.loader import Batch
+from ademxapp.settings import DriverSettings
 from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
 from ademxapp.symbol.recorder import calls
 from ademxapp.training.fit import Plan, fit
-from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.schedules import NESTEROV
+from ademxapp.training.progress import TrainingMetric
+from ademxapp.training.shared import NESTEROV
 from ademxapp.weights.parameters import parameter_shapes, start_afresh
 
 SEGMENTATION, CLASSIFICATION = "demo_rna-a1-w0.04_cls6_s8", "x_rna-b1-w0.04_cls5"
@@ -44,8 +45,9 @@ class Batches:
 
 def plan(folder, label, optimizer, to_epoch=1, stop_epoch=None, from_epoch=0, fixed=False, seed=0, **params):
     """A plan as the driver makes it."""
-    return Plan(label, str(folder), from_epoch, stop_epoch or to_epoch, optimizer,
-                {"momentum": 0.9, "learning_rate": 0.1, **params}, seed, fixed_statistics=fixed)
+    settings = DriverSettings(model=label, output=str(folder), from_epoch=from_epoch, stop_epoch=stop_epoch or to_epoch,
+                              seed=seed)
+    return Plan(settings, optimizer, {"momentum": 0.9, "learning_rate": 0.1, **params}, fixed_statistics=fixed)
 
 
 def two_layers():
@@ -86,11 +88,13 @@ def batches(count=120, size=4):
     return Batches(rng.normal(size=(count, 5)).astype(np.float32), (np.arange(count) % 3).astype(np.float32), size)
 
 
-def run(folder, loader, lr=0.01, epochs=1, start=None, snapshot=None, validate=None, **plan):
+def run(folder, loader, lr=0.01, epochs=1, start=None, snapshot=None, validate=None, from_epoch=0, about=(),
+        **settings):
     symbol = two_layers()
     start = start or start_afresh(parameter_shapes(symbol, data=(4, 5)), 1)
-    how = Plan("x", str(folder), plan.pop("from_epoch", 0), epochs, "sgd",
-               {"learning_rate": lr, "momentum": 0.9, "rescale_grad": 0.25}, **plan)
+    settings = DriverSettings(model="x", output=str(folder), from_epoch=from_epoch, stop_epoch=epochs, **settings)
+    how = Plan(settings, "sgd", {"learning_rate": lr, "momentum": 0.9, "rescale_grad": 0.25},
+               about=dict(about))
     return fit(how, engine.load(), symbol, loader, start, TrainingMetric(3), engine.load().devices(cpus=1), LOG,
                snapshot, validate)
 

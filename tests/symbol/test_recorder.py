@@ -88,7 +88,6 @@ def test_a_recorded_graph_is_mxnets_once_it_is_read(tmp_path):
     assert json.loads(read.tojson()) == json.loads(symbol.tojson())
     assert read["softmax_output"].list_outputs() == ["softmax_output"]
     assert read.get_internals()["relu7_output"].infer_shape(data=(1, 3, 64, 64))[1] == [(1, 123, 8, 8)]
-    assert read.get_children()[0].name == symbol.get_children()[0].name == "linear21"
     assert read.attr_dict()["conv6a_bias"] == {"__lr_mult__": "2.", "__wd_mult__": "0."}
     assert mx.sym.load_json(read.tojson()).list_arguments() == symbol.list_arguments()
 

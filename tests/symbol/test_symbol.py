@@ -57,9 +57,9 @@ def _by_name(shapes, names):
 def test_forward_numbers_are_the_originals(key, symbol):
     golden = np.load(GOLDEN / "forward.npz")
     data = np.random.RandomState(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
-    logits = next(node for node in symbol.get_internals() if node.name.startswith("linear") and len(
-        node.list_outputs()) == 1 and node.list_outputs()[0].endswith("_output"))
-    both = mx.sym.Group([symbol, logits])
+    inside = symbol.get_internals()
+    logits, = (name for name in inside.list_outputs() if name.startswith("linear") and name.endswith("_output"))
+    both = mx.sym.Group([symbol, inside[logits]])
     softmax, scores = forward(both, data, *golden_parameters(symbol, data=data.shape))
     np.testing.assert_allclose(softmax, golden[f"{key}/softmax"], rtol=1e-4)
     np.testing.assert_allclose(scores, golden[f"{key}/logits"], rtol=1e-4, atol=1e-5)

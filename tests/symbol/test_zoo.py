@@ -8,7 +8,7 @@ import pytest
 from reference import golden_parameters
 
 from ademxapp.backend import mx
-from ademxapp.inspection import graph
+from ademxapp.inspection import costs
 from ademxapp.paper import read_table
 from ademxapp.symbol import (
     SymbolOptions,
@@ -126,7 +126,7 @@ def test_depth_and_crop_are_the_papers(row):
     net = network(row.network)
     assert (net.depth, net.input.train_crop) == (row.paper["depth"], row.paper["input"])
     if row.network != "inception-resnet-v2":
-        assert graph.depth(classification_symbol(f"x_{row.network}_cls1000")) == row.paper["depth"]
+        assert costs.depth(classification_symbol(f"x_{row.network}_cls1000")) == row.paper["depth"]
 
 
 def test_depth_of_inception_resnet_v2_is_that_of_its_papers_figures():
@@ -134,11 +134,10 @@ def test_depth_of_inception_resnet_v2_is_that_of_its_papers_figures():
     units = {block.name: block for block in inception.RESNET_V2}
     figures = [*inception.V4[:4], replace(units["a"], count=5), units["reduction_a"], replace(units["b"], count=10),
                units["reduction_b"], replace(units["c"], count=5)]
-    drawn = inception.InceptionSpec(tuple(figures), 96)
-    features = inception.inception_features(Scope(), mx.sym.Variable("data"), 32, drawn)
+    features = inception.inception_features(Scope(), mx.sym.Variable("data"), 32, figures)
     assert features.infer_shape(data=(1, 3, 299, 299))[1] == [(1, 2144, 8, 8)]
-    assert graph.depth(features) + 1 == 96
-    assert graph.depth(classification_symbol("x_inception-resnet-v2_cls1000")) == 176
+    assert costs.depth(features) + 1 == 96
+    assert costs.depth(classification_symbol("x_inception-resnet-v2_cls1000")) == 176
 
 
 @pytest.mark.parametrize("name, millions", [
@@ -183,7 +182,7 @@ def test_dilated_features_hold_the_strided_ones(name):
 
 
 def dropouts(label):
-    return {layer.name: layer.dropout for layer in graph.layers(segmentation_symbol(label), (1, 3, 64, 64))
+    return {layer.name: layer.dropout for layer in costs.layers(segmentation_symbol(label), (1, 3, 64, 64))
             if layer.dropout}
 
 
@@ -195,7 +194,7 @@ def test_dropout_is_where_the_paper_has_it():
 
 
 def test_vgg_for_segmentation_is_deeplabs():
-    found = {layer.name: layer for layer in graph.layers(segmentation_symbol("x_vgg-16_cls21_s8", head="1conv"),
+    found = {layer.name: layer for layer in costs.layers(segmentation_symbol("x_vgg-16_cls21_s8", head="1conv"),
                                                          (1, 3, 64, 64))}
     assert (found["fc6"].shape[0], found["fc6"].kernel, found["fc6"].dilation) == (1024, (3, 3), (12, 12))
     assert (found["fc7"].shape[0], found["fc7"].kernel) == (1024, (1, 1))

@@ -10,7 +10,7 @@ from ademxapp.symbol import classification_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from tools import report
 from tools.reporting import paths
-from tools.reproducing import figures
+from tools.reproducing import pages
 
 LABEL = "tiny_rna-b1-w0.02_cls2"
 
@@ -45,11 +45,11 @@ def test_what_was_measured_is_written_and_what_is_missing_named(folder, capsys, 
         40, "moving", 40, "batch")
     assert trained["lengths"] == list(range(9)) and [len(row) for row in trained["norms"]] == [2] * 9
     assert trained["images_sha256"] == untrained["images_sha256"]
-    monkeypatch.setattr(figures, "KEPT", "pages/figure4.json")
-    table = figures.figure4()
+    monkeypatch.setattr(pages, "FIGURE4", "pages/figure4.json")
+    table = pages.figure4()
     assert f"| {trained['network']} | tiny | trained, 2 of 5 epochs | – | 8 |" in table
     assert "| tiny | untrained | – | 8 |" in table
-    figures.draw_figure4("pages/figure4.png")
+    pages.draw_figure4("pages/figure4.png")
     assert (folder / "pages/figure4.png").read_bytes()[:4] == b"\x89PNG"
 
 

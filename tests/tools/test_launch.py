@@ -158,11 +158,11 @@ time.sleep(300)
 class Job:
     """A job of two workers that only wait; `output` is what it has written, a line each."""
 
-    def __init__(self, folder, program=WORKER, launch=LAUNCH):
+    def __init__(self, folder, program=WORKER):
         script, self.mark, self._log = folder / "waiting_worker.py", str(folder), folder / "log"
         script.write_text(program)
         with open(self._log, "wb") as log:
-            self.process = subprocess.Popen([*launch, "-n", "2", "-s", "1", "waiting_worker.py"], cwd=folder,
+            self.process = subprocess.Popen([*LAUNCH, "-n", "2", "-s", "1", "waiting_worker.py"], cwd=folder,
                                             stdout=log, stderr=subprocess.STDOUT, env={**os.environ, MARK: self.mark})
         wait_until(lambda: sum("is there" in line for line in self.output) == 2)
 
@@ -195,23 +195,6 @@ def test_a_death_ends_the_job_and_is_named(job, who, command):
 
 
 def test_the_job_dies_with_its_launcher(job):
-    os.kill(job.process.pid, signal.SIGKILL)
-    job.process.wait()
-    wait_until(lambda: not job.find("launch.py") and not job.find("waiting_worker.py"), 10)
-
-
-WITHOUT_PRCTL = """
-import ctypes, runpy, sys
-ctypes.CDLL = lambda *_, **__: object()  # a C library that is not Linux's
-sys.argv[0] = {launch!r}
-runpy.run_path({launch!r}, run_name="__main__")
-"""
-
-
-def test_the_job_dies_with_its_launcher_where_the_system_sees_to_nothing(tmp_path):
-    code = WITHOUT_PRCTL.format(launch=LAUNCH[1])
-    job = Job(tmp_path, launch=[sys.executable, "-c", code])
-    wait_until(lambda: job.find("guard"))
     os.kill(job.process.pid, signal.SIGKILL)
     job.process.wait()
     wait_until(lambda: not processes(job.mark), 10)

@@ -15,12 +15,11 @@ from ademxapp import machine
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.engine import load
-from ademxapp.evaluation import crf, dense, windows
+from ademxapp.evaluation import dense, windows
 from ademxapp.evaluation.score_files import read_scores, write_scores
-from ademxapp.symbol import parse_label
+from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import Parameters, parameter_shapes, save_parameters
 from issegm import Segmenter, testing, voc
-from issegm.segmenter import test_symbol as symbol_to_test
 from issegm.settings import shard
 from tools import msctest
 
@@ -28,9 +27,13 @@ LABEL = "demo_rna-b1-w0.02_cls6_s8"
 HALF = 2.0 ** -11  # float16's relative rounding
 
 
+def symbol_to_test():
+    return segmentation_symbol(parse_label(LABEL), SymbolOptions(bn_use_global_stats=True), "1conv", "softmax")
+
+
 def save_network(path, seed):
     """Random weights whose classes differ from place to place."""
-    symbol = symbol_to_test(parse_label(LABEL), "1conv")
+    symbol = symbol_to_test()
     args, auxs = parameter_shapes(symbol, data=(1, 3, 64, 64))
     rng = np.random.default_rng(seed)
     values = {name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape) if name.endswith("_weight")
@@ -101,9 +104,9 @@ def test_one_scale_as_several_is_the_same_bit_for_bit(world):
     average(f"--weights {W}.params --test-scales 48 --test-flipping")
     assert same(f"{W}_labels", f"{W}_msc") and len(np.unique(labels(f"{W}_labels"))) > 2
     stored, _ = read_scores(f"{W}_plain/scores/images/i0.h5")
-    one, = dense.scores_at_image_size([stored])
+    one = dense.scores_at_image_size([stored])
     for maps, weights in (([stored], [3.0]), ([stored, stored], None), ([stored, stored], [1.0, 0.0])):
-        np.testing.assert_array_equal(next(dense.scores_at_image_size(maps, weights))[1], one[1])
+        np.testing.assert_array_equal(dense.scores_at_image_size(maps, weights), one)
 
 
 def test_averages_of_stored_scores_are_those_of_the_networks(world, capfd):
@@ -118,7 +121,7 @@ def test_averages_of_stored_scores_are_those_of_the_networks(world, capfd):
     half, none = labels(f"o/{W}_msc_half"), labels(f"o/{W}_msc")
     maps = [[read_scores(f"{W}/scores/scale-{scale}/images/i{i}.h5")[0] for scale in (36, 48)]
             + [read_scores(f"{LABEL}_other_ep-0001/scores/images/i{i}.h5")[0]] for i in range(4)]
-    scores = np.stack([next(dense.scores_at_image_size(one, [1.5, 1.5, 1]))[1] for one in maps])
+    scores = np.stack([dense.scores_at_image_size(one, [1.5, 1.5, 1]) for one in maps])
     np.testing.assert_array_equal(none, scores.argmax(1))
     best = np.sort(scores, 1)
     clear = best[:, -1] - best[:, -2] > 4 * HALF
@@ -256,8 +259,8 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
     drive("--window 40 --tag windows", "96")
     drive("--window 96 --tag fits", "96")
     assert same(f"{W}_whole", f"{W}_fits") and not same(f"{W}_whole", f"{W}_windows")
-    free = 4 * sum(windows.parameter_counts(symbol_to_test(parse_label(LABEL), "1conv"), (1, 3, 96, 96)))
-    monkeypatch.setattr(windows, "planned_bytes", lambda symbol, shape, *_: 1000 * shape[2] * shape[3])
+    free = 4 * sum(windows.parameter_counts(symbol_to_test(), (1, 3, 96, 96)))
+    monkeypatch.setattr(load(), "planned_bytes", lambda symbol, shape, *_: 1000 * shape[2] * shape[3])
     monkeypatch.setattr(machine, "free_bytes", lambda: (free + 1000 * 72 * 72) / windows.MEMORY_SHARE + 1)
     drive("--tag short --save-predictions", "96")
     assert result(f"{W}_short")["windows_chosen"] == {"96x96": 72}
@@ -270,17 +273,17 @@ def test_windows_when_asked_and_when_memory_is_short(world, monkeypatch):
         drive("--tag none", "96")
 
 
-def test_inputs_with_more_numbers_than_mxnet_counts_go_in_windows():
+def test_inputs_with_more_numbers_than_mxnet_counts_go_in_windows(monkeypatch):
     said = []
-    symbol = symbol_to_test(parse_label(LABEL), "1conv")
-    window = windows.WindowChoice(symbol, load().devices(cpus=1), 1, 8, say=said.append,
-                                  free=2 ** 60)
+    monkeypatch.setattr(machine, "free_bytes", lambda: 2 ** 60)
+    symbol = symbol_to_test()
+    window = windows.WindowChoice(symbol, load().devices(cpus=1), 1, 8, say=said.append)
     assert window((2000, 3000)) == 0 and not said
     side = window((60000, 60000))
     assert side % 8 == 0 and 10000 < side < 60000 and "60000x60000 pixels need more than there can be" in said[0]
 
 
-@pytest.mark.skipif(not crf.available(), reason="pydensecrf is not installed")
+@pytest.mark.skipif(not dense.crf_available(), reason="pydensecrf is not installed")
 def test_crf_in_both_programs_and_the_search(world, capsys):
     drive("--save-predictions --no-save-results --tag kept")
     how = "--crf --crf-iterations 2 --crf-bilateral-width 20 --crf-workers 1"
@@ -453,7 +456,7 @@ def test_wrong_use_of_msctest(world, how, words):
     ("--skip-done --no-save-results", "--skip-done goes by the label images"),
     ("--crf-bilateral-weight 3", "--crf-bilateral-weight without --crf"), ("--shard 3", "wanted I/N"),
     pytest.param("--crf --crf-bilateral-weight 3,4", "more than one value", marks=pytest.mark.skipif(
-        not crf.available(), reason="pydensecrf is not installed"))])
+        not dense.crf_available(), reason="pydensecrf is not installed"))])
 def test_wrong_use_of_the_driver(world, how, words):
     with pytest.raises(UsageError, match=words):
         drive(how)

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from ademxapp.data.lists import Sample
-from issegm.data import read_pair
-from issegm.datasets import SegmentationDataset
+from issegm.datasets import SegmentationDataset, read_pair
 from tools import prepare
 
 GARDEN = "class_names: [grass, path]\n"

@@ -16,7 +16,7 @@ from packed import CLASSES, IMAGES, contents, packed, samples_of, serial, write_
 from PIL import Image
 
 from ademxapp.cli import UsageError
-from ademxapp.data import packing, parts
+from ademxapp.data import packing
 from ademxapp.data.images import decode_label, decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.data.records import read_records
@@ -243,8 +243,8 @@ def test_names_of_any_bytes_are_packed(root, tmp_path):
 def test_a_run_that_ended_between_the_two_names_is_finished(root, tmp_path, whole, monkeypatch, capsys):
     def stop(*_):
         raise Stopped
-    monkeypatch.setattr(parts, "write_text", stop)
-    with pytest.raises(Stopped):
+    with monkeypatch.context() as stopping, pytest.raises(Stopped):
+        stopping.setattr(packing, "write_text", stop)
         main(root, tmp_path / "x")
     assert leftovers(tmp_path) == ["x.journal.part", "x.rec"]
     main(root, tmp_path / "x")

@@ -13,11 +13,11 @@ from ademxapp.cli import UsageError
 from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
 from ademxapp.data.photographs import Video, VideoWriter
-from ademxapp.evaluation.classification import read_predictions
 from ademxapp.symbol import SymbolOptions, parse_label, segmentation_symbol
 from ademxapp.weights.parameters import parameter_shapes, save_parameters, start_afresh
 from ademxapp.weights.released import STREETS
 from iclass import ilsvrc
+from iclass.classifier import read_predictions
 from issegm import voc
 from tools import predict
 

@@ -15,7 +15,7 @@ from ademxapp.data.dataset_file import voc_palette
 from ademxapp.data.images import write_png
 from issegm import voc
 from tools import prepare
-from tools.preparing import common, tree
+from tools.preparing import common
 
 SETS = "VOC2012/ImageSets/Segmentation"
 
@@ -484,7 +484,7 @@ def test_lines_of_camvid_are_checked(tmp_path):
 
 def test_every_preparer_draws_its_tree():
     for name, module in prepare.PREPARERS.items():
-        drawn = tree.drawings(module.__doc__)
+        drawn = common.drawings(module.__doc__)
         assert name == "demo" or len(drawn["root"]) > 1, name
         assert all(len(line) <= 120 for line in module.__doc__.splitlines())
 
@@ -501,10 +501,10 @@ def test_conditions_of_the_tree(tmp_path, capsys, there, flags, missing):
         touch(tmp_path / "data" / name)
     args = type("Args", (), {"root": str(tmp_path / "data"), "deep": False, **flags})
     if not missing:
-        tree.require_tree(drawing, args)
+        common.require_tree(drawing, args)
         return
     with pytest.raises(UsageError) as error:
-        tree.require_tree(drawing, args)
+        common.require_tree(drawing, args)
     assert str(error.value).startswith(f"--root {tmp_path}/data has no {[name for name in missing if name][0]}")
     marked = [line for line in capsys.readouterr().out.splitlines() if line.endswith("<-- missing")]
     assert len(marked) == len(missing)

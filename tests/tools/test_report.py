@@ -12,10 +12,9 @@ from ademxapp.data.lists import Sample, write_classification_list, write_segment
 from ademxapp.data.loader import Loader
 from ademxapp.evaluation.pictures import GROUND, captioned_grid, class_colours, labels_over
 from ademxapp.symbol import network
-from issegm.data import TrainCrops
-from issegm.datasets import DATASETS, SegmentationDataset
+from issegm.datasets import DATASETS, SegmentationDataset, TrainCrops
 from tools import pack, report
-from tools.reporting import ceiling, data
+from tools.reporting import data
 
 STRIDE, CLASSES = 8, 20
 SETTINGS = network("rna-a1").input
@@ -148,15 +147,15 @@ def test_captioned_grid_takes_any_names():
 
 def test_labels_from_cells_are_the_truth_where_every_pixel_is_a_cell():
     truth = np.random.default_rng(0).integers(0, 3, (12, 16)).astype(np.uint8)
-    np.testing.assert_array_equal(ceiling.from_cells(truth, 16, 1, 3), truth)
+    np.testing.assert_array_equal(data.from_cells(truth, 16, 1, 3), truth)
 
 
 def test_thin_things_are_lost_between_the_centres_of_cells():
     truth = np.zeros((64, 64), np.uint8)
     truth[:, 17], truth[:, 41:48] = 1, 2  # centres are at 4, 12, 20 …
-    coarse = ceiling.from_cells(truth, 64, 8, 3)
+    coarse = data.from_cells(truth, 64, 8, 3)
     assert (coarse != 1).all() and 0.6 < (coarse == 2).sum() / (truth == 2).sum() < 1.4
-    fine = ceiling.from_cells(truth, 512, 8, 3)
+    fine = data.from_cells(truth, 512, 8, 3)
     assert (fine == truth).mean() > 0.98
 
 

@@ -10,10 +10,9 @@ from PIL import Image
 from ademxapp.cli import UsageError
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample, write_classification_list, write_segmentation_list
-from ademxapp.evaluation.classification import write_predictions
 from ademxapp.evaluation.pictures import class_colours
-from issegm.data import read_pair
-from issegm.datasets import DATASETS
+from iclass.classifier import write_predictions
+from issegm.datasets import DATASETS, read_pair
 from issegm.scoring import Scores
 from tools import report
 from tools.reporting import run as run_page
@@ -122,6 +121,7 @@ def test_a_test_without_truths_shows_what_was_predicted(tmp_path):
     report.main(["run", str(folder)])
     data = Page(folder / "page" / "index.html").data
     assert data["classes"]["rows"] == data["confusion"] == data["scores"] == [] and data["curves"] is None
+    assert data["images"][0]["files"] == ["00000-image.jpg", "00000-prediction.png"]  # the gallery has their names
     assert [len(image["files"]) for image in data["images"]] == [2] * 4 and data["images"][0]["score"] is None
 
 

@@ -17,7 +17,7 @@ from ademxapp.paper import LOST, Row, read_table
 from ademxapp.weights.released import BY_FILE, RELEASED
 from issegm.datasets import DATASETS
 from tools import reproduce
-from tools.reproducing import full_scale, measurements, paper_tables
+from tools.reproducing import measurements, paper_tables
 from tools.reproducing.recipes import read_recipe
 from tools.reproducing.steps import made_by, record_of
 
@@ -110,14 +110,14 @@ def test_what_is_counted_is_kept_and_is_what_the_networks_have(tmp_path, monkeyp
     assert measurements.counts_of(row)[0] == {"memory": memory, "memory_ratio": memory / 7.6}
 
 
-def test_speeds_are_those_of_the_measurement(tmp_path):
-    path = tmp_path / "networks.json"
-    assert measurements.speeds_of(Row("x", network="rna-e"), str(path)) == ({}, "")
-    path.write_text(json.dumps({"machine": "a machine", "found": [
+def test_speeds_are_those_of_the_measurement(tmp_path, monkeypatch):
+    monkeypatch.setattr(measurements, "RESULTS", tmp_path)
+    assert measurements.speeds_of(Row("x", network="rna-e")) == ({}, "")
+    write(str(tmp_path / "speed" / "networks.json"), json.dumps({"machine": "a machine", "found": [
         {"what": "rna-e", "against": "rn-101", "rates": [5.0], "ratio": 2.5}]}))
-    values, how = measurements.speeds_of(Row("VGG16, 10 crops", network="rna-e", crops=10), str(path))
+    values, how = measurements.speeds_of(Row("VGG16, 10 crops", network="rna-e", crops=10))
     assert values == {"speed": 0.5, "speed_ratio": 0.25} and "in turns with rn-101 on a machine" in how
-    assert measurements.speeds_of(Row("y", network="rna-f"), str(path)) == ({}, "")
+    assert measurements.speeds_of(Row("y", network="rna-f")) == ({}, "")
 
 
 # Tests that were made
@@ -247,15 +247,15 @@ def test_tables_say_what_is_needed(clone):
 
 def test_hours_are_the_formula(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(full_scale, "counted", lambda *_, **__: {"multiply_adds": 50 * 10 ** 9, "memory": 2 ** 30})
+    monkeypatch.setattr(measurements, "counted", lambda *_, **__: {"multiply_adds": 50 * 10 ** 9, "memory": 2 ** 30})
     steps = [step for step in read_recipe("recipes/ilsvrc.yaml", ["rna-a"]).steps if "to-epoch" in step.settings]
-    trainings = list(map(full_scale.training_of, steps))
+    trainings = list(map(measurements.training_of, steps))
     assert [(one.images, one.epochs, one.cards, one.share) for one in trainings] == [(1281167, 90, 4, 64)]
-    row = full_scale.row_of("x", trainings, 10.0, 0.5)
-    assert row[1:] == ["90 x 1,281,167", "50.0", "4", "1,024",
+    row = measurements.row_of("x", trainings, 10.0, 0.5)
+    assert row[1:-1] == ["90 x 1,281,167", "50.0", "4", "1,024",
                        f"{1281167 * 90 * 50e9 * 6 / (4 * 5e12) / 3600:.0f}"]
-    assert "| unknown |" in full_scale.block("voc-coco")
-    hours = [float(full_scale.block("places", f"peak={peak}").split("|")[-2]) for peak in (10, 20)]
+    assert "| unknown |" in measurements.full_scale("voc-coco")
+    hours = [float(measurements.full_scale("places", f"peak={peak}").split("|")[-2]) for peak in (10, 20)]
     assert hours[0] == pytest.approx(2 * hours[1], abs=1)
 
 
@@ -298,7 +298,7 @@ def test_tables_1_and_2_have_what_a_card_has_measured(card):
 
 
 def test_hours_are_those_measured_beside_the_estimate(card):
-    lines = full_scale.block("ilsvrc:rna-a", "ilsvrc:rna-b", "voc:rna-a1-2conv", "voc:rna-a1-1conv").splitlines()
+    lines = measurements.full_scale("ilsvrc:rna-a", "ilsvrc:rna-b", "voc:rna-a1-2conv", "voc:rna-a1-1conv").splitlines()
     assert lines[0].endswith("| hours (estimate) | hours on Card X (as measured) |")
     cells = [line.split("|")[-3:-1] for line in lines[2:]]
     assert [measured.strip() for _, measured in cells] == [
@@ -309,4 +309,4 @@ def test_hours_are_those_measured_beside_the_estimate(card):
 def test_nothing_is_claimed_of_a_rehearsal(card, tmp_path):
     write(str(tmp_path / "speed" / "card.json"), json.dumps({**card, "rehearsed": True}))
     assert measurements.card_of(read_table("table1").rows[-1]) == ({}, "")
-    assert "measured" not in full_scale.block("ilsvrc:rna-a")
+    assert "measured" not in measurements.full_scale("ilsvrc:rna-a")

@@ -69,7 +69,7 @@ def test_steps_that_are_done_are_skipped_and_a_failure_ends_the_run(tmp_path, ca
     (tmp_path / "fail.py").write_text("import sys; sys.exit(int(sys.argv[2]))")
     steps = tuple(Step(name, str(tmp_path / "fail.py"), f"{{output}}/{made}", {"status": status})
                   for name, made, status in (("first", "made", 5), ("second", "missing", 3), ("third", "other", 4)))
-    assert run_steps(Recipe("x.yaml", "x", "out", steps), "data", str(tmp_path)) == 3
+    assert run_steps(Recipe("x.yaml", "out", steps), "data", str(tmp_path)) == 3
     out = capsys.readouterr().out
     assert "first: done" in out and "third" not in out
 

@@ -1,5 +1,4 @@
 """The Module of training: its optimiser's states."""
-import logging
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ def started(devices, kvstore, parameters=None, states=None):
     symbol = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(hidden, num_hidden=3, name="top"), name="softmax")
     ones = Parameters({name: np.full(shape, 0.5, np.float32) for name, shape in
                        parameter_shapes(symbol, data=DATA.shape)[0].items()}, {})
-    module = engine.load().Module(symbol, engine.load().devices(cpus=devices), True, logging.getLogger("test"))
+    module = engine.load().Module(symbol, engine.load().devices(cpus=devices), True)
     module.restored_states = states
     module.bind(DATA.shape, LABEL.shape)
     module.init_params(parameters or ones)
@@ -62,7 +61,7 @@ def test_statistics_are_those_after_the_whole_backward_pass():
     start = Parameters(*({name: rng.uniform(-0.01, 0.01, shape).astype(np.float32) if name.endswith("weight") else
                           np.full(shape, name.endswith(("gamma", "var")), np.float32) for name, shape in kind.items()}
                          for kind in parameter_shapes(symbol, data=(128, 400))))
-    module = engine.load().Module(symbol, engine.load().devices(cpus=2), True, logging.getLogger("test"))
+    module = engine.load().Module(symbol, engine.load().devices(cpus=2), True)
     module.bind((128, 400), (128,))
     module.init_params(start)
     module.init_optimizer("sgd", {"learning_rate": 0.0})

@@ -14,24 +14,25 @@ from small_runs import LOG, NESTEROV, SEGMENTATION, SYM, TASKS, Batches, plan, r
 
 from ademxapp import engine
 from ademxapp.files import replacing, write_json
+from ademxapp.settings import DriverSettings
 from ademxapp.symbol import classification_symbol, segmentation_symbol
 from ademxapp.symbol.heads import TOP
 from ademxapp.training.fit import Plan, fit
-from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.progress import read_reports
-from ademxapp.training.schedules import ADAM, make_schedule
+from ademxapp.training.progress import TrainingMetric, read_reports
+from ademxapp.training.shared import ADAM, Schedule
 from ademxapp.training.snapshots import Snapshot, load_snapshot, save_snapshot
 from ademxapp.weights.parameters import (
     Parameters,
     initial_parameters,
     load_parameters,
     parameter_shapes,
+    read_params,
     require_exact,
     save_parameters,
     start_afresh,
     start_from,
+    write_params,
 )
-from ademxapp.weights.params_files import read_params, write_params
 
 # Optimisers and schedules
 
@@ -55,12 +56,12 @@ def torch_nesterov(weight, grads, lrs, momentum, wd, rescale, clip):
                                                     ("fc_beta", 0, 1), ("slow_weight", 3, 0.5)])
 def test_nesterov_is_torchs(momentum, clip, name, wd_mult, lr_mult):
     mx = pytest.importorskip("mxnet")
-    importlib.import_module("ademxapp.engine.mxnet.runtime")  # MXNet finds ours by name
+    importlib.import_module("ademxapp.engine.mxnet.module")  # MXNet finds ours by name
     rng = np.random.default_rng(0)
     weight, grads = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(5, 3, 4)).astype(np.float32)
     optimizer = mx.optimizer.create(NESTEROV, learning_rate=0.1, momentum=momentum, wd=0.01, rescale_grad=0.25,
                                     clip_gradient=clip, param_idx2name={0: name},
-                                    lr_scheduler=make_schedule("linear", 0.1, 1, 9))
+                                    lr_scheduler=Schedule("linear", 0.1, 1, 9))
     if name == "slow_weight":
         optimizer.set_wd_mult({name: wd_mult})
         optimizer.set_lr_mult({name: lr_mult})
@@ -73,18 +74,18 @@ def test_nesterov_is_torchs(momentum, clip, name, wd_mult, lr_mult):
 
 
 def test_schedules():
-    linear = make_schedule("linear", 0.1, 90, 100, stop_lr=1e-6)
+    linear = Schedule("linear", 0.1, 90, 100, stop_lr=1e-6)
     assert linear(1) == pytest.approx(0.1 * (1 - 1 / 9001))
     assert linear(4500) == pytest.approx(0.1 * (1 - 4500 / 9001))
     assert linear(9000) == pytest.approx(0.1 / 9001) and linear(9001) == linear(20000) == 1e-6
-    steps = make_schedule("step", 0.1, 9, 10, lr_steps=(3, 5))
+    steps = Schedule("step", 0.1, 9, 10, lr_steps=(3, 5))
     assert [round(steps(n), 9) for n in (1, 30, 31, 50, 51, 90)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
-    fixed = make_schedule("fixed", 0.1, 9, 10)
+    fixed = Schedule("fixed", 0.1, 9, 10)
     assert fixed(1) == fixed(90) == 0.1
-    rising = make_schedule("linear", 0.1, 90, 100, warmup=1.5)
+    rising = Schedule("linear", 0.1, 90, 100, warmup=1.5)
     assert rising(75) == pytest.approx(linear(75) / 2) and rising(150) == linear(150) and rising(151) == linear(151)
     with pytest.raises(ValueError, match="'cosine'; known are fixed, step, linear"):
-        make_schedule("cosine", 0.1, 9, 10)
+        Schedule("cosine", 0.1, 9, 10)
 
 
 def perceptron_gradients(weights, x, label):
@@ -313,9 +314,10 @@ def test_a_seeded_run_repeats_bit_for_bit_with_dropout(tmp_path, devices):
 
 
 def test_kept_checkpoints_are_those_asked_for():
-    kept = {(start, step): [epoch for epoch in range(1, 11)
-                            if Plan("x", "", 0, 10, "sgd", {}, check_start=start, check_step=step).keeps(epoch)]
-            for start, step in ((1, 4), (1, 1), (3, 3), (20, 1))}
+    kept = {}
+    for start, step in ((1, 4), (1, 1), (3, 3), (20, 1)):
+        how = Plan(DriverSettings(stop_epoch=10, check_start=start, check_step=step), "sgd", {})
+        kept[start, step] = [epoch for epoch in range(1, 11) if how.keeps(epoch)]
     assert kept == {(1, 4): [1, 5, 9, 10], (1, 1): list(range(1, 11)), (3, 3): [3, 6, 9, 10], (20, 1): [10]}
 
 

@@ -1,5 +1,4 @@
 """What keeps training cheap, held to the plain way; and the measurements of training."""
-import dataclasses
 import json
 import re
 import threading
@@ -14,12 +13,12 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.training import fit as fit_module
 from ademxapp.training import progress
-from ademxapp.training.metrics import TrainingMetric
-from ademxapp.training.progress import read_reports
+from ademxapp.training.progress import TrainingMetric, read_reports
 from ademxapp.training.snapshots import Background
+from ademxapp.weights.formats import to_torch
 from ademxapp.weights.parameters import Parameters
 from tools import bench
-from tools.benchmarks import step
+from tools.benchmarks import training
 from tools.benchmarks.training import comparisons
 
 # The metric
@@ -97,7 +96,7 @@ def test_snapshots_written_behind_the_training_are_those_written_at_once(tmp_pat
                 patch.setattr(Background, "start", lambda _, function, *args: function(*args))
             patch.setattr(fit_module, "save_snapshot", lambda _, snapshot, __, name=name: (
                 time.sleep(0.02 * (name == "late")), found[name].append(bytes_of(snapshot))))
-            run(tmp_path / name, batches(40), epochs=2, snapshot_seconds=0)
+            run(tmp_path / name, batches(40), epochs=2, snapshot_minutes=0)
     assert len(found["late"]) == 20 and found["late"] == found["at once"]
 
 
@@ -130,32 +129,27 @@ def test_curves_are_drawn_now_and_then_and_at_the_end_where_there_is_something_n
 # Measurements
 
 
-class Golden(step.Task):
-    """A task that starts from parameters that every layer bears."""
-
-    @property
-    def parameters(self):
-        args, auxs = golden_parameters(self.symbols["softmax"], data=self.shape)
-        return Parameters(*({name: np.float32(value) for name, value in values.items()} for values in (args, auxs)))
-
-
-@pytest.mark.parametrize("name", sorted(step.TASKS))
+@pytest.mark.parametrize("name", training.TASKS)
 def test_a_step_of_pytorch_is_that_of_mxnet(monkeypatch, name):
     """Two steps without dropout. Changes of float32 parameters in another order of sums: 1 % of the largest change."""
     pytest.importorskip("torch")
-    monkeypatch.setattr(step, "LR", 0.001)
-    task = step.TASKS[name](0.0625, 48, 4)
+    monkeypatch.setattr(training, "LR", 0.001)
+    task = training.make_task(name, 0.0625, 48, 4)
     symbol = mx.sym.load_json(re.sub(r'"p": "0.\d+"', '"p": "0.0"', task.symbols["softmax"].tojson()))
-    task = Golden(**{**{field.name: getattr(task, field.name) for field in dataclasses.fields(task)},
-                     "symbols": {"softmax": symbol}})
-    ours, theirs = step.MxnetStep(task), step.TorchStep(task, 0.0625)
+    start = (dict(zip(values, map(np.float32, values.values())))  # that every layer bears
+             for values in golden_parameters(symbol, data=task.images.shape))
+    task = task._replace(symbols={"softmax": symbol}, start=Parameters(*start))
+    ours, theirs = training.mxnet_step(task), training.TorchStep(task, 0.0625)
     for module in theirs.net.modules():
         if hasattr(module, "dropout"):
             module.dropout.p = 0.0
-    before = ours.trained
+
+    def trained():
+        return to_torch({f"arg:{name}": value.asnumpy() for name, value in ours.module.get_params()[0].items()})
+    before = trained()
     for way in (ours, theirs, ours, theirs):
-        assert way(0) == 4
-    wanted, found = theirs.trained, ours.trained
+        way()
+    wanted, found = {name: value.detach().numpy() for name, value in theirs.net.named_parameters()}, trained()
     assert set(found) == set(wanted)
     for key, value in found.items():
         change, other = value - before[key], wanted[key] - before[key]

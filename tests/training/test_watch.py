@@ -17,9 +17,8 @@ from ademxapp.backend import mx
 from ademxapp.data.loader import Loader
 from ademxapp.training import progress
 from ademxapp.training.fit import batch_seed
-from ademxapp.training.progress import read_reports
+from ademxapp.training.progress import Watch, read_reports
 from ademxapp.training.snapshots import load_snapshot, only_run
-from ademxapp.training.watch import Watch
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, start_afresh
 
 LOG = logging.getLogger("test")
@@ -173,7 +172,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_snapsh
     loader = batches()
     loader.data[50:] = np.inf
     with pytest.raises(ValueError, match=r"the loss is nan at epoch 1, batch 13 .*--base-lr.*--resume"):
-        run(tmp_path, loader, snapshot_seconds=0, keep=1)
+        run(tmp_path, loader, snapshot_minutes=0, keep=1)
     snapshot = load_snapshot(str(tmp_path / "x_snapshot"))
     assert (snapshot.state["epoch"], snapshot.state["batch"]) == (0, 12)
     assert all(np.isfinite(value).all() for value in snapshot.parameters.all.values())
@@ -279,3 +278,12 @@ def test_a_validation_that_was_missed_is_made_up_for(tmp_path):
     run(tmp_path, batches(), epochs=2, from_epoch=1, start=snapshot.parameters, snapshot=snapshot, val_every=1,
         validate=lambda _: {"score": 1.0})
     assert [row["epoch"] for row in read_reports(str(tmp_path / "x_val"))] == [1, 2]
+
+
+def test_a_validation_behind_a_line_cut_short_has_a_line_of_its_own(tmp_path):
+    run(tmp_path, batches(), epochs=1, val_every=1, validate=lambda _: {"score": 2.0})
+    snapshot, lines = load_snapshot(str(tmp_path / "x_snapshot")), tmp_path / "x_val.jsonl"
+    lines.write_text(lines.read_text() + '{"epoch": 2, "sco')
+    run(tmp_path, batches(), epochs=2, from_epoch=1, start=snapshot.parameters, snapshot=snapshot, val_every=1,
+        validate=lambda _: {"score": 1.0})
+    assert [json.loads(line)["epoch"] for line in lines.read_text().splitlines()] == [1, 2]

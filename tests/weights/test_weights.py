@@ -15,19 +15,17 @@ import pytest
 from conftest import ROOT
 
 from ademxapp.backend import mx
-from ademxapp.cli import UsageError
+from ademxapp.cli import UsageError, make_parser
 from ademxapp.files import digest
 from ademxapp.symbol import known_networks, parse_label
 from ademxapp.symbol.heads import TOP
 from ademxapp.weights.describe import network_shapes, problems
 from ademxapp.weights.description import description_path, kept_description, write_description
-from ademxapp.weights.formats import FORMATS, read_weights, same_weights, write_weights
-from ademxapp.weights.parameters import Parameters, initial_parameters, load_parameters
-from ademxapp.weights.params_files import read_params, write_params
-from ademxapp.weights.released import BY_FILE, CLASSIFIER, RELEASED, STREETS, fetch, md5_of, shipped
-from ademxapp.weights.torch_layout import from_torch, to_torch
-from iclass import ilsvrc
-from issegm import voc
+from ademxapp.weights.formats import FORMATS, from_torch, read_weights, same_weights, to_torch, write_weights
+from ademxapp.weights.parameters import Parameters, initial_parameters, load_parameters, read_params, write_params
+from ademxapp.weights.released import BY_FILE, CLASSIFIER, RELEASED, STREETS, fetch, shipped
+from iclass.ilsvrc import ClassificationSettings
+from issegm.settings import SegmentationSettings
 from tools import weights as tool
 
 LIBRARIES = {".safetensors": "safetensors", ".pth": "torch"}
@@ -197,7 +195,7 @@ def test_round_trips_are_exact_for_the_released_networks(tmp_path, label, head, 
     write_params(source, weights)
     tool.main(["convert", source, there])
     tool.main(["convert", there, back])
-    assert md5_of(source) == md5_of(back)
+    assert digest(source, "md5") == digest(back, "md5")
     assert same_weights(read_weights(there), weights)
 
 
@@ -396,7 +394,8 @@ def test_the_registry_and_the_drivers_agree(tmp_path, monkeypatch):
     for released in RELEASED:
         (tmp_path / "models" / released.file).touch()
         _, program, *arguments = shlex.split(released.command)
-        args = {"iclass/ilsvrc.py": ilsvrc, "issegm/voc.py": voc}[program].build_parser().parse_args(arguments)
+        settings = {"iclass/ilsvrc.py": ClassificationSettings, "issegm/voc.py": SegmentationSettings}[program]
+        args = make_parser("", settings).parse_args(arguments)
         assert args.weights == f"models/{released.file}"
 
 
@@ -416,7 +415,8 @@ def test_list_shows_what_lies_in_a_folder_as_its_description_says(small, tmp_pat
     tool.main(["list", "--folder", str(tmp_path)])
     out = capsys.readouterr().out
     line, = (line for line in out.splitlines() if line.startswith(SMALL))
-    assert line.split() == [SMALL, md5_of(small[0]), "5", "8", "1conv", *"pixel accuracy 90.10, mean IoU 71.23".split()]
+    assert line.split() == [SMALL, digest(small[0], "md5"), "5", "8", "1conv",
+                            *"pixel accuracy 90.10, mean IoU 71.23".split()]
     assert f"images of 144 pixels: {SMALL}" in out and "mine.params: nothing tells which network this is" in out
     tool.main(["list", "--folder", str(tmp_path), "--format", "json"])
     records = json.loads(capsys.readouterr().out)
@@ -473,7 +473,7 @@ def test_a_wrong_md5_and_a_missing_file_are_said(small, tmp_path, monkeypatch, c
     monkeypatch.setitem(BY_FILE, SMALL, replace(RELEASED[0], label="demo_rna-a1-w0.02_cls5"))
     assert tool.main(["check", str(small[0]), str(tmp_path / "none.params")]) == 1
     first, second = capsys.readouterr().out.splitlines()
-    assert first.endswith(f"its MD5 is {md5_of(small[0])}, the released file's {RELEASED[0].md5}")
+    assert first.endswith(f"its MD5 is {digest(small[0], 'md5')}, the released file's {RELEASED[0].md5}")
     assert "none.params" in second and "No such file" in second
 
 
@@ -505,7 +505,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def mirror(small, monkeypatch):
     """A server that has the small network's file, whose MD5 is known."""
-    monkeypatch.setitem(BY_FILE, SMALL, replace(RELEASED[0], md5=md5_of(small[0])))
+    monkeypatch.setitem(BY_FILE, SMALL, replace(RELEASED[0], md5=digest(small[0], "md5")))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
     server.file, server.resumes, server.limit, server.asked = small[0].read_bytes(), True, None, []
     server.url = f"http://127.0.0.1:{server.server_port}/m/"

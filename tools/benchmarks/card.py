@@ -7,30 +7,28 @@ list of small images (45 MB suffice): `python tools/pack.py LIST --root DIR --ou
 """
 import gc
 import json
-import logging
 import os
 import sys
 import time
 from contextlib import contextmanager, nullcontext
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ademxapp import engine
-from ademxapp.cli import Parser, number
+from ademxapp.cli import number
 from ademxapp.data.loader import Loader
 from ademxapp.data.records import read_records
+from ademxapp.engine import Device, Symbol
+from ademxapp.engine.training import Module
 from ademxapp.files import write_json
+from ademxapp.flags import flag
 from ademxapp.machine import processors
 from ademxapp.paper import read_table
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, segmentation_symbol
-from ademxapp.weights.parameters import parameter_shapes, start_afresh
-from iclass.data import TrainImages
-
-if TYPE_CHECKING:
-    from ademxapp.engine import Device, Module, Symbol
-    from ademxapp.weights.parameters import Parameters
+from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
+from iclass.datasets import TrainImages
 
 FIXED = SymbolOptions(bn_use_global_stats=True)
 TUNED = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
@@ -38,22 +36,18 @@ CHECKED, LIMIT, STEPS, GENTLE = (2, 3, 64, 64), 1e-3, 10, 0.5
 CLASSES, TUNED_CROP, READ_CROP = 1000, 504, 224
 READING_TIMES = 5  # as many seconds as without reading, which comes in bursts
 COMPILING_SECONDS = 120  # a network that is compiled is not begun with less time left
-LOG = logging.getLogger("ademxapp")
 Arrays = Tuple[np.ndarray, np.ndarray]
 
 
 class Job(NamedTuple):
-    """What is measured: "testing" or "training" of a classifier, or "tuning" of a segmenter with that head.
-
-    With `read`, the batches of a training are read from the records meanwhile.
-    """
+    """What is measured: "testing" or "training" of a classifier, or "tuning" of a segmenter with that head."""
 
     kind: str
     network: str
     head: Optional[str] = None
     dtype: str = "float32"
     compiled: bool = False
-    read: bool = False
+    read: bool = False  # the batches of a training are read from the records meanwhile
 
 
 class Scale(NamedTuple):
@@ -69,36 +63,37 @@ FULL = Scale("", {"testing": 32, "training": 64, "tuning": 4}, None, 1.0)
 REHEARSAL = Scale("-w0.02", {"testing": 2, "training": 2, "tuning": 1}, 112, 0.01)
 
 
-def add_arguments(command: Parser) -> None:
-    """The arguments of `card`."""
-    command.description = __doc__
-    command.add_argument("--gpus", type=number(int, 0), default=0, metavar="N", help="the card")
-    command.add_argument("--records", default=os.path.join("data", "card"), metavar="PREFIX", help="of images for "
-                         "classification, packed by tools/pack.py; without them, reading is not measured")
-    command.add_argument("--minutes", type=number(float, 0), default=7, help="after which nothing more is begun")
-    command.add_argument("--rehearse", action="store_true", help="let the CPU stand in for the card, with narrow "
-                         "networks and small images: tries the command, and measures nothing")
-    command.add_argument("--output", metavar="FILE", help="write there, after each measurement, instead of printing")
-
-
-def run(gpus: int, records: str, minutes: float, rehearse: bool, output: Optional[str]) -> int:
+def run(gpus: int = flag("the card", 0, type=number(int, 0), metavar="N"),
+        records: str = flag("of images for classification, packed by tools/pack.py; without them, reading is not "
+                            "measured", os.path.join("data", "card"), metavar="PREFIX"),
+        minutes: float = flag("after which nothing more is begun", 7, type=number(float, 0)),
+        rehearse: bool = flag("let the CPU stand in for the card, with narrow networks and small images: tries the "
+                              "command, and measures nothing", False),
+        output: Optional[str] = flag("write there, after each measurement, instead of printing", metavar="FILE")
+        ) -> int:
     """Check, measure, and write what was found as JSON; ValueError where the card's numbers are not the CPU's."""
     import torch
     end, runs, scale = time.monotonic() + 60 * minutes, engine.load("torch"), REHEARSAL if rehearse else FULL
     device, = runs.devices(cpus=1) if rehearse else runs.devices([gpus])
     has_records = os.path.exists(f"{records}.rec")
-    left = list(jobs(has_records))
+    left = jobs(has_records)
     found: Dict[str, Any] = {
         "card": "CPU" if rehearse else torch.cuda.get_device_name(gpus), "rehearsed": rehearse, **runs.versions(),
         "cuda": torch.version.cuda, "processors": processors(), "apart": apart_from_cpu(device, scale), "rows": []}
     found["reading"] = reading(records, scale) if has_records else f"not measured: there is no {records}.rec"
-    tell(found, left, output, f"apart from the CPU: {found['apart']}; reading: {found['reading']}")
+
+    def tell(news: str) -> None:
+        print(news, file=sys.stderr, flush=True)
+        found["left"] = [job._asdict() for job in left]
+        if output:
+            write_json(output, found)
+
+    tell(f"apart from the CPU: {found['apart']}; reading: {found['reading']}")
     for job in list(left):
-        if time.monotonic() > end - COMPILING_SECONDS * job.compiled:
-            continue
-        found["rows"].append({**job._asdict(), **outcome(job, device, scale, records)})
-        left.remove(job)
-        tell(found, left, output, str(found["rows"][-1]))
+        if time.monotonic() <= end - COMPILING_SECONDS * job.compiled:
+            found["rows"].append({**job._asdict(), **outcome(job, device, scale, records)})
+            left.remove(job)
+            tell(str(found["rows"][-1]))
     if not output:
         print(json.dumps(found, indent=1))
     if max(found["apart"].values()) > LIMIT:
@@ -106,33 +101,23 @@ def run(gpus: int, records: str, minutes: float, rehearse: bool, output: Optiona
     return 0
 
 
-def tell(found: Dict[str, Any], left: List[Job], output: Optional[str], news: str) -> None:
-    """Print the news, and write all that is known now."""
-    print(news, file=sys.stderr, flush=True)
-    found["left"] = [job._asdict() for job in left]
-    if output:
-        write_json(output, found)
-
-
-def jobs(has_records: bool = False) -> Iterator[Job]:
+def jobs(has_records: bool = False) -> List[Job]:
     """In the order of what is wanted: Model A1 in every way, then the rows of Tables 1 and 2, float32 first."""
     first = [Job("tuning", "rna-a1", "2conv"), Job("training", "rna-a1"), Job("testing", "rna-a1")]
-    rows = [Job(kind, row.network) for kind in ("testing", "training") for row in read_table("table1").rows]
-    rows[len(rows) // 2:len(rows) // 2] = [Job("tuning", row.network, row.head) for row in read_table("table2").rows]
+    testing, training = ([Job(kind, row.network) for row in read_table("table1").rows if row.network]
+                         for kind in ("testing", "training"))
+    tuning = [Job("tuning", row.network, row.head) for row in read_table("table2").rows if row.network]
     types = ("float32", "bfloat16")
     wanted = [job._replace(dtype=dtype) for dtype in types for job in first]
     wanted += [Job("training", "rna-a1", dtype=dtype, read=True) for dtype in types if has_records]
     wanted += [job._replace(dtype=dtype, compiled=True) for job in first[:2] for dtype in types[::-1]]
-    wanted += [job._replace(dtype=dtype) for dtype in types for job in rows if job.network]
+    wanted += [job._replace(dtype=dtype) for dtype in types for job in (*testing, *tuning, *training)]
     wanted += [first[2]._replace(dtype=dtype, compiled=True) for dtype in types]
-    return iter(dict.fromkeys(wanted))
+    return list(dict.fromkeys(wanted))
 
 
-def outcome(job: Job, device: "Device", scale: Scale, records: str) -> Dict[str, Any]:
-    """What a job gives: images per second in batches of `images`, and the most memory in GiB; or the error.
-
-    A classifier's batch is halved until it fits into the memory.
-    """
+def outcome(job: Job, device: Device, scale: Scale, records: str) -> Dict[str, Any]:
+    """What was `measured` of a job, or the error; a classifier's batch is halved until it fits into the memory."""
     import torch
     lacks, images = engine.load("torch").ERRORS, scale.images[job.kind]
     while True:
@@ -151,37 +136,35 @@ def outcome(job: Job, device: "Device", scale: Scale, records: str) -> Dict[str,
         images //= 2
 
 
-def apart_from_cpu(card: "Device", scale: Scale) -> Dict[str, float]:
-    """How far probabilities, a gradient and ten updates of A1 on the card are from the CPU's, without TF32.
+def apart_from_cpu(card: Device, scale: Scale) -> Dict[str, float]:
+    """How far probabilities, a gradient and ten updates of A1 on the card are from the CPU's here, without TF32.
 
-    The CPU's are computed here: whole arrays of the full network are compared, which no small file holds. Weights are
-    GENTLE times a training's first ones, with which ten updates multiply rounding: two of the CPU's own ways end 2e-2
-    apart at a quarter of the width; with these, 3e-6 at a tenth.
+    Weights are GENTLE times a training's first ones, with which ten updates multiply rounding: two of the CPU's own
+    ways end 2e-2 apart at a quarter of the width; with these, 3e-6 at a tenth.
     """
     import torch
-    kept = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
     symbol = segmentation_symbol(f"check_rna-a1{scale.width}_cls21_s8", FIXED, loss="softmax")
     parameters = start_afresh(parameter_shapes(symbol, data=CHECKED), 0)
     for name, value in parameters.args.items():
         value *= np.float32(GENTLE if name.endswith("_weight") else 1)
+    kept = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
     cpu, gpu = (_trained(symbol, parameters, device) for device in (*engine.load("torch").devices(cpus=1), card))
     torch.backends.cudnn.allow_tf32 = kept
     return {what: float(np.linalg.norm(gpu[what] - value) / np.linalg.norm(value)) for what, value in cpu.items()}
 
 
-def _trained(symbol: "Symbol", parameters: "Parameters", device: "Device") -> Dict[str, np.ndarray]:
+def _trained(symbol: Symbol, parameters: Parameters, device: Device) -> Dict[str, np.ndarray]:
     from ademxapp.symbol.recorder import load_json
     text = symbol.tojson().replace('"p": "0.3"', '"p": "0.0"').replace('"p": "0.5"', '"p": "0.0"')
     rng = np.random.default_rng(0)
     data, label = rng.normal(size=CHECKED).astype(np.float32), rng.integers(0, 21, (2, 64)).astype(np.float32)
-    module = _module(load_json(text), device, parameters, data.shape, label.shape, Job("tuning", "rna-a1"))
-    found = {}
-    for done in range(STEPS):
+    module = _module(load_json(text), device, parameters, data, label, Job("tuning", "rna-a1"))
+    _step(module, data, label)
+    found = {"probabilities": module.get_outputs()[0],
+             "gradient": np.concatenate([value.ravel() for value in module.optimizer_states().values()])}
+    for _ in range(STEPS - 1):
         _step(module, data, label)
-        if done == 0:
-            found["probabilities"] = module.get_outputs()[0]
-            found["gradient"] = np.concatenate([value.ravel() for value in module.optimizer_states().values()])
     after = module.get_params().args
     found["change"] = np.concatenate([(after[name] - value).ravel() for name, value in parameters.args.items()])
     return found
@@ -208,25 +191,24 @@ def _read(records: str, images: int) -> Iterator[Iterator[Arrays]]:
         yield endless()
 
 
-def measured(job: Job, images: int, device: "Device", scale: Scale, records: str) -> Dict[str, float]:
+def measured(job: Job, images: int, device: Device, scale: Scale, records: str) -> Dict[str, float]:
     """Images per second and, of trainings on a card, the most memory in GiB."""
     import torch
     on_card, name, tuning = device.device_type == "gpu", f"{job.network}{scale.width}", job.kind == "tuning"
     settings = network(name).input
-    side = READ_CROP if job.read else scale.side or (
-        TUNED_CROP if tuning else settings.test_crop if job.kind == "testing" else settings.train_crop)
+    side = READ_CROP if job.read else scale.side or {
+        "tuning": TUNED_CROP, "testing": settings.test_crop, "training": settings.train_crop}[job.kind]
     symbol = (segmentation_symbol(f"card_{name}_cls21_s8", TUNED, job.head, "softmax") if tuning else
               classification_symbol(f"card_{name}_cls{CLASSES}", FIXED if job.kind == "testing" else SymbolOptions()))
-    shape = (images, 3, side, side)
-    parameters = start_afresh(parameter_shapes(symbol, data=shape), 0)
-    data = np.random.default_rng(0).standard_normal(shape, np.float32)
+    data = np.random.default_rng(0).standard_normal((images, 3, side, side), np.float32)
+    parameters = start_afresh(parameter_shapes(symbol, data=data.shape), 0)
     if on_card:
         torch.cuda.reset_peak_memory_stats(device.device_id)
     if job.kind == "testing":
         predict = engine.load("torch").Predictor(symbol, parameters, [device], job.dtype, job.compiled)
         return {"images_per_s": images * _per_second(lambda: predict(data), scale.seconds)}
     label = np.zeros((images, (side // 8) ** 2) if tuning else (images,), np.float32)
-    module = _module(symbol, device, parameters, shape, label.shape, job)
+    module = _module(symbol, device, parameters, data, label, job)
     with _read(records, images) if job.read else nullcontext(repeat((data, label))) as batches:
         rate = images * _per_second(lambda: (_step(module, *next(batches)), on_card and torch.cuda.synchronize(
             device.device_id)), READING_TIMES * scale.seconds if job.read else scale.seconds)
@@ -234,16 +216,15 @@ def measured(job: Job, images: int, device: "Device", scale: Scale, records: str
     return {"images_per_s": rate, **memory}
 
 
-def _module(symbol: "Symbol", device: "Device", parameters: "Parameters", shape: Tuple[int, ...],
-            labels: Tuple[int, ...], job: Job) -> "Module":
-    module = engine.load("torch").Module(symbol, [device], job.kind == "training", LOG, None, job.dtype, job.compiled)
-    module.bind(shape, labels)
-    module.init_params(parameters)
+def _module(symbol: Symbol, device: Device, start: Parameters, data: np.ndarray, label: np.ndarray, job: Job) -> Module:
+    module = engine.load("torch").Module(symbol, [device], job.kind == "training", None, job.dtype, job.compiled)
+    module.bind(data.shape, label.shape)
+    module.init_params(start)
     module.init_optimizer("sgd", {"learning_rate": 1e-4, "momentum": 0.9, "wd": 5e-4})
     return module
 
 
-def _step(module: "Module", data: np.ndarray, label: np.ndarray) -> None:
+def _step(module: Module, data: np.ndarray, label: np.ndarray) -> None:
     module.forward(data, label)
     module.backward()
     module.update()

@@ -7,22 +7,20 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 
-from ademxapp.cli import Parser, UsageError, emit, table
-from ademxapp.engine import load
+from ademxapp.cli import UsageError, table
+from ademxapp.engine import ENGINES, load
 from ademxapp.files import write_json
-from ademxapp.machine import processor_flags, processor_name, processors
+from ademxapp.flags import flag
+from ademxapp.machine import processor_field, processor_flags, processors
 from ademxapp.training.progress import clock
 
 COLUMNS = ("what", "against", "per second", "against: per second", "ratio", "lowest … highest", "asked", "met")
-LEAST_TURNS = 3
-Way = Callable[[int], int]  # given the turn's number, does a share of the work and returns how many things it did
 FOLDER, PROGRAM = "docs/results/speed", "tools/bench.py"
 ARGUMENTS = {"networks": ["--batch", "1", "--rounds", "2"]}  # batches of ten take most of an hour
-ENGINE_NAMES = {"mxnet": "MXNet", "torch": "PyTorch"}
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
@@ -37,41 +35,31 @@ class Comparison:
     asked: Optional[float] = None
     remark: str = ""
 
-    @property
-    def ratios(self) -> List[float]:
-        """Times as fast as the other, in each turn, in rising order."""
-        return sorted(rate / other for rate, other in zip(self.rates, self.other_rates))
-
-    def record(self) -> Dict[str, Union[str, float, Sequence[float], None]]:
-        """All figures as a dictionary."""
-        ratio = statistics.median(self.ratios)
-        return dict(asdict(self), ratio=ratio, lowest=self.ratios[0], highest=self.ratios[-1],
+    def record(self) -> Dict[str, Any]:
+        """All figures, and how many times as fast as the other the one way was in the turns."""
+        ratios = [rate / other for rate, other in zip(self.rates, self.other_rates)]
+        ratio = statistics.median(ratios)
+        return dict(asdict(self), ratio=ratio, lowest=min(ratios), highest=max(ratios),
                     met=None if self.asked is None else ratio >= self.asked)
 
 
-def in_turns(ways: Sequence[Way], seconds: float, clock: Callable[[], float] = time.process_time
+def in_turns(ways: Sequence[Callable[[], object]], things: int, seconds: float,
+             clock: Callable[[], float] = time.process_time, times: int = 1, turns: int = 3
              ) -> List[Tuple[float, ...]]:
-    """Rates of each way, called in turns until the time (by the wall's clock) is over.
+    """Rates of ways to do so many things, each called so many times, in turns until the time (on the wall) is over.
 
-    Three turns are made at least, after one that does not count. The `clock` measures: by default the processor time of
-    all of the process's threads, which does not grow while other programs have the processor.
+    At least so many turns are made, after one that does not count. The `clock` measures: by default the processor time
+    of all of the process's threads, which does not grow while other programs have the processor.
     """
-    rates: List[List[float]] = [[] for _ in ways]
-    end, turn = time.monotonic() + seconds, 0
-    while turn <= LEAST_TURNS or time.monotonic() < end:
-        for way, found in zip(ways, rates):
+    rates, end = [], time.monotonic() + seconds  # of each turn
+    while len(rates) <= turns or time.monotonic() < end:
+        rates.append([])
+        for way in ways:
             start = clock()
-            count = way(turn)
-            found.append(count / (clock() - start))
-        turn += 1
-    return [tuple(found[1:]) for found in rates]
-
-
-def show(comparisons: Sequence[Comparison], form: str, output: Optional[str]) -> None:
-    """Print or write comparisons in one of `cli.TABLES`."""
-    records = [comparison.record() for comparison in comparisons]
-    text = json.dumps(records, indent=1) if form == "json" else as_text(records, form == "markdown")
-    emit(f"{text}\n", output)
+            for _ in range(times):
+                way()
+            rates[-1].append(times * things / (clock() - start))
+    return list(zip(*rates[1:]))
 
 
 def as_text(records: Sequence[dict], markdown: bool) -> str:
@@ -84,13 +72,8 @@ def as_text(records: Sequence[dict], markdown: bool) -> str:
     return "\n".join([table(COLUMNS, rows, markdown), *[""][:len(remarks)], *remarks])
 
 
-def add_arguments(command: Parser) -> None:
-    """The arguments of `all`."""
-    command.add_argument("--only", metavar="NAME,…", help="measure only these again")
-    command.add_argument("--output", default=FOLDER, metavar="DIR", help="where it is kept (default: %(default)s)")
-
-
-def run(names: List[str], only: Optional[str], output: str) -> int:
+def run(names: List[str], only: Optional[str] = flag("measure only these again", metavar="NAME,…"),
+        output: str = flag("where it is kept (default: %(default)s)", FOLDER, metavar="DIR")) -> int:
     """Run the measurements `names`, or those of them in `only`; exit status 1 if one failed, whose old file is gone."""
     chosen, failed = only.split(",") if only else names, []
     unknown = [name for name in chosen if name not in names]
@@ -118,6 +101,6 @@ def machine() -> str:
     """What the figures are of, in words: processors, memory, system, versions."""
     instructions = ", ".join(flag for flag in INSTRUCTIONS if flag in processor_flags())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
-    engine = ", ".join(f"{ENGINE_NAMES.get(name, name)} {version}" for name, version in load().versions().items())
-    return (f"{processors()} processors ({processor_name()}; {instructions}), {memory:.0f} GiB, Linux, Python "
-            f"{platform.python_version()}, {engine}, NumPy {numpy.__version__}")
+    engine = ", ".join(f"{ENGINES[name]} {version}" for name, version in load().versions().items())
+    return (f"{processors()} processors ({processor_field('model name')}; {instructions}), {memory:.0f} GiB, Linux, "
+            f"Python {platform.python_version()}, {engine}, NumPy {numpy.__version__}")

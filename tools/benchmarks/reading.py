@@ -1,54 +1,63 @@
-"""Images per second of reading for training, in turns with a straightforward way: Pillow, and NumPy in float64.
+"""Reading for training: images per second, and lists of ILSVRC's length.
 
-With the same random numbers that (`PlainImages`, `PlainCrops`) gives the crops of `iclass.data` and `issegm.data`, to
-within rounding: a reference for their speed and their contents.
+The straightforward way that the images are read beside is Pillow, and NumPy in float64: with the same random numbers it
+(`PlainImages`, `PlainCrops`) gives the crops of `iclass.datasets` and `issegm.datasets`, to within rounding: a
+reference for their speed and their contents. Lists have as many lines, and records as many images, as ILSVRC's training
+set; the files that the lines name are few, and the records hold images of a few pixels: what is measured is what comes
+before and around their decoding.
 """
+import json
 import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from itertools import count, islice, product
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from ademxapp import IGNORE_LABEL
-from ademxapp.cli import Parser, UsageError, existing_file, number
+from ademxapp.cli import UsageError, existing_file, number
+from ademxapp.data.images import read_bytes, write_png
 from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, read_classification_list, read_segmentation_list
-from ademxapp.data.resize import FILTERS, choose_filter
-from ademxapp.data.transforms import GREY, LIGHTING_VALUES, LIGHTING_VECTORS, random_sized_crop
-from ademxapp.data.worker import BatchMemory, load_sample
+from ademxapp.data.loader import BatchMemory, Loader, load_sample
+from ademxapp.data.records import HEADER, contents_record, frame, index_text, read_records
+from ademxapp.data.transforms import GREY, LIGHTING_VALUES, LIGHTING_VECTORS, choose_filter, random_sized_crop
+from ademxapp.flags import flag
 from ademxapp.symbol import network
-from ademxapp.symbol.networks import InputSettings
-from iclass.data import TrainImages
-from issegm.data import TrainCrops
-from issegm.datasets import DATASETS, SegmentationDataset
+from iclass.datasets import TrainImages
+from issegm.datasets import DATASETS, TrainCrops
 
-from .comparison import Comparison, Way, in_turns
+from .comparison import Comparison, in_turns
 
 ASKED = {"classification": 3.5, "segmentation": 3.0}
-AGAINST = "Pillow and NumPy in float64"
 CROPS = {"classification": 224, "segmentation": 504}
 STRIDE = 8
 PHOTOGRAPHS, SCENES = "ilsvrc_samples", "cityscapes"  # below ADEMXAPP_DATA
 TURN = {"classification": 83, "segmentation": 4}  # images; a turn takes about a second
 GREY_LEVELS = 1.0  # that crops may differ by, on average
-Dataset = Union[TrainImages, TrainCrops, "PlainImages", "PlainCrops"]
+Dataset = Union[TrainImages, TrainCrops]
 JITTER, LIGHTING = 0.4, 0.1
+ROOT = Path(__file__).resolve().parents[2]
+LINES, CLASSES, IMAGES = 1_281_167, 1000, 100  # of lists
+WORKERS, BATCH, SEED = 8, 256, 0
+SIDE = 8  # pixels of the images in records
+LIST_SECONDS, LIST_MIB, BATCH_SECONDS, PROCESSES_MIB = 3.0, 250, 5.0, 2048
 
 
-def add_arguments(command: Parser) -> None:
-    """The arguments of `reading`."""
-    command.add_argument("--task", choices=sorted(ASKED), help="what is read (both)")
-    command.add_argument("--root", metavar="DIR", help="where the list's paths start (the samples below ADEMXAPP_DATA)")
-    command.add_argument("--list", type=existing_file, metavar="FILE", help="list of images; with --task")
-    command.add_argument("--dataset", default="cityscapes", choices=sorted(DATASETS), help="whose labels they are, in "
-                         "segmentation; its largest side is the size to which the images are resized")
-    command.add_argument("--crop", type=number(int, 8), metavar="PIXELS", help="side of the crops (224; 504)")
-    command.add_argument("--seconds", type=number(float, 0), default=30, help="to measure each task")
-
-
-def measure(task: Optional[str], root: Optional[str], list: Optional[str], dataset: str, crop: Optional[int],
-            seconds: float) -> List[Comparison]:
+def reading(task: Optional[str] = flag("what is read (both)", choices=sorted(ASKED)),
+            root: Optional[str] = flag("where the list's paths start (the samples below ADEMXAPP_DATA)", metavar="DIR"),
+            list: Optional[str] = flag("list of images; with --task", type=existing_file, metavar="FILE"),
+            dataset: str = flag("whose labels they are, in segmentation; its largest side is the size to which the "
+                                "images are resized", "cityscapes", choices=sorted(DATASETS)),
+            crop: Optional[int] = flag("side of the crops (224; 504)", type=number(int, 8), metavar="PIXELS"),
+            seconds: float = flag("to measure each task", 30, type=number(float, 0))) -> List[Comparison]:
     """Measure the tasks, and hold the crops against the reference's."""
     if (list is None) != (root is None) or (list and task is None):
         raise UsageError("--list, --root and --task go together")
@@ -62,46 +71,35 @@ def measure(task: Optional[str], root: Optional[str], list: Optional[str], datas
 
 
 def compare(task: str, samples: Sequence[Sample], dataset: str, crop: int, seconds: float) -> Comparison:
-    """The `Comparison` of one task."""
-    what, fast, plain = make_datasets(task, samples, DATASETS[dataset], crop)
-    rates = in_turns([reader(fast, TURN[task]), reader(plain, TURN[task])], seconds)
+    """The `Comparison` of the dataset that training uses for a task with the plain one."""
+    settings, record = network("rna-a1").input, DATASETS[dataset]
+    if task == "classification":
+        what, kinds, given = "", (TrainImages, PlainImages), (samples, crop, settings)
+    else:
+        crop = crop // STRIDE * STRIDE
+        what, kinds = f"{record.name}, ", (TrainCrops, PlainCrops)
+        given = samples, record, settings, STRIDE, crop, record.largest_side
+    fast, plain = (kind(*given) for kind in kinds)
+    rates = in_turns([partial(read, one, TURN[task], count()) for one in (fast, plain)], TURN[task], seconds)
     levels, labels = differences(fast, plain, min(len(fast), TURN[task]))
     remark = (f"on average crops differ by {levels.mean():.2f} grey levels (promised: {GREY_LEVELS:g}), the worst by "
               f"{levels.max():.2f}")
     if task == "segmentation":
         remark += f", labels in {100 * labels.mean():.2f} % of the cells"
-    return Comparison(what, AGAINST, *rates, ASKED[task], remark)
+    return Comparison(f"reading for {task}, {len(samples)} images, {what}crops of {crop}",
+                      "Pillow and NumPy in float64", *rates, ASKED[task], remark)
 
 
 def samples_of(task: str, path: Optional[str], root: Optional[str]) -> List[Sample]:
-    """The samples of a list, or those below ADEMXAPP_DATA."""
+    """The samples of a list, or those below ADEMXAPP_DATA: photographs, or street scenes in Cityscapes' layout."""
     if task == "classification":
-        return read_classification_list(path, root) if path else photographs()
-    samples = read_segmentation_list(path, root) if path else scenes()
-    return [sample for sample in samples if sample.label_image]
-
-
-def make_datasets(task: str, samples: Sequence[Sample], record: SegmentationDataset, crop: int
-                  ) -> Tuple[str, Dataset, Dataset]:
-    """What is measured, the dataset that training uses, and the plain one."""
-    settings = network("rna-a1").input
-    if task == "classification":
-        return (f"reading for classification, {len(samples)} images, crops of {crop}",
-                TrainImages(samples, crop, settings), PlainImages(samples, crop, settings))
-    common = samples, record, settings, STRIDE, crop // STRIDE * STRIDE, record.largest_side
-    return (f"reading for segmentation, {len(samples)} images, {record.name}, crops of {crop // STRIDE * STRIDE}",
-            TrainCrops(*common), PlainCrops(*common))
-
-
-def photographs() -> List[Sample]:
-    """Samples of photographs, below ADEMXAPP_DATA."""
-    folder = data_folder(PHOTOGRAPHS)
-    return [Sample(str(folder), path.name, 0) for path in sorted(folder.iterdir())
-            if path.suffix.lower() in IMAGE_EXTENSIONS]
-
-
-def scenes() -> List[Sample]:
-    """Samples of street scenes in the layout of Cityscapes, below ADEMXAPP_DATA."""
+        if path:
+            return read_classification_list(path, root)
+        folder = data_folder(PHOTOGRAPHS)
+        return [Sample(str(folder), path.name, 0) for path in sorted(folder.iterdir())
+                if path.suffix.lower() in IMAGE_EXTENSIONS]
+    if path:
+        return [sample for sample in read_segmentation_list(path, root) if sample.label_image]
     folder = data_folder(SCENES)
     images = sorted(path.relative_to(folder) for path in folder.glob("leftImg8bit/*/*/*_leftImg8bit.png"))
     return [Sample(str(folder), str(image), label_image=str(Path(
@@ -117,55 +115,35 @@ def data_folder(name: str) -> Path:
     return folder
 
 
-def reader(dataset: Dataset, images: int) -> Way:
-    """A way for `in_turns`: reads `images` samples into a batch, others in each turn, and returns how many."""
+def read(dataset: Dataset, images: int, places: Iterator[int]) -> None:
+    """Read the samples of so many next places into a batch."""
     memory = BatchMemory(1, 1, dataset.data_shape, dataset.label_shape)
-
-    def read(turn: int) -> int:
-        for i in range(turn * images, (turn + 1) * images):
-            load_sample(dataset, memory, 0, 0, 0, i // len(dataset), i % len(dataset))
-        return images
-    return read
+    for i in islice(places, images):
+        load_sample(dataset, memory, 0, 0, 0, i // len(dataset), i % len(dataset))
 
 
 def differences(fast: Dataset, plain: Dataset, images: int, epochs: int = 3) -> Tuple[np.ndarray, np.ndarray]:
     """Mean absolute difference of each crop, in grey levels, and the share of its labels that differ."""
     scale = 255 * np.asarray(plain.std)[:, None, None]
     levels, labels = [], []
-    for i in range(images * epochs):
-        pairs = []
-        for dataset in (fast, plain):
-            memory = BatchMemory(1, 1, dataset.data_shape, dataset.label_shape)
-            load_sample(dataset, memory, 0, 0, 1, i // images, i % images)
-            pairs.append((memory.data[0, 0], memory.labels[0, 0]))
-        (data, label), (other_data, other_label) = pairs
+    for epoch, index in np.ndindex(epochs, images):
+        (data, label), (other_data, other_label) = (one.load(index, np.random.default_rng([1, epoch, index]))
+                                                    for one in (fast, plain))
         levels.append((np.abs(data - other_data) * scale).mean())
-        labels.append((label != other_label).mean())
+        labels.append(np.mean(label != other_label))
     return np.array(levels), np.array(labels)
 
 
-class PlainImages:
-    """As `iclass.data.TrainImages`, with the same parameters."""
+class PlainImages(TrainImages):
+    """The same crops, to within rounding."""
 
-    def __init__(self, samples: Sequence[Sample], crop: int, settings: InputSettings, interpolation: str = "adaptive",
-                 areas: Tuple[float, float] = (0.08, 1.0)) -> None:
-        self.samples, self.crop, self.interpolation, self.areas = samples, crop, interpolation, areas
-        self.mean, self.std = np.array(settings.mean), np.array(settings.std)
-        self.data_shape, self.label_shape = (3, crop, crop), ()
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def describe(self, index: int) -> str:
-        """The image's path."""
-        return self.samples[index].image_path
-
-    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, int]:
+    def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.float32]:
         """A crop (3, crop, crop) float32 and its class id."""
         image = Image.open(self.samples[index].image_path).convert("RGB")
         box = random_sized_crop(rng, (image.height, image.width), self.areas)
         source = box[3] - box[1], box[2] - box[0]
-        image = image.resize((self.crop, self.crop), method(source, (self.crop, self.crop), self.interpolation), box)
+        target = self.crop, self.crop
+        image = image.resize(target, choose_filter(source, target, self.interpolation), box)
         pixels = np.asarray(image, np.float64) / 255
         for change in rng.permutation(3):
             factor = 1 + rng.uniform(-JITTER, JITTER)
@@ -177,53 +155,38 @@ class PlainImages:
                 other = np.repeat(grey_of(pixels), 3, axis=2)
             pixels = factor * pixels + (1 - factor) * other
         pixels = pixels + (LIGHTING_VECTORS * LIGHTING_VALUES * rng.normal(0, LIGHTING, 3)).sum(1)
-        pixels = (pixels / (1 + LIGHTING) - self.mean) / self.std
+        pixels = (pixels / (1 + LIGHTING) - np.array(self.mean)) / np.array(self.std)
         if rng.integers(2) == 0:
             pixels = pixels[:, ::-1]
-        return pixels.transpose(2, 0, 1).astype(np.float32), self.samples[index].class_id
+        return pixels.transpose(2, 0, 1).astype(np.float32), np.float32(self.samples[index].class_id)
 
 
-class PlainCrops:
-    """As `issegm.data.TrainCrops`, with the same parameters; files are not kept."""
-
-    def __init__(self, samples: Sequence[Sample], record: SegmentationDataset, settings: InputSettings, stride: int,
-                 crop: int, origin_size: int, rates: Tuple[float, float] = (0.7, 1.3)) -> None:
-        self.samples, self.stride, self.crop, self.origin_size, self.rates = samples, stride, crop, origin_size, rates
-        self.mean, self.std, self.interpolation = np.array(settings.mean), np.array(settings.std), \
-            settings.interpolation
-        self.data_shape, self.label_shape = (3, crop, crop), ((crop // stride) ** 2,)
-        self.table = np.full(256, IGNORE_LABEL)
-        self.table[list(record.label_ids)] = range(record.classes)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def describe(self, index: int) -> str:
-        """The image's path."""
-        return self.samples[index].image_path
+class PlainCrops(TrainCrops):
+    """The same crops, to within rounding, without jitter and crops over classes; files are not kept."""
 
     def load(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
         """A crop (3, crop, crop) float32 and the classes of its cells, float32."""
         image = Image.open(self.samples[index].image_path).convert("RGB")
-        classes = self.table[np.array(Image.open(self.samples[index].label_path))].astype(np.uint8)
+        table, mean, std = np.full(256, IGNORE_LABEL), np.array(self.mean), np.array(self.std)
+        table[list(self.record.label_ids)] = range(self.record.classes)
+        classes = table[np.array(Image.open(self.samples[index].label_path))].astype(np.uint8)
         rate = round(self.origin_size * rng.uniform(*self.rates)) / max(image.size)
         width, height = round(image.width * rate), round(image.height * rate)
-        image = image.resize((width, height), method(image.size, (width, height), self.interpolation))
+        image = image.resize((width, height), choose_filter(image.size, (width, height), self.interpolation))
         classes = np.asarray(Image.fromarray(classes).resize((width, height), Image.NEAREST))
-        border = max(1, self.stride // 2)
+        border, half = max(1, self.stride // 2), self.stride // 2
         spreads = [max(side + 2 * border - self.crop, self.stride) for side in (height, width)]
         top, left = (int(rng.integers(spread + 1)) for spread in spreads)
         shape = [spread + self.crop for spread in spreads]
         pixels, labels = np.empty((*shape, 3), np.float32), np.full(shape, IGNORE_LABEL, np.uint8)
-        pixels[:] = np.floor(self.mean * 255)
+        pixels[:] = np.floor(mean * 255)
         pixels[border:border + height, border:border + width] = image
         labels[border:border + height, border:border + width] = classes
         pixels = pixels[top:top + self.crop, left:left + self.crop]
-        cells = labels[top:top + self.crop, left:left + self.crop][self.stride // 2::self.stride,
-                                                                  self.stride // 2::self.stride]
+        cells = labels[top:top + self.crop, left:left + self.crop][half::self.stride, half::self.stride]
         if rng.integers(2) == 0:
             pixels, cells = pixels[:, ::-1], cells[:, ::-1]
-        pixels = (pixels.astype(np.float64) / 255 - self.mean) / self.std
+        pixels = (pixels.astype(np.float64) / 255 - mean) / std
         return pixels.transpose(2, 0, 1).astype(np.float32), cells.reshape(-1).astype(np.float32)
 
 
@@ -232,6 +195,89 @@ def grey_of(pixels: np.ndarray) -> np.ndarray:
     return (pixels * GREY).sum(2, keepdims=True)
 
 
-def method(source: Tuple[int, int], target: Tuple[int, int], interpolation: str) -> int:
-    """Pillow's filter."""
-    return choose_filter(source, target) if interpolation == "adaptive" else FILTERS[interpolation]
+def lists(lines: int = flag("of the list", LINES, type=number(int, BATCH)),
+          turns: int = flag("of each measurement", 3, type=number(int, 1))) -> List[Comparison]:
+    """Measure reading and first batches, of a list and of records, each in its own process; remarks have memory."""
+    comparisons = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_list(folder, lines)
+        write_records(folder, lines)
+        for source, kind in product(("list", "records"), ("thread", "process")):
+            code = f"from tools.benchmarks.reading import first_batch; first_batch({source!r}, {folder!r}, {kind!r})"
+            texts = [subprocess.check_output([sys.executable, "-c", code], cwd=ROOT) for _ in range(turns)]
+            found = {key: [json.loads(text)[key] for text in texts] for key in json.loads(texts[0])}
+            what = f"{source} of {lines:,} images"
+            if kind == "thread":
+                comparisons.append(promised(f"{what}: read", LIST_SECONDS, found["list_seconds"], (
+                    f"takes {max(found['list_mib']):.0f} MiB at its peak (asked: {LIST_MIB})")))
+            comparisons.append(promised(
+                f"{what}: first batch of {BATCH}, {WORKERS} {kind}{'es' if kind == 'process' else 's'}", BATCH_SECONDS,
+                found["batch_seconds"], f"the program and its processes have {max(found['all_mib']):.0f} MiB then "
+                                        f"(asked: {PROCESSES_MIB})"))
+    return comparisons
+
+
+def promised(what: str, most: float, seconds: Sequence[float], remark: str) -> Comparison:
+    """A `Comparison` of how often per second something can be done with what is asked for."""
+    took = f"{min(seconds):.2f} … {max(seconds):.2f} s"
+    return Comparison(what, f"{most:g} seconds", tuple(1 / one for one in seconds), (1 / most,) * len(seconds), 1.0,
+                      f"{took}; {remark}")
+
+
+def first_batch(source: str, folder: str, kind: str) -> None:
+    """Read the list or the records, and a batch of them; print seconds and MiB: what processes share counts once."""
+    before, start = peak_mib(), time.perf_counter()
+    path = os.path.join(folder, "train")
+    samples = (read_classification_list(f"{path}.lst", folder, CLASSES) if source == "list"
+               else read_records(path, CLASSES))
+    found = {"list_seconds": time.perf_counter() - start, "list_mib": peak_mib() - before}
+    start = time.perf_counter()
+    dataset = TrainImages(samples, 224, network("rna-a1").input)
+    with Loader(dataset, BATCH, shuffle=True, drop_last=True, seed=SEED, workers=WORKERS, kind=kind) as loader:
+        next(loader)
+        found["batch_seconds"] = time.perf_counter() - start
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        found["all_mib"] = sum(kibibytes(f"{pid}/smaps_rollup", "Pss") for pid in ("self", *children)) / 1024
+    print(json.dumps(found))
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had."""  # resource's figure would be that of the process that started it
+    return kibibytes("self/status", "VmHWM") / 1024
+
+
+def kibibytes(path: str, name: str) -> int:
+    """What a file of the system has under a name."""
+    return int(re.search(rf"^{name}:\s+(\d+) kB", Path("/proc", path).read_text(), re.MULTILINE)[1])
+
+
+def write_list(folder: str, lines: int) -> None:
+    """A list of so many lines, with paths as long as ILSVRC's, that name few images of its size."""
+    rng = np.random.default_rng(0)
+    names = [f"train/n{image:08d}/n{image:08d}_{image:04d}.JPEG" for image in range(IMAGES)]
+    for name in names:
+        os.makedirs(os.path.join(folder, os.path.dirname(name)))
+        pixels = rng.integers(0, 256, (24, 32, 3)).astype(np.uint8)
+        Image.fromarray(pixels).resize((500, 375)).save(os.path.join(folder, name))
+    with open(os.path.join(folder, "train.lst"), "w", encoding="utf-8") as out:
+        out.writelines(f"{i}\t{i * CLASSES // lines}\t{names[i % IMAGES]}\n" for i in range(lines))
+
+
+def write_records(folder: str, lines: int) -> None:
+    """Records of so many images, all of the same few pixels."""
+    path = os.path.join(folder, "pixels.png")
+    write_png(path, np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8))
+    image = read_bytes(path)
+    record = frame(HEADER.pack(0, 0, 0, len(image)) + image)
+    kind = np.dtype([("frame", "V12"), ("class", "<f4"), ("number", "<u8"), ("rest", f"V{len(record) - 24}")])
+    records = np.repeat(np.frombuffer(record, kind), lines)
+    records["number"], classes = np.arange(lines), np.arange(lines) * CLASSES // lines
+    records["class"] = classes
+    places = range(0, lines * len(record), len(record))
+    rows = [(place, (str(class_id), f"train/n{class_id:08d}/n{class_id:08d}_{number}.JPEG"))
+            for number, (place, class_id) in enumerate(zip(places, classes.tolist()))]
+    with open(os.path.join(folder, "train.rec"), "wb") as out:
+        out.write(records.tobytes())
+        out.write(frame(contents_record({"task": "classification"}, rows, lines * len(record))))
+    with open(os.path.join(folder, "train.idx"), "w", encoding="ascii") as out:
+        out.write(index_text(places))

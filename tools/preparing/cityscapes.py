@@ -21,14 +21,12 @@ import os
 from dataclasses import dataclass
 from typing import Iterator, List, Optional
 
-from ademxapp.data.lists import Sample
 from ademxapp.flags import flag
 from issegm.datasets import DATASETS
 
-from .common import Preparation, Split
-from .pairs import Pairs
+from .common import Candidate, Preparation, Split
 
-KIND = Pairs(DATASETS["cityscapes"])
+RECORD = DATASETS["cityscapes"]
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,17 @@ class Settings(Preparation):
 def splits(asked: Settings) -> Iterator[Split]:
     """Train, then what there is of val and test, and train+ if asked for."""
     train = samples(asked.root, "train", "gtFine")
-    yield Split("cityscapes", "train", train, KIND)
+    yield Split("train", RECORD, train)
     for name, labels in (("val", "gtFine"), ("test", None)):
-        if os.path.isdir(os.path.join(asked.root, "leftImg8bit", name)):
-            yield Split("cityscapes", name, samples(asked.root, name, labels), KIND)
+        if asked.has(f"leftImg8bit/{name}"):
+            yield Split(name, RECORD, samples(asked.root, name, labels))
     if asked.coarse:
-        yield Split("cityscapes", "train+", train + samples(asked.root, "train_extra", "gtCoarse"), KIND)
+        yield Split("train+", RECORD, train + samples(asked.root, "train_extra", "gtCoarse"))
 
 
-def samples(root: str, split: str, labels: Optional[str]) -> List[Sample]:
+def samples(root: str, split: str, labels: Optional[str]) -> List[Candidate]:
     """The images of all cities of a split, in the order of their names, with the labels of `labels`, if any."""
-    pattern = os.path.join(f"leftImg8bit/{split}", "*", "*_leftImg8bit.png")
-    images = sorted(os.path.relpath(path, root) for path in glob.iglob(os.path.join(glob.escape(root), pattern)))
-    return [Sample(root, image, label_image=labels and image.replace("leftImg8bit/", f"{labels}/", 1).replace(
+    pattern = os.path.join(glob.escape(root), f"leftImg8bit/{split}/*/*_leftImg8bit.png")
+    images = sorted(os.path.relpath(path, root) for path in glob.iglob(pattern))
+    return [Candidate(root, image, label_image=labels and image.replace("leftImg8bit/", f"{labels}/", 1).replace(
         "_leftImg8bit.png", f"_{labels}_labelIds.png")) for image in images]

@@ -17,67 +17,23 @@ on them.
 """
 import json
 import os
-from dataclasses import dataclass
+from collections import defaultdict
 from functools import partial
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from ademxapp import IGNORE_LABEL
 from ademxapp.data.images import stem
-from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 
-from .common import Preparation, Split
-from .images import image_names
-from .pairs import Pairs
+from .common import Candidate, Preparation, Split, images_of
 
 RECORD = DATASETS["coco"]
 CATEGORIES = dict(zip(RECORD.class_names[1:], RECORD.label_ids[1:]))  # without the background
 
 
-def splits(asked: Preparation) -> Iterator[Split]:
-    """The years' splits."""
-    yield from instance_splits(asked.root, "", {value: value for value in CATEGORIES.values()})
-    if os.path.isdir(os.path.join(asked.root, "test2017")):
-        images, _ = image_names(os.path.join(asked.root, "test2017"))
-        yield Split("coco", "test", [Sample(asked.root, f"test2017/{name}") for name in images], Pairs(RECORD))
-
-
-def instance_splits(root: str, folder: str, values: Dict[int, int], labels: Optional[str] = None, some: bool = False
-                    ) -> Iterator[Split]:
-    """The splits of COCO in <root>/<folder>, train and, where it is there, val, with what makes their labels.
-
-    `values` is {category id: value in the label}, 0 for categories that cover others and are background themselves;
-    `labels` a path below the root with {} for the image's number; with `some`, only images that show one of a value.
-    """
-    require_pycocotools()
-    for name in ("train", "val"):
-        if not os.path.isdir(os.path.join(root, folder, f"{name}2017")):
-            continue
-        path = os.path.join(root, folder, "annotations", f"instances_{name}2017.json")
-        images, shown = read_instances(path, values)
-        samples, makers = [], {}
-        for number, file_name, height, width in images:
-            instances = shown.get(number, ())
-            if some and not any(instance.value and not instance.crowd for instance in instances):
-                continue
-            label = (labels or f"semantic/{name}2017/{{}}.png").format(stem(file_name))
-            samples.append(Sample(root, os.path.join(folder, f"{name}2017", file_name), label_image=label))
-            makers[label] = partial(draw_instances, instances, height, width, path)
-        yield Split("coco", name, samples, Pairs(RECORD), [path] * len(samples), makers)
-
-
-def require_pycocotools() -> None:
-    """ImportError that says what to install."""
-    try:
-        import pycocotools.mask  # noqa: F401
-    except ImportError:
-        raise ImportError("COCO's outlines are drawn by pycocotools: pip install pycocotools") from None
-
-
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """One outline: the value of its category in the label, whether it is a crowd, its area, COCO's segmentation."""
 
     value: int
@@ -86,40 +42,59 @@ class Instance:
     outline: Union[List[List[float]], Dict[str, Any]]
 
 
-def read_instances(path: str, values: Dict[int, int]
-                   ) -> Tuple[List[Tuple[int, str, int, int]], Dict[int, List[Instance]]]:
-    """What an annotation file has of the categories in `values`.
+def splits(asked: Preparation) -> Iterator[Split]:
+    """The years' splits."""
+    values = {value: value for value in CATEGORIES.values()}
+    yield from instance_splits(asked.root, "", values, "semantic/{split}2017/{}.png")
+    if asked.has("test2017"):
+        yield Split("test", RECORD, images_of(asked.root, "test2017"))
 
-    Returns its images, sorted [(id, file name, height, width), …], and {image id: instances}. Raises ValueError where
-    the file is none, or numbers other categories than COCO's.
+
+def instance_splits(root: str, folder: str, values: Dict[int, int], labels: str, some: bool = False) -> Iterator[Split]:
+    """The splits of COCO in <root>/<folder>, train and, where it is there, val, with what makes their labels.
+
+    `values` is {category id: value in the label}, 0 for categories that cover others and are background themselves;
+    `labels` a path below the root with {} for the image's number; with `some`, only images that show one of a value.
     """
+    try:
+        import pycocotools.mask  # noqa: F401
+    except ImportError:
+        raise ImportError("COCO's outlines are drawn by pycocotools: pip install pycocotools") from None
+    for name in ("train", "val"):
+        if not os.path.isdir(os.path.join(root, folder, f"{name}2017")):
+            continue
+        path, samples = os.path.join(root, folder, "annotations", f"instances_{name}2017.json"), []
+        for file_name, height, width, instances in read_instances(path, values):
+            if not some or any(instance.value and not instance.crowd for instance in instances):
+                samples.append(Candidate(
+                    root, os.path.join(folder, f"{name}2017", file_name), origin=path, label_image=labels.format(
+                        stem(file_name), split=name), make=partial(draw_instances, instances, height, width, path)))
+        yield Split(name, RECORD, samples)
+
+
+def read_instances(path: str, values: Dict[int, int]) -> List[Tuple[str, int, int, List[Instance]]]:
+    """`(file name, height, width, instances)` of each image of an annotation file, by id; ValueError if not COCO's."""
     try:
         with open(path, "rb") as source:  # json tells UTF-8, with a mark or without, and UTF-16
             content = json.load(source)
-        shown: Dict[int, List[Instance]] = {}
+        shown = defaultdict(list)
         for found in content["annotations"]:
             if found["category_id"] not in values:
                 raise ValueError(f"category {found['category_id']} is none of COCO's")
-            shown.setdefault(found["image_id"], []).append(Instance(
+            shown[found["image_id"]].append(Instance(
                 values[found["category_id"]], bool(found["iscrowd"]), found["area"], found["segmentation"]))
-        images = sorted((image["id"], image["file_name"], image["height"], image["width"])
-                        for image in content["images"])
+        images = sorted((one["id"], one["file_name"], one["height"], one["width"]) for one in content["images"])
         named = {category["id"]: category["name"] for category in content.get("categories", ())}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no annotation file of instances: {error!r}") from None
     if not images:
         raise ValueError(f"{path} names no image")
-    _require_cocos(named, path)
-    return images, shown
-
-
-def _require_cocos(named: Dict[int, str], path: str) -> None:
-    """ValueError where an annotation file calls its categories otherwise than COCO."""
     known = {number: name for name, number in CATEGORIES.items()}
     for number, name in named.items():
         if known.get(number) != name:
             raise ValueError(f"{path}: category {number} is {name!r}, COCO's is {known.get(number, 'none')!r}: this is "
                              "another dataset; draw its outlines as label images, for `prepare.py own`")
+    return [(*image, shown[number]) for number, *image in images]
 
 
 def draw_instances(instances: Sequence[Instance], height: int, width: int, name: str) -> np.ndarray:

@@ -1,55 +1,68 @@
-"""What every preparer shares: its arguments, and the way from a split's samples to a checked list with a summary."""
+"""What every preparer stands on: its arguments, the splits that it gives, the folders that it draws, what reads files.
+
+A preparer's docstring draws the folders that its dataset is downloaded as, and they are checked against that:
+
+    <root>/
+      JPEGImages/*.jpg
+      train.txt
+      coarse/               [--coarse] a note
+        <city>/*.png
+
+A drawing starts with the option that names its folder and goes on while lines are indented further. A line is a path
+below the less indented line above it; `*` and `<word>` stand for any name. Behind two spaces comes a note. What it
+starts with says when the line is needed: `[optional]` never, `[--flag]` with that option, `[with PATH]` where there is
+a PATH below the drawing's folder, `[unless PATH or PATH]` where there is none of them; else always.
+"""
+import glob
 import os
 import re
-from collections import defaultdict
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ademxapp.cli import UsageError, number, one_line
-from ademxapp.data.images import read_bytes, write_png
-from ademxapp.data.lists import Sample
-from ademxapp.data.tables import each_line, plain_text
-from ademxapp.files import digest, write_text
+from ademxapp.cli import UsageError, number
+from ademxapp.data.class_folders import class_folders, is_system, match_folders
+from ademxapp.data.images import stem
+from ademxapp.data.lists import IMAGE_EXTENSIONS, Sample, each_line, plain_text
 from ademxapp.flags import Settings, flag
 from ademxapp.machine import processors
-from ademxapp.processes import Pool
+from iclass.datasets import ClassificationDataset
+from issegm.datasets import SegmentationDataset
 
-from .images import Images
-from .pairs import Pairs
+Record = Union[SegmentationDataset, ClassificationDataset]
+UNKNOWN = -1  # the class of images whose truth is not published
+NO_IMAGES = "files that are no images by their names"
+_LINE = re.compile(r"^( +)(\S+)(?: {2,}(?:\[([^]]+)\])?.*)?$")  # of a drawing: indent, path, condition
 
-Maker = Callable[[], np.ndarray]  # of a label map, (H, W) uint8
+
+@dataclass(frozen=True)
+class Candidate(Sample):
+    """A sample that nobody has looked at yet; messages name it by its `origin`, `file:line`, if it has one.
+
+    `make` is for a label that the dataset ships in another form: it takes nothing, can be pickled, and gives the label
+    map, (H, W) uint8.
+    """
+
+    origin: str = ""
+    make: Optional[Callable[[], np.ndarray]] = None
+
+    def fault(self, reason: str) -> str:
+        """Why the sample cannot be used, with where it is named."""
+        return f"{self.origin}: {reason}" if self.origin else reason
 
 
 @dataclass(frozen=True)
 class Split:
-    """A list to write, `<out>/<dataset>/<name>.lst`.
+    """A list to write, `<out>/<the record's name>/<name>.lst`.
 
-    Attributes
-    ----------
-    dataset, name : str
-    samples : sequence of Sample
-    kind : Pairs or Images
-        How samples are checked, listed and summed up.
-    origins : sequence of str, optional
-        `file:line` that names each sample, for messages.
-    makers : dict, optional
-        For labels that the dataset ships in another form, {label path below the root: function without arguments,
-        picklable, that returns the label map, (H, W) uint8}. A label that exists is not made again, unless `afresh`.
-    notes : sequence of str
-        What is odd about the dataset's files and folders.
-    drawn : bool
-        The files were just made here, and are not looked into.
+    `notes` say what is odd about the dataset's files and folders. Labels are made where they are missing, or `afresh`.
+    The files of a split that was `drawn` were just made here, and are not looked into.
     """
 
-    dataset: str
     name: str
-    samples: Sequence[Sample]
-    kind: Union[Pairs, Images]
-    origins: Optional[Sequence[str]] = None
-    makers: Dict[str, Maker] = field(default_factory=dict)
+    record: Record
+    samples: Sequence[Candidate]
     notes: Sequence[str] = ()
     afresh: bool = False
     drawn: bool = False
@@ -66,6 +79,10 @@ class Preparation(Settings):
                              "(default: end with the first)", False)
     workers: int = flag("processes", processors(), type=number(int, 1, 256), metavar="N")
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file or folder below the root."""
+        return os.path.exists(os.path.join(self.root, name))
+
 
 @dataclass(frozen=True)
 class OwnPreparation(Preparation):
@@ -73,13 +90,6 @@ class OwnPreparation(Preparation):
 
     name: Optional[str] = flag("of the dataset, as labels and lists will have it (default: the root's name, in small "
                                "letters, with '-' for what no label can have)")
-
-
-@dataclass(frozen=True)
-class Broken:
-    """Why a sample cannot be used."""
-
-    reason: str
 
 
 def dataset_name(asked: OwnPreparation, given: Optional[str] = None) -> str:
@@ -91,163 +101,139 @@ def dataset_name(asked: OwnPreparation, given: Optional[str] = None) -> str:
     return name
 
 
-def prepare_split(split: Split, asked: Preparation, pool: Pool) -> None:
-    """Make a split's labels, check its samples, write its list, and print what is in it."""
-    path = os.path.join(asked.out, split.dataset, f"{split.name}.lst")
-    if not split.samples:
-        raise ValueError(f"{split.dataset} {split.name} has no images below {asked.root}")
-    found = [_look_at_names(sample, split.makers) for sample in split.samples]
-    _require_whole(split, found, asked)
-    opened = not (asked.no_decode or split.drawn)
-    if opened:
-        require_writable(split, asked.root)
-        there = [index for index, finding in enumerate(found) if finding is None]
-        for index, finding in zip(there, _examine(split, there, pool)):
-            found[index] = finding
-            _require_whole(split, found[index:index + 1], asked, index)
-    broken = [(sample, _reason(split, index, finding.reason))
-              for index, (sample, finding) in enumerate(zip(split.samples, found)) if isinstance(finding, Broken)]
-    if len(broken) == len(found):
-        raise ValueError(f"all {len(broken)} images of {split.dataset} {split.name} are broken, the first: "
-                         f"{broken[0][1]}")
-    samples, findings = zip(*((sample, finding) for sample, finding in zip(split.samples, found)
-                              if not isinstance(finding, Broken)))
-    split.kind.write_list(path, samples)
-    _write_left_out(f"{os.path.splitext(path)[0]}.left-out.txt", broken)
-    print(f"{path}: {len(samples)} images")
-    for line in _oddities(split, samples, broken):
-        print(f"  odd: {line}")
-    lines = split.kind.summary(samples, findings if opened else None)
-    print("".join(f"  {line}\n" for line in lines), end="", flush=True)
-
-
-def shared_images(splits: Sequence[Split]) -> Iterator[str]:
-    """A line about images that several splits have, file for file; only files of one size are compared."""
-    by_size, same = defaultdict(list), defaultdict(list)
-    for split in splits:
-        for sample in split.samples:
-            if os.path.isfile(sample.image_path):
-                by_size[os.path.getsize(sample.image_path)].append((split.name, sample.image_path))
-    for group in by_size.values():
-        for name, path in group if len({name for name, _ in group}) > 1 else ():
-            same[digest(path)].append((name, path))
-    shared = [dict(group) for group in same.values() if len({name for name, _ in group}) > 1]
-    if shared:
-        yield (f"{len(shared)} images are in several splits, whose scores then say nothing of new ones; the first "
-               f"{', '.join(shared[0].values())}")
-
-
 def lines_of(root: str, name: str) -> List[Tuple[str, str]]:
     """`(text, "file:line")` of every line of a text file below `root` that is not blank, whichever editor wrote it."""
     path = os.path.join(root, name)
-    lines = each_line(plain_text(read_bytes(path), path))
+    lines = each_line(plain_text(path))
     return [(line.strip(), f"{path}:{count}") for count, line in enumerate(lines, 1) if line.strip()]
 
 
-def path_below(root: str, folder: str, option: str, link: str) -> str:
-    """The path of `folder` below `root`, by a symbolic link <root>/<link> if it lies elsewhere.
+def read_matrix(path: str, *fields: str) -> np.ndarray:
+    """The matrix under `fields`, each inside the one before, of a .mat file (to version 7), (H, W) integers."""
+    from scipy.io import loadmat  # not needed for most datasets
 
-    Lists name only what is below the root. UsageError if the link cannot be made.
-    """
-    for resolved in (os.path.abspath, os.path.realpath):
-        path = os.path.relpath(resolved(folder), resolved(root))
-        if path.split(os.sep)[0] != os.pardir:
-            return path
-    place = os.path.join(root, link)
-    if not os.path.lexists(place):
+    with open(path, "rb") as source:
         try:
-            os.symlink(os.path.abspath(folder), place)
-        except OSError as error:
-            raise UsageError(f"{option} {folder} is not below --root {root}, where the paths in lists start, and "
-                             f"cannot be linked there: {error.strerror}; move it there") from None
-        print(f"{place} is now a link to {folder}: the paths in lists start at --root")
-    if not os.path.samefile(place, folder):
-        raise UsageError(f"{option} {folder} is not below --root {root}, where the paths in lists start, and {place} "
-                         "is something else: move one of them")
-    return link
+            value = loadmat(source, variable_names=fields[:1])
+            for field in fields:
+                value = value[field]
+                while value.dtype == object:
+                    value = value.flat[0]
+        except Exception as error:  # of many kinds
+            raise ValueError(f"{path} has no {'.'.join(fields)}: {error}") from None
+    if value.ndim != 2 or value.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: {'.'.join(fields)} is no label map: wanted a matrix of numbers, got {value.ndim} "
+                         f"dimensions of {value.dtype}")
+    return value.astype(np.int64)
 
 
-def require_writable(split: Split, root: str) -> None:
-    """UsageError unless the labels that a split lacks can be written."""
-    label = next((label for label in split.makers if not os.path.exists(os.path.join(root, label))), None)
-    if label is None:
-        return
-    folder = os.path.dirname(os.path.join(root, label))
-    above = folder
-    while not os.path.exists(above):
-        above = os.path.dirname(above)
-    if not os.access(above, os.W_OK):
-        raise UsageError(f"{folder} cannot be written: labels are converted to images there, below --root, where the "
-                         "paths in lists start; make it writable, or let it be a link to a place that is")
+def image_names(folder: str) -> Tuple[List[str], List[str]]:
+    """Sorted names of a folder's images and of its other files, none hidden; ValueError if lists cannot hold one."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.is_dir() and not is_system(entry.name))
+    for name in names:
+        if set(name) & set("\t\r\n"):
+            raise ValueError(f"{os.path.join(folder, name)!r}: a list cannot hold a name with a tab or a line break: "
+                             "rename it")
+    images = [name for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
+    return images, sorted(set(names) - set(images))
 
 
-def _look_at_names(sample: Sample, makers: Dict[str, Maker]) -> Optional[Broken]:
-    """Broken where a sample's files are not there and cannot be made, or cannot stand in a list; else None."""
-    for path in (sample.image, sample.label_image):
-        if path is None:
+def images_of(root: str, folder: str, label: Optional[str] = None) -> List[Candidate]:
+    """The images in a folder below the root; `label` is their labels' path, {} their names without the extension."""
+    return [Candidate(root, f"{folder}/{name}", label_image=label and label.format(stem(name)))
+            for name in image_names(os.path.join(root, folder))[0]]
+
+
+def note(what: str, paths: Sequence[str]) -> List[str]:
+    """A note that counts paths and names the first: a list of none or one."""
+    return [f"{what}: {len(paths)}, the first {paths[0]}"] if paths else []
+
+
+def in_folder(root: str, name: str, record: ClassificationDataset, class_of: Callable[[str], int] = lambda name: UNKNOWN
+              ) -> Split:
+    """The split of the images in <root>/<name>, each of the class that `class_of` says of its name."""
+    images, others = image_names(os.path.join(root, name))
+    return Split(name, record, [Candidate(root, os.path.join(name, image), class_of(image)) for image in images],
+                 note(NO_IMAGES, [os.path.join(name, other) for other in others]))
+
+
+def in_class_folders(root: str, name: str, record: ClassificationDataset) -> Split:
+    """The split `<root>/<name>/<class>/<image>`, in the record's order; ValueError for a folder that is no class's."""
+    ids = {folder: class_id for class_id, folder in enumerate(record.folders)}
+    samples, others, deeper = [], [], []
+    for own, folder in match_folders(os.path.join(root, name), list(ids)).items():
+        place = os.path.join(name, folder)
+        images, strange = image_names(os.path.join(root, place))
+        samples += [Candidate(root, os.path.join(place, image), ids[own]) for image in images]
+        others += [os.path.join(place, other) for other in strange]
+        deeper += [os.path.join(place, below) for below in class_folders(os.path.join(root, place))]
+    beside = [os.path.join(name, image) for image in image_names(os.path.join(root, name))[0]]
+    notes = note(NO_IMAGES, others) + note("images beside the folders of classes, left out", beside)
+    return Split(name, record, samples, notes + note("folders below those of classes, not looked into", deeper))
+
+
+class Line(NamedTuple):
+    """A line of a drawing: its text, the pattern of its paths below the drawing's folder, when it is needed."""
+
+    text: str
+    pattern: str
+    conditions: Tuple[str, ...]
+
+    def needed(self, folder: str, asked: Any) -> bool:
+        """Whether the line must be there, with these arguments."""
+        for condition in self.conditions:
+            word, _, path = condition.partition(" ")
+            there = any(exists_below(folder, one) for one in path.split(" or "))
+            if word == "optional" or (word == "with" and not there) or (word == "unless" and there):
+                return False
+            if word.startswith("--") and not getattr(asked, word[2:].replace("-", "_")):
+                return False
+        return True
+
+
+def drawings(text: str) -> Dict[str, List[Line]]:
+    """`{option: [Line, …]}` of every drawing in a docstring."""
+    found, stack = {}, []  # (indent, Line) of what may have lines below it
+    for row in text.splitlines():
+        match = _LINE.match(row)
+        indent, path, condition = (len(match.group(1)), *match.groups()[1:]) if match else (0, "", None)
+        head = re.fullmatch(r"<(\w+)>/", path)
+        if head:
+            lines, line = found.setdefault(head.group(1), []), Line(row, "", ())
+            stack = []
+        elif stack and indent > stack[0][0]:
+            while stack[-1][0] >= indent:
+                stack.pop()
+            above = stack[-1][1]
+            line = Line(row, os.path.join(above.pattern, re.sub(r"<\w+>", "*", path)),
+                        above.conditions + ((condition,) if condition else ()))
+        else:
+            stack = []
             continue
-        if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
-            return Broken(f"the path {path!r} leaves --root {sample.root}")
-        if any(mark in path for mark in "\t\r\n"):
-            return Broken(f"the path {path!r} has a tab or a line break, which lists cannot hold")
-        if path not in makers and not os.path.isfile(os.path.join(sample.root, path)):
-            return Broken(f"{os.path.join(sample.root, path)} is missing")
-    return None
+        stack.append((indent, line))
+        lines.append(line)
+    return found
 
 
-def _require_whole(split: Split, found: Sequence[Any], asked: Preparation, first: int = 0) -> None:
-    """ValueError if one of the findings, from the split's `first` sample on, is Broken; none with --skip-broken."""
-    wrong = [index for index, finding in enumerate(found) if isinstance(finding, Broken)]
-    if wrong and not asked.skip_broken:
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise ValueError(f"{_reason(split, first + wrong[0], found[wrong[0]].reason)}{more}; --skip-broken leaves out "
-                         "what is missing or broken")
+def require_tree(text: str, asked: Any) -> None:
+    """UsageError unless there is all that a docstring's drawings need; prints them, with what is missing marked."""
+    wrong = []
+    for name, lines in drawings(text).items():
+        folder = getattr(asked, name)
+        if folder is None:
+            continue
+        missing = [line for line in lines if line.needed(folder, asked) and not exists_below(folder, line.pattern)]
+        if missing:
+            print("\n".join(line.text + ("    <-- missing" if line in missing else "") for line in lines))
+            patterns = [line.pattern for line in missing if line.pattern]
+            top = [pattern for pattern in patterns
+                   if not any(pattern != other and pattern.startswith(other.rstrip("/") + "/") for other in patterns)]
+            more = f" and {len(top) - 1} more" if len(top) > 1 else ""
+            wrong.append(f"--{name} {folder} has no {top[0]}{more}: wanted the tree that is printed above the error")
+    if wrong:
+        raise UsageError("; ".join(wrong))
 
 
-def _reason(split: Split, index: int, reason: str) -> str:
-    """Why a sample is left out, with the line that names it."""
-    return f"{split.origins[index]}: {reason}" if split.origins else reason
-
-
-def _examine(split: Split, indices: Sequence[int], pool: Pool) -> Iterator[Any]:
-    """What these samples hold, or Broken, in order."""
-    items = [(split.samples[index], split.makers.get(split.samples[index].label_image)) for index in indices]
-    return pool.map(partial(_examine_one, split.kind, split.afresh), items, f"{split.dataset} {split.name}")
-
-
-def _examine_one(kind: Union[Pairs, Images], afresh: bool, item: Tuple[Sample, Optional[Maker]]) -> Any:
-    """Make a sample's label if need be, and look into its files."""
-    sample, make = item
-    if make is not None and (afresh or not os.path.isfile(sample.label_path)):
-        try:
-            label = make()
-        except (ValueError, OSError) as error:
-            return Broken(one_line(error))
-        write_png(sample.label_path, label, kind.palette)  # outside of try: a full disk is no broken sample
-    try:
-        return kind.inspect(sample)
-    except (ValueError, OSError) as error:
-        return Broken(one_line(error))
-
-
-def _write_left_out(path: str, broken: Sequence[Tuple[Sample, str]]) -> None:
-    if broken:
-        write_text(path, "".join(f"{sample.image}\t{reason}\n" for sample, reason in broken))
-        print(f"{path}: {len(broken)} images left out, the first: {broken[0][1]}")
-    elif os.path.exists(path):
-        os.unlink(path)
-
-
-def _oddities(split: Split, samples: Sequence[Sample], broken: Sequence[Tuple[Sample, str]]) -> Iterator[str]:
-    """What may surprise in a list's names and numbers."""
-    yield from split.notes
-    wanted = split.kind.sizes.get(split.name)
-    if wanted and wanted != len(samples) + len(broken):
-        yield f"the whole {split.dataset} {split.name} has {wanted:,} images"
-    twice = len(samples) - len({sample.image for sample in samples})
-    if twice:
-        yield f"{twice} images are named more than once"
-    unmade = [sample for sample in samples
-              if sample.label_image in split.makers and not os.path.isfile(sample.label_path)]
-    if unmade:
-        yield f"{len(unmade)} labels are not made yet: without --no-decode, they are"
+def exists_below(folder: str, pattern: str) -> bool:
+    return any(glob.iglob(os.path.join(glob.escape(folder), pattern)))

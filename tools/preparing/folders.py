@@ -10,8 +10,8 @@ and those of systems (__MACOSX, @eaDir, …) are no classes.
 """
 import itertools
 import os
-from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import List, Optional
 
 import numpy as np
 import yaml
@@ -19,16 +19,11 @@ import yaml
 from ademxapp.cli import UsageError, existing_file, number
 from ademxapp.data.class_folders import class_folders, some
 from ademxapp.data.dataset_file import read_dataset_file
-from ademxapp.data.lists import Sample
 from ademxapp.files import write_text
 from ademxapp.flags import flag
 from iclass.datasets import DATASETS, ClassificationDataset
 
-from .common import OwnPreparation, Split, dataset_name
-from .images import UNKNOWN, Images, image_names, in_class_folders, no_images
-
-SPLITS = ("train", "val", "test")
-Found = Tuple[str, List[Sample], Sequence[str]]  # a split, its samples, notes
+from .common import OwnPreparation, Split, dataset_name, in_class_folders, in_folder
 
 
 @dataclass(frozen=True)
@@ -45,28 +40,30 @@ class Settings(OwnPreparation):
 def splits(asked: Settings) -> List[Split]:
     """The splits that have folders; or train and val out of one set."""
     name = dataset_name(asked)
-    one_set = not os.path.isdir(os.path.join(asked.root, "train"))
+    one_set = not asked.has("train")
     if one_set and not asked.val_share:
         raise UsageError(f"--root {asked.root} has no folder train: --val-share 0.1 takes a tenth of every class for "
                          "val, and the rest for train")
-    record = find_record(name, class_folders(asked.root if one_set else os.path.join(asked.root, "train")),
-                         asked.dataset_file)
-    kind, ids = Images(record.class_names), {folder: class_id for class_id, folder in enumerate(record.folders)}
-    found = list(divided(asked, ids) if one_set else in_folders(asked.root, ids))  # all are found before one is decoded
+    record = find_record(name, class_folders(os.path.join(asked.root, "" if one_set else "train")), asked.dataset_file)
+    record = replace(record, splits={})  # those of a built-in dataset of that name may be others
+    if one_set:
+        found = divided(asked, record)
+    else:
+        found = [in_class_folders(asked.root, split, record) for split in ("train", "val") if asked.has(split)]
+        if asked.has("test"):
+            flat = not class_folders(os.path.join(asked.root, "test"))
+            found.append((in_folder if flat else in_class_folders)(asked.root, "test", record))
     if asked.dataset_file is None:
         path = os.path.join(asked.out, name, f"{name}.yaml")
         folders = {} if record.folders == record.class_names else {"folders": list(record.folders)}
         description = {"name": name, "class_names": list(record.class_names), **folders}
         write_text(path, yaml.safe_dump(description, allow_unicode=True, sort_keys=False))
         print(f"{path}: names of {len(record.class_names)} classes")
-    return [Split(name, split, samples, kind, notes=notes) for split, samples, notes in found]
+    return found
 
 
 def find_record(name: str, folders: List[str], dataset_file: Optional[str]) -> ClassificationDataset:
-    """The record that numbers the folders: the file's, else the built-in one of that name, else by the sorted names.
-
-    UsageError where the built-in dataset of that name has other folders: drivers would name its classes.
-    """
+    """The record that numbers the folders: the file's, else the built-in one of that name, else by sorted names."""
     if dataset_file is not None:
         return read_dataset_file(dataset_file, ClassificationDataset, name)
     known = DATASETS.get(name)
@@ -78,24 +75,11 @@ def find_record(name: str, folders: List[str], dataset_file: Optional[str]) -> C
     return known
 
 
-def in_folders(root: str, ids: Dict[str, int]) -> Iterator[Found]:
-    """(split, samples, notes) of every split that has a folder."""
-    for split in SPLITS:
-        folder = os.path.join(root, split)
-        if os.path.isdir(folder) and (split != "test" or class_folders(folder)):
-            yield (split, *in_class_folders(root, split, ids))
-        elif os.path.isdir(folder):
-            names, others = image_names(folder)
-            yield (split, [Sample(root, os.path.join(split, name), UNKNOWN) for name in names],
-                   no_images([os.path.join(split, name) for name in others]))
-
-
-def divided(asked: Settings, ids: Dict[str, int]) -> Iterator[Found]:
-    """(split, samples, notes) of train and val, chosen from each class's images."""
-    samples, notes = in_class_folders(asked.root, "", ids)
-    chosen, rng = set(), np.random.default_rng(asked.seed)
-    for _, group in itertools.groupby(samples, lambda sample: sample.class_id):
+def divided(asked: Settings, record: ClassificationDataset) -> List[Split]:
+    """Train and val, chosen from each class's images."""
+    whole, rng, chosen = in_class_folders(asked.root, "", record), np.random.default_rng(asked.seed), set()
+    for _, group in itertools.groupby(whole.samples, lambda sample: sample.class_id):
         own = list(group)
         chosen.update(own[i] for i in rng.permutation(len(own))[:round(asked.val_share * len(own))])
-    yield "train", [sample for sample in samples if sample not in chosen], notes
-    yield "val", [sample for sample in samples if sample in chosen], ()
+    return [replace(whole, name="train", samples=[sample for sample in whole.samples if sample not in chosen]),
+            Split("val", record, [sample for sample in whole.samples if sample in chosen])]

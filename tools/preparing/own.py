@@ -24,24 +24,23 @@ my-garden), or as --name says; so are its lists' folder and the runs' labels.
 import os
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, Tuple
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from ademxapp.cli import existing_file
 from ademxapp.data.class_folders import class_folders, composed
 from ademxapp.data.dataset_file import read_dataset_file
-from ademxapp.data.images import stem
-from ademxapp.data.lists import Sample
+from ademxapp.data.images import decode_rgb, read_bytes, stem
+from ademxapp.files import read_yaml
 from ademxapp.flags import flag
-from ademxapp.yaml_files import read_yaml
 from issegm.datasets import SegmentationDataset
 
-from .common import OwnPreparation, Split, dataset_name
-from .images import image_names, no_images, note
-from .pairs import Pairs, colour_values, is_coloured, values_of_colours
+from .common import NO_IMAGES, OwnPreparation, Split, dataset_name, image_names, images_of, note
 
 CONVERTED = "labels-by-colours"
+Colour = Tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -54,75 +53,83 @@ class Settings(OwnPreparation):
 
 def splits(asked: Settings) -> Iterator[Split]:
     """A split for each folder of images."""
-    dataset = dataset_name(asked, name_in(asked.dataset_file))
-    record = read_dataset_file(asked.dataset_file, SegmentationDataset, dataset)
-    for name in class_folders(os.path.join(asked.root, "images")):
-        images, others = image_names(os.path.join(asked.root, "images", name))
-        labels = find_labels(asked.root, name)
-        samples = [Sample(asked.root, f"images/{name}/{image}", label_image=label_of(image, name, labels))
-                   for image in images]
-        makers = {} if asked.no_decode else convert_colours(asked.root, name, samples, record)
-        notes = colour_notes(record) + no_images(others)
-        if labels is not None:
-            require_own_labels(asked.root, samples)
-            used = {sample.label_image for sample in samples}
-            notes += note("labels that have no image", [label for label in labels.values() if label not in used])
-            every = [f"labels/{name}/{one}" for one in image_names(os.path.join(asked.root, "labels", name))[0]]
-            notes += note("labels of the same name as another, left out", sorted(set(every) - set(labels.values())))
-        if makers:
-            notes.append(f"labels in colours, made indices in {CONVERTED}/{name}: {len(makers)}")
-            samples = [replace(sample, label_image=converted(sample)) if converted(sample) in makers else sample
-                       for sample in samples]
-        yield Split(dataset, name, samples, Pairs(record), makers=makers, notes=notes, afresh=True)
+    values = read_yaml(asked.dataset_file)
+    name = dataset_name(asked, values.get("name") if isinstance(values, dict) else None)
+    record = read_dataset_file(asked.dataset_file, SegmentationDataset, name)
+    for folder in class_folders(os.path.join(asked.root, "images")):
+        yield split_of(asked, folder, record)
 
 
-def name_in(path: str) -> Optional[str]:
-    """The name that a dataset file gives, if any."""
-    values = read_yaml(path)
-    return values.get("name") if isinstance(values, dict) else None
-
-
-def find_labels(root: str, split: str) -> Optional[Dict[str, str]]:
-    """{stem: label path below the root}, or None without labels; accents may be written in one letter or in two."""
-    folder = os.path.join(root, "labels", split)
-    if not os.path.isdir(folder):
-        return None
-    names = sorted(image_names(folder)[0], key=lambda name: name.lower().endswith(".png"))  # a PNG wins
-    return {composed(stem(name)): f"labels/{split}/{name}" for name in names}
-
-
-def label_of(image: str, split: str, labels: Optional[Dict[str, str]]) -> Optional[str]:
-    """The label of an image: that with its stem, or the PNG that is missing."""
-    return labels and labels.get(composed(stem(image)), f"labels/{split}/{stem(image)}.png")
-
-
-def require_own_labels(root: str, samples: Sequence[Sample]) -> None:
-    """ValueError where two images have one label."""
-    seen: Dict[str, str] = {}
+def split_of(asked: Settings, name: str, record: SegmentationDataset) -> Split:
+    """The images in a folder, with the labels called as they are, if there are any; those in colours are converted."""
+    samples, highest = images_of(asked.root, f"images/{name}"), max(record.label_ids)
+    notes = note(NO_IMAGES, image_names(os.path.join(asked.root, "images", name))[1])
+    if record.colours is not None and len(record.colours) <= highest:
+        notes.insert(0, f"colours: {len(record.colours)}, of the values 0 … {len(record.colours) - 1}, but label_ids "
+                     f"go up to {highest}: colours are those of the label images' values, counted from 0; VOC's follow")
+    if not asked.has(f"labels/{name}"):
+        return Split(name, record, samples, notes)
+    files = [label.image for label in images_of(asked.root, f"labels/{name}")]
+    labels = {composed(stem(file)): file for file in sorted(files, key=lambda file: file.lower().endswith(".png"))}
+    samples = [replace(sample, label_image=labels.get(
+        composed(stem(sample.image)), f"labels/{name}/{stem(sample.image)}.png")) for sample in samples]  # missing
+    coloured = {sample.label_image for sample in samples if not asked.no_decode and is_coloured(sample.label_path)}
+    known = colour_values(record) if coloured else {}
+    used: Dict[str, str] = {}
     for sample in samples:
-        other = seen.setdefault(sample.label_image, sample.image)
+        other = used.setdefault(sample.label_image, sample.image)
         if other != sample.image:
-            raise ValueError(f"{os.path.join(root, other)} and {os.path.basename(sample.image)} have one label, "
+            raise ValueError(f"{os.path.join(asked.root, other)} and {os.path.basename(sample.image)} have one label, "
                              f"{sample.label_image}: rename one of them, and give it a label of its own")
-
-
-def converted(sample: Sample) -> str:
-    """Where the indices of a label in colours are written, below the root."""
-    return f"{CONVERTED}/{os.path.splitext(sample.label_image)[0].partition('/')[2]}.png" if sample.label_image else ""
-
-
-def convert_colours(root: str, split: str, samples: Sequence[Sample], record: SegmentationDataset
-                    ) -> Dict[str, Callable[[], np.ndarray]]:
-    """What makes the indices of the split's labels in colours, by the paths to write; ValueError if colours cannot."""
-    coloured = [sample for sample in samples if sample.label_image and is_coloured(sample.label_path)]
+    notes += note("labels that have no image", [label for label in labels.values() if label not in used])
+    notes += note("labels of the same name as another, left out", sorted(set(files) - set(labels.values())))
     if coloured:
-        colour_values(record)
-    return {converted(sample): partial(values_of_colours, sample.label_path, record) for sample in coloured}
+        notes.append(f"labels in colours, made indices in {CONVERTED}/{name}: {len(coloured)}")
+        samples = [replace(sample, label_image=f"{CONVERTED}/{name}/{stem(sample.label_image)}.png",
+                           make=partial(values_of_colours, sample.label_path, known))
+                   if sample.label_image in coloured else sample for sample in samples]
+    return Split(name, record, samples, notes, afresh=True)
 
 
-def colour_notes(record: SegmentationDataset) -> List[str]:
-    """A note where colours are fewer than the label images' values need: a list of none or one."""
-    if record.colours is None or len(record.colours) > max(record.label_ids):
-        return []
-    return [f"colours: {len(record.colours)}, of the values 0 … {len(record.colours) - 1}, but label_ids go up to "
-            f"{max(record.label_ids)}: colours are those of the label images' values, counted from 0; VOC's follow"]
+def is_coloured(path: str) -> bool:
+    """Whether a label image has colours and no indices, by its header; False where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in ("RGB", "RGBA") and image.format != "JPEG"
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        return False
+
+
+def colour_values(record: SegmentationDataset) -> Dict[Colour, int]:
+    """{colour: label value} of the classes and of what does not count; ValueError where colours do not tell classes."""
+    if record.colours is not None and len(record.colours) <= max(record.label_ids):
+        raise ValueError(f"colours: {len(record.colours)}, but label_ids go up to {max(record.label_ids)}: labels in "
+                         "colours are converted by the colour of each label id, counted from 0")
+    found: Dict[Colour, int] = {}
+    for value in (*record.label_ids, *record.ignored_ids):
+        colour = tuple(map(int, record.palette[value]))
+        if colour in found and value in record.label_ids:
+            raise ValueError(f"colours: {colour} is that of the label ids {found[colour]} and {value}: labels in "
+                             "colours cannot be told apart")
+        found.setdefault(colour, value)
+    return found
+
+
+def values_of_colours(path: str, known: Dict[Colour, int]) -> np.ndarray:
+    """The label map, (H, W) uint8, of an image in the colours of `known`; ValueError names the first other pixel."""
+    pixels = decode_rgb(read_bytes(path), path)
+    with Image.open(path) as image:
+        clear = np.argwhere(np.array(image.getchannel("A")) < 255) if image.mode == "RGBA" else ()
+    if len(clear):
+        row, column = clear[0]
+        raise ValueError(f"{path} is transparent at column {column}, row {row}: labels have a colour everywhere")
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    table = np.array(sorted(((r << 16) + (g << 8) + b, value) for (r, g, b), value in known.items()))
+    places = np.searchsorted(table[:, 0], codes).clip(0, len(table) - 1)
+    wrong = np.argwhere(table[places, 0] != codes)
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(f"{path} has the colour {tuple(map(int, pixels[row, column]))} at column {column}, row {row}, "
+                         f"which no class has ({len(wrong):,} such pixels in all): labels must have exactly the "
+                         "dataset's colours, without smooth edges")
+    return table[places, 1].astype(np.uint8)

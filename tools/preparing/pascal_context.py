@@ -19,11 +19,9 @@ from typing import Iterator
 
 import numpy as np
 
-from ademxapp.data.lists import Sample
 from issegm.datasets import DATASETS
 
-from .common import Preparation, Split, lines_of
-from .pairs import Pairs, read_matrix
+from .common import Candidate, Preparation, Split, lines_of, read_matrix
 
 LABELS = 459
 # What the 59 classes are among them.
@@ -35,13 +33,11 @@ CLASSES = (2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80,
 def splits(asked: Preparation) -> Iterator[Split]:
     """Train and val of VOC 2010's main image sets."""
     for name in ("train", "val"):
-        rows = lines_of(asked.root, f"VOC2010/ImageSets/Main/{name}.txt")
-        samples = [Sample(asked.root, f"VOC2010/JPEGImages/{image}.jpg",
-                          label_image=f"VOC2010/SegmentationClassContext/{image}.png") for image, _ in rows]
-        makers = {sample.label_image: partial(context_label, os.path.join(asked.root, "trainval", f"{image}.mat"))
-                  for (image, _), sample in zip(rows, samples)}
-        origins = [origin for _, origin in rows]
-        yield Split("pascal-context", name, samples, Pairs(DATASETS["pascal-context"]), origins, makers)
+        yield Split(name, DATASETS["pascal-context"], [
+            Candidate(asked.root, f"VOC2010/JPEGImages/{image}.jpg", origin=origin,
+                      label_image=f"VOC2010/SegmentationClassContext/{image}.png",
+                      make=partial(context_label, os.path.join(asked.root, "trainval", f"{image}.mat")))
+            for image, origin in lines_of(asked.root, f"VOC2010/ImageSets/Main/{name}.txt")])
 
 
 def context_label(path: str) -> np.ndarray:

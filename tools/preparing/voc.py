@@ -32,21 +32,19 @@ with other classes as background, also where they are in front of one of the 20.
 below the root, <root>/COCO or <root>/SBD becomes a link to them.
 """
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Iterable, Iterator, List, Optional
+from typing import Iterator, List, Optional
 
 import numpy as np
 
+from ademxapp.cli import UsageError
 from ademxapp.data.images import stem
-from ademxapp.data.samples import Sample
 from ademxapp.flags import flag
 from issegm.datasets import DATASETS
 
 from .coco import CATEGORIES, instance_splits
-from .common import Preparation, Split, lines_of, path_below
-from .images import image_names
-from .pairs import Pairs, read_matrix
+from .common import Candidate, Preparation, Split, image_names, lines_of, read_matrix
 
 RECORD = DATASETS["voc"]
 IMAGES, LABELS = "VOC2012/JPEGImages/{}.jpg", "VOC2012/SegmentationClass/{}.png"
@@ -74,66 +72,64 @@ class Settings(Preparation):
 def splits(asked: Settings) -> Iterator[Split]:
     """The splits of the image sets, then train+ and train++."""
     for name in ("train", "val", "trainval", "test"):
-        if os.path.isfile(os.path.join(asked.root, SETS, f"{name}.txt")):
-            rows = lines_of(asked.root, f"{SETS}/{name}.txt")
-            names = [image for image, _ in rows]
-            labels = [None if name == "test" else LABELS.format(image) for image in names]
-            yield Split("voc", name, samples(asked.root, names, labels), Pairs(RECORD), [origin for _, origin in rows])
-    plus = augmented(asked)
-    if plus is not None:
-        yield plus
+        if asked.has(f"{SETS}/{name}.txt"):
+            yield Split(name, RECORD, [Candidate(
+                asked.root, IMAGES.format(image), label_image=None if name == "test" else LABELS.format(image),
+                origin=origin) for image, origin in lines_of(asked.root, f"{SETS}/{name}.txt")])
+    extra = sbd_samples(asked)
+    plus = [Candidate(asked.root, IMAGES.format(image), label_image=LABELS.format(image), origin=origin)
+            for image, origin in dict(lines_of(asked.root, f"{SETS}/train.txt")).items()] + extra
+    if extra or asked.sbd is not None:
+        yield Split("train+", RECORD, plus)
+    elif asked.coco is not None:
+        raise ValueError("train++ is train+ and COCO: give --sbd too, or the labels in VOC2012/SegmentationClassAug")
     if asked.coco is not None:
-        yield augmented_twice(asked, plus)
+        values = {**dict.fromkeys(CATEGORIES.values(), 0), **{CATEGORIES[COCO_NAMES.get(name, name)]: value
+                                                              for value, name in enumerate(RECORD.class_names[1:], 1)}}
+        folder = path_below(asked.root, asked.coco, "--coco", "COCO")
+        yield Split("train++", RECORD, [
+            *plus, *(sample for split in instance_splits(asked.root, folder, values, COCO_LABELS, some=True)
+                     for sample in split.samples)])
 
 
-def augmented(asked: Settings) -> Optional[Split]:
-    """train+, or None where there is nothing of SBD."""
-    train, val = (dict(lines_of(asked.root, f"{SETS}/{name}.txt")) for name in ("train", "val"))
+def sbd_samples(asked: Settings) -> List[Candidate]:
+    """What SBD adds to VOC's train; images that VOC lacks are taken from SBD's folder, if they are there."""
     if asked.sbd is not None:
-        extra = dict(lines_of(asked.sbd, "train.txt") + lines_of(asked.sbd, "val.txt"))
+        origins = dict(lines_of(asked.sbd, "train.txt") + lines_of(asked.sbd, "val.txt"))
     else:
         folder = os.path.dirname(os.path.join(asked.root, SBD_LABELS))
         found = image_names(folder)[0] if os.path.isdir(folder) else ()
-        extra = {stem(name): os.path.join(folder, name) for name in found}
-    extra = {name: origin for name, origin in extra.items() if name not in train and name not in val}
-    if asked.sbd is None and not extra:
-        return None
-    found = samples(asked.root, train, map(LABELS.format, train))
-    found += with_sbd_images(asked, samples(asked.root, extra, map(SBD_LABELS.format, extra)))
-    makers = {} if asked.sbd is None else {
-        SBD_LABELS.format(name): partial(sbd_label, os.path.join(asked.sbd, "cls", f"{name}.mat")) for name in extra}
-    return Split("voc", "train+", found, Pairs(RECORD), [*train.values(), *extra.values()], makers)
+        origins = {stem(name): os.path.join(folder, name) for name in found}
+    for name in ("train", "val"):
+        for image, _ in lines_of(asked.root, f"{SETS}/{name}.txt"):
+            origins.pop(image, None)
+    copies = {name for name in origins if asked.sbd is not None and not asked.has(IMAGES.format(name))
+              and os.path.isfile(os.path.join(asked.sbd, "img", f"{name}.jpg"))}
+    folder, samples = path_below(asked.root, asked.sbd, "--sbd", "SBD") if copies else "", []
+    for name, origin in origins.items():
+        image = os.path.join(folder, "img", f"{name}.jpg") if name in copies else IMAGES.format(name)
+        make = None if asked.sbd is None else partial(sbd_label, os.path.join(asked.sbd, "cls", f"{name}.mat"))
+        samples.append(Candidate(asked.root, image, label_image=SBD_LABELS.format(name), origin=origin, make=make))
+    return samples
 
 
-def with_sbd_images(asked: Settings, found: List[Sample]) -> List[Sample]:
-    """The samples, with the images that are not among VOC's from SBD's own folder, if they are there."""
-    copies = {sample: os.path.join(asked.sbd, "img", os.path.basename(sample.image)) for sample in found
-              if asked.sbd is not None and not os.path.isfile(sample.image_path)}
-    if not any(map(os.path.isfile, copies.values())):
-        return found
-    folder = path_below(asked.root, asked.sbd, "--sbd", "SBD")
-    return [replace(sample, image=os.path.join(folder, "img", os.path.basename(sample.image)))
-            if os.path.isfile(copies.get(sample, "")) else sample for sample in found]
-
-
-def augmented_twice(asked: Settings, plus: Optional[Split]) -> Split:
-    """train++: train+ and COCO's images with one of VOC's classes."""
-    if plus is None:
-        raise ValueError("train++ is train+ and COCO: give --sbd too, or the labels in VOC2012/SegmentationClassAug")
-    values = {**dict.fromkeys(CATEGORIES.values(), 0), **{CATEGORIES[COCO_NAMES.get(name, name)]: value
-                                                          for value, name in enumerate(RECORD.class_names[1:], 1)}}
-    folder = path_below(asked.root, asked.coco, "--coco", "COCO")
-    found, origins, makers = plus.samples[:], plus.origins[:], dict(plus.makers)
-    for coco in instance_splits(asked.root, folder, values, COCO_LABELS, some=True):
-        found += coco.samples
-        origins += coco.origins
-        makers.update(coco.makers)
-    return Split("voc", "train++", found, Pairs(RECORD), origins, makers)
-
-
-def samples(root: str, names: Iterable[str], labels: Iterable[Optional[str]]) -> List[Sample]:
-    """Samples of VOC's images."""
-    return [Sample(root, IMAGES.format(name), label_image=label) for name, label in zip(names, labels)]
+def path_below(root: str, folder: str, option: str, link: str) -> str:
+    """The path of `folder` below `root`, where lists start; by a link <root>/<link> if it lies elsewhere."""
+    for resolved in (os.path.abspath, os.path.realpath):
+        path = os.path.relpath(resolved(folder), resolved(root))
+        if path.split(os.sep)[0] != os.pardir:
+            return path
+    outside = f"{option} {folder} is not below --root {root}, where the paths in lists start"
+    place = os.path.join(root, link)
+    if not os.path.lexists(place):
+        try:
+            os.symlink(os.path.abspath(folder), place)
+        except OSError as error:
+            raise UsageError(f"{outside}, and cannot be linked there: {error.strerror}; move it there") from None
+        print(f"{place} is now a link to {folder}: the paths in lists start at --root")
+    if not os.path.samefile(place, folder):
+        raise UsageError(f"{outside}, and {place} is something else: move one of them")
+    return link
 
 
 def sbd_label(path: str) -> np.ndarray:

@@ -1,32 +1,38 @@
-"""What training sees: the samples of a list, and the crops that the drivers make of them."""
+"""Before a training: the samples of a list as it sees them, and what the cells of its network can hold of them."""
 import os
 import sys
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Callable, Iterator, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import numpy as np
 
 from ademxapp import IGNORE_LABEL
-from ademxapp.cli import UsageError, existing_file, number, numbers
+from ademxapp.cli import UsageError, existing_file, number, numbers, table
 from ademxapp.data.dataset_file import read_dataset_file
 from ademxapp.data.images import decode_rgb, stem, write_png
 from ademxapp.data.lists import Sample, list_task, read_classification_list, read_segmentation_list
 from ademxapp.data.loader import Loader
 from ademxapp.data.records import RecordFile, read_contents, read_records
+from ademxapp.data.transforms import scaled_size
+from ademxapp.errors import usage_errors
+from ademxapp.evaluation.dense import ScoreMap, label_map
 from ademxapp.evaluation.pictures import at_height, captioned_grid, class_colours, labels_over
+from ademxapp.files import write_json
 from ademxapp.flags import Settings, changed, flag
 from ademxapp.settings import Run, Training
 from ademxapp.symbol import Label, network, output_stride, parse_label, whole_cells
-from ademxapp.symbol.networks import InputSettings
+from ademxapp.symbol.options import InputSettings
 from iclass import datasets as classification
-from iclass.data import TrainImages
+from iclass.datasets import TrainImages
 from issegm import datasets as segmentation
-from issegm.data import TrainCrops, read_pair
+from issegm.datasets import TrainCrops, open_labelled, read_pair
+from issegm.scoring import Scores
 from issegm.settings import SegmentationTraining
 
 NETWORK, STRIDE = "rna-a1", 8  # unless --model says otherwise
 R = TypeVar("R", classification.ClassificationDataset, segmentation.SegmentationDataset)
+Sheets = Tuple[Sequence[Sample], Dict[str, np.ndarray]]  # all samples; the sheets of the first, by name
 WIDTH = 2400  # of a sheet, in pixels, where that can be kept
 
 
@@ -67,47 +73,44 @@ class DataSheets(Settings):
     class_crops: Optional[float] = changed(SegmentationTraining, "class_crops", None)
 
 
-def run(asked: DataSheets) -> None:
+def sheets(asked: DataSheets) -> None:
     """Write the sheets."""
     if (asked.list is None) == (asked.records is None):
         raise UsageError("wanted a LIST or --records PREFIX, and not both")
-    try:
+    with usage_errors():
         label = parse_label(asked.model) if asked.model else None
         inputs = network(label.network if label else NETWORK).input
         stride = output_stride(label) if label else STRIDE
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     folder = os.path.basename(os.path.dirname(os.path.abspath(asked.list or asked.records)))
     dataset = asked.dataset or (label.dataset if label else folder)
     asked = replace(asked, dataset=dataset, root=asked.root or os.path.join("data", dataset))
-    if task(asked) == "classification":
-        show_classification(asked, label, inputs)
-    else:
-        show_segmentation(asked, label, inputs, stride)
-
-
-def task(asked: DataSheets) -> str:
-    """Of the samples: "classification" or "segmentation"."""
     if asked.list:
-        return list_task(asked.list)
-    contents = read_contents(RecordFile(f"{asked.records}.rec"))
-    return contents[0]["task"] if contents else "classification"  # none: a file of MXNet's im2rec
+        task = list_task(asked.list)
+    else:
+        contents = read_contents(RecordFile(f"{asked.records}.rec"))
+        task = contents[0]["task"] if contents else "classification"  # none: a file of MXNet's im2rec
+    samples, found = (classification_sheets(asked, label, inputs) if task == "classification" else
+                      segmentation_sheets(asked, label, inputs, stride))
+    for name, sheet in found.items():
+        path = os.path.join(asked.out, f"{name}.png")
+        write_png(path, sheet)
+        print(path)
+    print(f"{min(asked.images, len(samples))} of {len(samples)} images, the first of epoch {asked.epoch} with seed "
+          f"{asked.seed}")
 
 
 def record_of(asked: DataSheets, label: Optional[Label], task: ModuleType, kind: Type[R]) -> Optional[R]:
     """The dataset's record, of the number of classes that the label says, if there is one; None if there is none."""
-    try:
+    with usage_errors():
         if label:
             return task.dataset_record(asked.dataset, label.classes, asked.dataset_file)
         if asked.dataset_file:
             return read_dataset_file(asked.dataset_file, kind, asked.dataset)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     return task.DATASETS.get(asked.dataset)
 
 
-def show_classification(asked: DataSheets, label: Optional[Label], inputs: InputSettings) -> None:
-    """Write images.png and crops.png, with the classes under the pictures."""
+def classification_sheets(asked: DataSheets, label: Optional[Label], inputs: InputSettings) -> Sheets:
+    """Of images and crops, with the classes under the pictures."""
     record = record_of(asked, label, classification, classification.ClassificationDataset)
     names = record.class_names if record else ()
     samples = read_records(asked.records, len(names) or sys.maxsize) if asked.records else \
@@ -121,13 +124,12 @@ def show_classification(asked: DataSheets, label: Optional[Label], inputs: Input
         folder = os.path.basename(os.path.dirname(samples[index].image))
         captions.append(f"{int(class_id)} {names[int(class_id)] if names else folder}")
     columns = min(6, asked.images)
-    save(asked, "images", captioned_grid(images, captions, columns))
-    save(asked, "crops", captioned_grid(crops, captions, columns))
-    tell(asked, len(images), samples)
+    return samples, {"images": captioned_grid(images, captions, columns),
+                     "crops": captioned_grid(crops, captions, columns)}
 
 
-def show_segmentation(asked: DataSheets, label: Optional[Label], inputs: InputSettings, stride: int) -> None:
-    """Write pairs.png and crops.png: image, labels over it, labels alone; hatched or white where none counts."""
+def segmentation_sheets(asked: DataSheets, label: Optional[Label], inputs: InputSettings, stride: int) -> Sheets:
+    """Of pairs and crops: image, labels over it, labels alone; hatched or white where none counts."""
     record = record_of(asked, label, segmentation, segmentation.SegmentationDataset)
     if record is None:
         raise UsageError(f"dataset {asked.dataset!r} is not known: --dataset names one of "
@@ -143,9 +145,8 @@ def show_segmentation(asked: DataSheets, label: Optional[Label], inputs: InputSe
         pairs.append(read_pair(samples[index], record))
         crops.append((pixels, cells.reshape(crop // stride, -1).astype(np.uint8)))
         names.append(stem(samples[index].image))
-    save(asked, "pairs", labelled_sheet(pairs, names, record, asked.height))
-    save(asked, "crops", labelled_sheet(crops, names, record, asked.height))
-    tell(asked, len(pairs), samples)
+    return samples, {"pairs": labelled_sheet(pairs, names, record, asked.height),
+                     "crops": labelled_sheet(crops, names, record, asked.height)}
 
 
 def seen(dataset: Union[TrainImages, TrainCrops], asked: DataSheets, inputs: InputSettings
@@ -178,13 +179,51 @@ def labelled_sheet(pairs: Sequence[Tuple[np.ndarray, np.ndarray]], names: Sequen
     return captioned_grid(pictures, captions, 6 if two_beside else 3, legend)
 
 
-def save(asked: DataSheets, name: str, sheet: np.ndarray) -> None:
-    """Write a sheet, and say so."""
-    path = os.path.join(asked.out, f"{name}.png")
-    write_png(path, sheet)
-    print(path)
+# The ceiling of the grid
 
 
-def tell(asked: DataSheets, count: int, samples: Sequence[Sample]) -> None:
-    """Say which samples are shown."""
-    print(f"{count} of {len(samples)} images, the first of epoch {asked.epoch} with seed {asked.seed}")
+@dataclass(frozen=True)
+class Ceiling(Settings):
+    """What `report.py ceiling` is asked for."""
+
+    list: str = flag("list of images with labels", positional=True, type=existing_file, metavar="LIST")
+    model: str = flag("a run's label: its dataset, classes and stride", required=True, metavar="LABEL")
+    test_scales: Tuple[int, ...] = flag("lengths of the images' longer side, each tried alone", required=True,
+                                        type=numbers(int, 1, distinct=True), metavar="N,N,…")
+    root: Optional[str] = flag("where list paths start (default: data/<dataset>)", metavar="DIR")
+    dataset_file: Optional[str] = flag("a dataset that is not built in", type=existing_file, metavar="YAML")
+    every: int = flag("only every N-th image", 1, type=number(int, 1), metavar="N")
+    output: Optional[str] = flag("write the scores there, as JSON", metavar="FILE")
+
+
+def ceiling(asked: Ceiling) -> None:
+    """Print what a network would score that is right at the centre of every cell: IoU by class and scale, and means."""
+    with usage_errors():
+        label = parse_label(asked.model)
+        stride = output_stride(label)
+        record = segmentation.dataset_record(label.dataset, label.classes, asked.dataset_file)
+    samples = read_segmentation_list(asked.list, asked.root or f"data/{label.dataset}")[::asked.every]
+    scores = {scale: Scores(record) for scale in asked.test_scales}
+    for sample in samples:
+        _, truth = open_labelled(sample, record)
+        for scale, counts in scores.items():
+            counts.add(sample, truth, from_cells(truth, scale, stride, record.classes))
+    found = {str(scale): counts.result() for scale, counts in scores.items()}
+    rows = [(name, *("–" if iou is None else f"{iou:.1f}" for iou in ious)) for name, *ious in zip(
+        (*record.class_names, "mean"), *((*one["class_iou"], one["mean_iou"]) for one in found.values()))]
+    print(f"IoU in %, of {len(samples)} images, stride {stride}, if every cell had the class at its centre:\n")
+    print(table(("class", *(f"{scale} pixels" for scale in found)), rows))
+    if asked.output:
+        write_json(asked.output, {"images": len(samples), "stride": stride, "classes": record.class_names, "scales": {
+            scale: {name: one[name] for name in ("mean_iou", "class_iou")} for scale, one in found.items()}})
+
+
+def from_cells(truth: np.ndarray, scale: int, stride: int, classes: int) -> np.ndarray:
+    """The labels (H, W) uint8 that a test makes of the classes at the cells' centres; at void cells, of the others."""
+    scaled = scaled_size(truth.shape, scale, longer=True)
+    places = [((np.arange(whole_cells(side, stride) // stride) * stride + stride // 2 + 0.5) * size / side).astype(int)
+              for side, size in zip(scaled, truth.shape)]
+    rows, columns = (np.minimum(place, size - 1) for place, size in zip(places, truth.shape))
+    cells = truth[rows[:, None], columns]
+    one_hot = (cells == np.arange(classes)[:, None, None]).astype(np.float32)
+    return label_map([ScoreMap(one_hot, stride, scaled, truth.shape)])

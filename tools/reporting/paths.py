@@ -1,6 +1,5 @@
 """Gradients along paths: how large one arrives at the input along paths of every length (paper section 6.3, Fig. 4)."""
 import functools
-import glob
 import hashlib
 import json
 import logging
@@ -8,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -16,15 +15,15 @@ from tqdm import tqdm
 from ademxapp import driver
 from ademxapp.cli import LOG, UsageError, number, require_data, table
 from ademxapp.engine import Device
+from ademxapp.errors import usage_errors
 from ademxapp.files import Values, digest, kept, write_json
 from ademxapp.flags import Settings, flag
 from ademxapp.inspection.paths import PathGradients, measure, read_off, spread_lengths
 from ademxapp.settings import Data, Devices
 from ademxapp.symbol import Label, SymbolOptions, classification_symbol, label_epoch, label_stem, network, parse_label
 from ademxapp.weights.parameters import load_parameters, parameter_shapes, require_exact, start_afresh
-from iclass.data import TestImages
+from iclass.datasets import TestImages
 
-STATISTICS = ("moving", "batch")
 COLUMNS = ("network", "dataset", "parameters", "top-1 error, %", "units n", "k = 0", "n/4", "n/2", "3n/4", "k = n",
            "long over short", "longest over shortest", "per mapping", "95 % of contributions")
 
@@ -46,7 +45,7 @@ class Paths(Settings):
     paths: int = flag("for every length, each with a batch of its own", 10, type=number(int, 2), metavar="N")
     batch_images: int = flag("images per batch", 16, type=number(int, 1), metavar="N")
     statistics: Optional[str] = flag("of batch normalisation (default: the moving ones, as in testing, of trained "
-                                     "networks; those of the batch, of untrained ones)", choices=STATISTICS)
+                                     "networks; those of the batch, of untrained ones)", choices=("moving", "batch"))
     seed: int = flag("of images, paths and initial parameters", 0, type=number(int, 0))
     gpu: Optional[int] = flag("card (default: the first, if any)", type=number(int, 0), metavar="N")
     output: str = flag("folder of what was measured", os.path.join("output", "figure4"), metavar="DIR")
@@ -58,16 +57,11 @@ class Subject:
     """A network to be measured: `weights` (a path) or None, the side of its images, what statistics normalise it."""
 
     label: Label
-    stem: str
+    name: str  # what tells it from others
     weights: Optional[str]
     crop: int
     statistics: str
     epochs: Optional[Tuple[Optional[int], Optional[int]]]  # that the weights have seen, and those of their schedule
-
-    @property
-    def name(self) -> str:
-        """What tells it from others."""
-        return os.path.splitext(os.path.basename(self.weights))[0] if self.weights else f"{self.stem}_untrained"
 
 
 def run(asked: Paths) -> None:
@@ -83,7 +77,7 @@ def run(asked: Paths) -> None:
     device, = driver.devices(Devices(gpus=None if asked.gpu is None else (asked.gpu,)), logging.getLogger(LOG))
     missing = [path for path in weights if not os.path.isfile(path)]
     subjects = [subject(path, path, asked.crop_size, asked.statistics) for path in weights if path not in missing]
-    crops = {one.stem: one.crop for one in subjects}
+    crops = {label_stem(one.weights): one.crop for one in subjects}
     subjects += [subject(label, None, asked.crop_size or crops.get(label_stem(label)), asked.statistics)
                  for label in untrained]
     for path in missing:
@@ -98,27 +92,23 @@ def run(asked: Paths) -> None:
 
 def subject(text: str, weights: Optional[str], crop: Optional[int], statistics: Optional[str]) -> Subject:
     """A network of a label or a checkpoint; UsageError if it is none for classification."""
-    try:
+    with usage_errors():
         label = parse_label(text)
         settings = network(label.network).input
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     if label.stride is not None:
         raise UsageError(f"{text} is for segmentation: Figure 4 is of networks for classification")
-    training = training_arguments(weights) if weights else {}
-    if weights and not (crop or training.get("crop_size")):
+    if not weights:
+        name = f"{label_stem(text)}_untrained"
+        return Subject(label, name, None, crop or settings.train_crop, statistics or "batch", None)
+    states = sorted(Path(os.path.dirname(weights), f"{label_stem(weights)}_snapshot").glob("[!.]*/state.json"))
+    training = json.loads(states[-1].read_text(encoding="utf-8")).get("arguments", {}) if states else {}
+    crop = crop or training.get("crop_size")
+    if not crop:
         print(f"{weights}: no snapshot beside it tells the crops of its training: its images have "
               f"{settings.train_crop} pixels here, unless --crop-size says otherwise", file=sys.stderr)
-    return Subject(label, label_stem(text), weights, crop or training.get("crop_size") or settings.train_crop,
-                   statistics or STATISTICS[weights is None],
-                   (label_epoch(weights), training.get("to_epoch")) if weights else None)
-
-
-def training_arguments(weights: str) -> Dict[str, Any]:
-    """The arguments of the training that made these weights, by a snapshot beside them; {} if there is none."""
-    folder = os.path.join(os.path.dirname(weights), f"{label_stem(weights)}_snapshot")
-    states = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "state.json")))
-    return json.loads(Path(states[-1]).read_text(encoding="utf-8")).get("arguments", {}) if states else {}
+    name = os.path.splitext(os.path.basename(weights))[0]
+    return Subject(label, name, weights, crop or settings.train_crop, statistics or "moving",
+                   (label_epoch(weights), training.get("to_epoch")))
 
 
 def measured(one: Subject, asked: Paths, root: str, device: Device) -> Values:
@@ -132,7 +122,13 @@ def measured(one: Subject, asked: Paths, root: str, device: Device) -> Values:
            "images_sha256": hashlib.sha256(b"".join(data.tobytes() for data, _ in batches)).hexdigest()}
 
     def make() -> Values:
-        gradients = bound(one, (asked.batch_images, 3, one.crop, one.crop), asked.seed, device)
+        shape = asked.batch_images, 3, one.crop, one.crop
+        plain, gated = (classification_symbol(one.label, SymbolOptions(
+            bn_use_global_stats=one.statistics == "moving", path_gates=gates)) for gates in (False, True))
+        shapes = parameter_shapes(plain, data=shape)
+        parameters = load_parameters(one.weights) if one.weights else start_afresh(shapes, asked.seed)
+        require_exact(parameters, shapes, one.weights or "")
+        gradients = PathGradients(gated, parameters, shape, device)
         lengths = spread_lengths(len(gradients.units), asked.lengths)
         bar = functools.partial(tqdm, unit="path", desc=one.name, disable=None)
         norms = measure(gradients, batches, lengths, asked.seed, bar)
@@ -140,19 +136,9 @@ def measured(one: Subject, asked: Paths, root: str, device: Device) -> Values:
                 "norms": [[float(f"{norm:.5g}") for norm in row] for row in norms]}
 
     found = kept(os.path.join(asked.output, f"{one.name}_paths.json"), how, make)
-    return {**how, "epochs": one.epochs, "top1_error": tested_error(one.weights), **found}
-
-
-def bound(one: Subject, shape: Tuple[int, ...], seed: int, device: Device) -> PathGradients:
-    """The `PathGradients` of a network."""
-    plain, gated = (classification_symbol(one.label, SymbolOptions(
-        bn_use_global_stats=one.statistics == "moving", path_gates=gates)) for gates in (False, True))
-    shapes = parameter_shapes(plain, data=shape)
-    if one.weights is None:
-        return PathGradients(gated, start_afresh(shapes, seed), shape, device)
-    parameters = load_parameters(one.weights)
-    require_exact(parameters, shapes, one.weights)
-    return PathGradients(gated, parameters, shape, device)
+    tested = os.path.join(os.path.splitext(one.weights or "")[0], "result.json")  # a test of these weights left it
+    error = driver.read_result(tested).get("top1_error") if one.weights and os.path.exists(tested) else None
+    return {**how, "epochs": one.epochs, "top1_error": error, **found}
 
 
 def read_batches(one: Subject, asked: Paths, root: str) -> List[Tuple[np.ndarray, np.ndarray]]:
@@ -165,22 +151,13 @@ def read_batches(one: Subject, asked: Paths, root: str) -> List[Tuple[np.ndarray
         raise ValueError(f"{root} has {len(samples)} images in {asked.split}, wanted {asked.paths} x "
                          f"{asked.batch_images} = {wanted}: give fewer --paths or --batch-images")
     chosen = np.random.default_rng(asked.seed).choice(len(samples), wanted, replace=False)
-    images = TestImages([samples[index] for index in chosen], one.crop, settings,
-                        interpolation=settings.interpolation)
+    images = TestImages([samples[index] for index in chosen], one.crop, settings, interpolation=settings.interpolation)
     data, labels = zip(*(images.load(index, None) for index in range(wanted)))
     return list(zip(np.split(np.concatenate(data), asked.paths), np.split(np.array(labels), asked.paths)))
 
 
-def tested_error(weights: Optional[str]) -> Optional[float]:
-    """The top-1 error, in percent, that a test of these weights left beside them."""
-    path = os.path.join(os.path.splitext(weights or "")[0], "result.json")
-    if not weights or not os.path.exists(path):
-        return None
-    return driver.read_result(path).get("top1_error")
-
-
 def summary_table(records: Sequence[Values], markdown: bool) -> str:
-    """A line for every network, as text."""
+    """A line for every network."""
     rows = []
     for record in records:
         found, error = read_off(record["norms"], record["lengths"], record["units"]), record["top1_error"]

@@ -1,43 +1,36 @@
-"""One of the paper's tables: what the paper has, what there is here, and what the rest needs.
-
-Nothing is run: for each row that lacks something the `reproduce.py run` is named that tests, or trains and tests, it.
-Speeds are those of `python tools/bench.py all --only networks` and, on a card, of `make bench-card`. Tables 1 and 2 in
-miniature: `python tools/reproduce.py show miniature 1`, `… 2`. What a benchmark's server answers to the entry
-<folder>.tgz goes into <folder>_answer.json, for instance {"mean_iou": 82.5, "IoU of aeroplane": 94.4}: percentages of
-columns of the paper's tables.
-"""
-import importlib
+"""The paper's tables and figures of pictures: what the paper has, what there is here, and what the rest needs."""
 import json
 import os
 import shlex
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ademxapp.cli import TABLES, Parser, emit, paragraphs, table
+from ademxapp.cli import TABLES, emit, make_parser, number, paragraphs, table
 from ademxapp.driver import read_result
-from ademxapp.paper import COLUMNS, LOST, SCORES, Column, Figure, Row, Table, class_column, read_table
+from ademxapp.files import read_json, read_yaml
+from ademxapp.flags import flag
+from ademxapp.paper import COLUMNS, FOLDER, SCORES, Column, Figure, Row, Table, class_column, read_table
 from ademxapp.symbol import parse_label
+from iclass.ilsvrc import ClassificationSettings
 from issegm.datasets import dataset_record
+from issegm.settings import SegmentationSettings
 
+from .. import report
 from ..submit import ENTRIES
 from .measurements import card_of, counts_of, speeds_of
 from .recipes import Step, in_output, read_recipe
-from .steps import DONE, add_data_argument, record_of, state_of
+from .steps import DONE, Data, record_of, state_of
 
 FILLED = ("model", "dataset", "test_scales", "batch_images", "head")  # by the drivers, where they are not given
 
 
 class Tested(NamedTuple):
-    """A test in its place: its scores ({column: percent}) if they are there, what is lacking, and how they came about.
+    """What there is of a test."""
 
-    `lacks` is {what has to be there: how it comes there}; in the end stands what makes the scores.
-    """
-
-    step: Step
-    scores: Optional[Dict[str, float]]
-    lacks: Dict[str, str]
-    how: str
+    step: Step  # in its place
+    scores: Optional[Dict[str, float]]  # {column: percent}
+    lacks: Dict[str, str]  # what has to be there: how it comes there
+    how: str  # what makes the scores
 
 
 def scores_of(tests: Sequence[Mapping[str, str]], data: str, root: str) -> Tested:
@@ -63,10 +56,10 @@ def look(test: Mapping[str, str], data: str, root: str) -> Tested:
     if step.settings["split"] != "test":
         return Tested(step, scores_in(read_result(step.makes)), {}, how)
     folder = os.path.dirname(step.makes)
-    entry, answer = folder + ENTRIES[parse_label(os.path.basename(folder)).dataset].end, f"{folder}_answer.json"
+    entry, answer = folder + ENTRIES[parse_label(os.path.basename(folder)).dataset][0], f"{folder}_answer.json"
     server = (f"the labels are with the benchmark's server alone: `python tools/submit.py {folder}` makes the entry "
               f"for it; what it answers goes into `{answer}`, such as {{\"mean_iou\": 80.1}}")
-    return Tested(step, read_answer(answer, entry, step), {entry: server},
+    return Tested(step, read_answer(answer, entry), {entry: server},
                   f"{how}, scored by the benchmark's server (`{answer}`)")
 
 
@@ -77,32 +70,36 @@ def is_made(step: Step, output: str) -> bool:
     if os.path.exists(record_of(step, output)):
         return True
     words = step.words()
-    program = importlib.import_module(words[0][:-len(".py")].replace("/", "."))
-    asked, found = program.parse(words[1:]).arguments(), read_result(step.makes)["arguments"]
+    kind = SegmentationSettings if words[0] == "issegm/voc.py" else ClassificationSettings
+    asked = kind.from_args(make_parser("", kind).parse_args(words[1:])).arguments()
+    found = read_result(step.makes)["arguments"]
     return all((found.get(name) or None) == (value or None) for name, value in asked.items()
                if name not in ("data_root", "dataset_file", "weights") and not (
                    value is None and (name in FILLED or name.startswith("crf_"))))
 
 
-def scores_in(result: dict) -> Dict[str, float]:
+def class_names(result: Mapping[str, Any]) -> Tuple[str, ...]:
+    """Of a segmentation test's result."""
+    arguments = result["arguments"]
+    return dataset_record(arguments["dataset"], len(result["class_iou"]), arguments.get("dataset_file")).class_names
+
+
+def scores_in(result: Mapping[str, Any]) -> Dict[str, float]:
     """The scores of a result, {column: percent}."""
     scores = {name: value for name, value in result.items() if isinstance(value, (int, float))}
     if result.get("class_iou"):
-        arguments = result["arguments"]
-        record = dataset_record(arguments["dataset"], len(result["class_iou"]), arguments.get("dataset_file"))
-        scores.update(zip(map(class_column, record.class_names), result["class_iou"]))
+        scores.update(zip(map(class_column, class_names(result)), result["class_iou"]))
     return scores
 
 
-def read_answer(path: str, entry: str, step: Step) -> Optional[Dict[str, float]]:
+def read_answer(path: str, entry: str) -> Optional[Dict[str, float]]:
     """What the server answered to an entry as it is now; ValueError where these are no percentages of columns."""
     if not os.path.exists(path) or not os.path.exists(entry) or os.path.getmtime(path) < os.path.getmtime(entry):
         return None
-    label = parse_label(step.makes.split("/")[-2])
+    label = parse_label(path)
     known = [*SCORES, *map(class_column, dataset_record(label.dataset, label.classes).class_names)]
     try:
-        with open(path, encoding="utf-8") as source:
-            answer = json.load(source)
+        answer = read_json(path)
         wrong = [name for name, value in answer.items() if name not in known or isinstance(value, bool)
                  or not isinstance(value, (int, float)) or not 0 <= value <= 100]
     except (ValueError, AttributeError):
@@ -114,113 +111,131 @@ def read_answer(path: str, entry: str, step: Step) -> Optional[Dict[str, float]]
 
 @dataclass
 class Line:
-    """A row with what there is of it here ({column: value}), what is lacking ({place: how it comes there}), and how."""
+    """A row, what there is of it here ({column: value}), what is lacking ({place: how it comes there}), and how."""
 
-    row: Row
-    here: Dict[str, float]
+    method: str
+    group: str
+    paper: Dict[str, Figure]
+    here: Dict[str, float] = field(default_factory=dict)
     needs: Dict[str, str] = field(default_factory=dict)
-    how: Tuple[str, ...] = ()
+    how: List[str] = field(default_factory=list)
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of the tables' commands."""
-    parser.description = __doc__
-    add_data_argument(parser)
-    parser.add_argument("--output", default="output", metavar="DIR", help="folder of the recipes' runs")
-    parser.add_argument("--format", choices=TABLES, help="(default: as --out ends, or a table for the terminal)")
-    parser.add_argument("--out", metavar="FILE", help="write there (.md, .json) instead of printing")
+@dataclass(frozen=True)
+class Made(Data):
+    """Where the runs of the recipes are."""
+
+    output: str = flag("folder of the recipes' runs", "output", metavar="DIR")
 
 
-def run(command: str, data: Optional[str], output: str, format: Optional[str], out: Optional[str]) -> int:
-    """Print or write the table."""
-    described = read_table(command)
-    lines = [line_of(row, described, data or "data", output) for row in described.rows]
-    form = format or {"md": "markdown", "json": "json"}.get((out or "").rpartition(".")[2], "table")
-    emit(as_json(described, lines) if form == "json" else as_text(described, lines, form == "markdown"), out)
-    return 0
+@dataclass(frozen=True)
+class PaperTable(Made):
+    """One of the paper's tables: what the paper has, what there is here, and what the rest needs.
+
+    Nothing is run: for each row that lacks something the `reproduce.py run` is named that tests, or trains and tests,
+    it. Speeds are those of `python tools/bench.py all --only networks` and, on a card, of `make bench-card`. Tables 1
+    and 2 in miniature: `python tools/reproduce.py show miniature 1`, `… 2`. What a benchmark's server answers to the
+    entry <folder>.tgz goes into <folder>_answer.json, for instance {"mean_iou": 82.5, "IoU of aeroplane": 94.4}:
+    percentages of columns of the paper's tables.
+    """
+
+    format: Optional[str] = flag("(default: as --out ends, or a table for the terminal)", choices=TABLES)
+    out: Optional[str] = flag("write there (.md, .json) instead of printing", metavar="FILE")
+
+    def execute(self, name: str) -> int:
+        """Print or write the table; as text, with what it needs, and how the values were obtained."""
+        described = read_table(name)
+        lines = [line_of(row, described.columns, self.folder("data"), self.output) for row in described.rows]
+        form = self.format or {"md": "markdown", "json": "json"}.get((self.out or "").rpartition(".")[2], "table")
+        if form == "json":
+            emit(json.dumps({"table": name, "title": described.title, "rows": list(map(asdict, lines))}, indent=1)
+                 + "\n", self.out)
+            return 0
+        said: Dict[str, List[str]] = {}
+        for line in lines:
+            for text in (*(f"needs `{place}`: {how}" for place, how in line.needs.items()), *line.how):
+                said.setdefault(text, []).append(line.method)
+        many = max(3, len(lines) // 3)
+        notes = [f"{f'{len(rows)} rows' if len(rows) > many else '; '.join(rows).rstrip('.')}: {text}."
+                 for text, rows in said.items()]
+        grid = grid_text(described, lines, form == "markdown")
+        emit(paragraphs(described.title, grid, described.notes, *notes), self.out)
+        return 0
 
 
-def line_of(row: Row, described: Table, data: str, root: str) -> Line:
-    """What there is of a row."""
-    line, found = counted_line(row, described), scores_of(row.tests, data, root) if row.tests else None
-    if not found:
-        return line
-    scores = {name: value for name, value in (found.scores or {}).items() if name in described.columns}
-    return Line(row, {**line.here, **scores}, found.lacks, (*line.how, found.how) if scores else line.how)
+@dataclass(frozen=True)
+class Sheets(Made):
+    """The sheets of Figures 5 to 11: image, truth, prediction and difference of a segmentation test's images.
+
+        python tools/reproduce.py figures5-11 --data data
+        python tools/reproduce.py figures5-11 --run output/camvid_rna-a1_cls11_s8_ep-0030 --out-dir sheets
+
+    Each figure is of its recipe's test, or of that of the released weights, once it has been made; which `reproduce.py
+    run` makes it is told. With --run, two sheets of any test: results.png, from the worst image to the best, and
+    failures.png, the worst. Differences: grey is right, black wrong, white does not count. Figure 4 stands in its page:
+    `report.py paths` measures it.
+    """
+
+    run: Optional[str] = flag("folder of a segmentation test, of which to make sheets instead", metavar="DIR")
+    out_dir: Optional[str] = flag("where the sheets go (default: tables in --output)", metavar="DIR")
+    images: int = flag("images of a sheet", 6, type=number(int, 1), metavar="N")
+
+    def execute(self) -> int:
+        """Make the sheets that can be made, and tell what the others need."""
+        def sheet(test: str, name: str, pick: str) -> None:
+            folder = self.out_dir or os.path.join(self.output, "tables")
+            report.main(["sheet", test, "--out", os.path.join(folder, name), "--pick", pick, f"--images={self.images}"])
+
+        if self.run:
+            sheet(self.run, "results.png", "spread")
+            sheet(self.run, "failures.png", "worst")
+            return 0
+        for figure in read_yaml(os.path.join(FOLDER, "figures5-11.yaml"))["figures"]:
+            found = scores_of(figure["tests"], self.folder("data"), self.output)
+            if found.scores is None:
+                needs = "; ".join(f"{place} ({how})" for place, how in found.lacks.items())
+                print(f"Figure {figure['figure']} ({figure['about']}) needs {needs}")
+            else:
+                sheet(os.path.dirname(found.step.makes), f"figure{figure['figure']}.png", figure["pick"])
+        return 0
 
 
-def counted_line(row: Row, described: Table) -> Line:
-    """What there is of a row without any dataset."""
-    here, how = {}, []
-    for of in (counts_of, speeds_of, card_of) if row.network and {"depth", "memory"} & set(described.columns) else ():
-        values, text = of(row)
-        here.update({name: value for name, value in values.items() if name in described.columns})
-        how += [text] if set(values) & set(described.columns) else []
-    return Line(row, here, how=tuple(how))
+def line_of(row: Row, columns: Sequence[str], data: Optional[str] = None, root: str = "") -> Line:
+    """What there is of a row in the columns; without `data`, of what needs no dataset."""
+    line = Line(row.method, row.group, row.paper)
+    counts = row.network and {"depth", "memory"} & set(columns)
+    known = [of(row) for of in (counts_of, speeds_of, card_of)] if counts else []
+    if data and row.tests:
+        found = scores_of(row.tests, data, root)
+        known.append((found.scores or {}, found.how))
+        line.needs = found.lacks
+    for values, how in known:
+        here = {name: value for name, value in values.items() if name in columns}
+        line.here.update(here)
+        line.how += [how] * bool(here)
+    return line
 
 
 def page(name: str) -> str:
     """The block of a paper's table: the paper's figures, and what is known here without any dataset."""
     described = read_table(name)
-    return grid_text(described, [counted_line(row, described) for row in described.rows], True)
-
-
-def as_json(described: Table, lines: Sequence[Line]) -> str:
-    """All that is known."""
-    return json.dumps({"table": described.name, "title": described.title, "rows": [
-        {"method": line.row.method, "group": line.row.group, "paper": line.row.paper, "here": line.here,
-         "needs": line.needs, "how": line.how} for line in lines]}, indent=1) + "\n"
-
-
-def as_text(described: Table, lines: Sequence[Line], markdown: bool) -> str:
-    """The table, what it needs, and how the values were obtained."""
-    said: Dict[str, List[str]] = {}
-    for line in lines:
-        for text in (*(f"needs `{place}`: {how}" for place, how in line.needs.items()), *line.how):
-            said.setdefault(text, []).append(line.row.method)
-    return paragraphs(described.title, grid_text(described, lines, markdown), described.notes,
-                      *(f"{everything(rows, lines)}: {text}." for text, rows in said.items()))
-
-
-def everything(methods: Sequence[str], lines: Sequence[Line]) -> str:
-    """The methods in words."""
-    return f"{len(methods)} rows" if len(methods) > max(3, len(lines) // 3) else "; ".join(methods).rstrip(".")
+    return grid_text(described, [line_of(row, described.columns) for row in described.rows], True)
 
 
 def grid_text(described: Table, lines: Sequence[Line], markdown: bool) -> str:
-    """The table's text; a column that only the paper, or only this page, has figures of stands once."""
-    titles, readers = ["method"], []
+    """A table's text; a column that only the paper, or only this page, has figures of stands once."""
+    grid = [["method", *(f"{line.method}{f' ({line.group})' if line.group else ''}" for line in lines)]]
     for name in described.columns:
         column = COLUMNS.get(name) or Column(name.replace("IoU of ", ""), 1)
-        figures = [line.row.paper[name] for line in lines if name in line.row.paper]
+        figures = [line.paper[name] for line in lines if name in line.paper]
         here = any(name in line.here for line in lines)
         if figures:
-            titles.append(f"{column.title}{': paper' * here}")
-            digits = max(map(decimals, figures)) if column.even else None
-            readers.append(partial(paper_text, name=name, digits=digits))
+            digits = max(len(str(figure).partition(".")[2]) for figure in figures)
+            shown = [line.paper.get(name, "–") for line in lines]
+            grid.append([f"{column.title}{': paper' * here}", *(
+                f"{one:.{digits}f}" if column.even and not isinstance(one, str) else str(one) for one in shown)])
         if here:
-            titles.append(f"{column.title}{': here' * bool(figures)}")
-            readers.append(partial(here_text, name=name, column=column))
-    rows = [[f"{line.row.method}{f' ({line.row.group})' if line.row.group else ''}", *(read(line) for read in readers)]
-            for line in lines]
-    if described.transposed:
-        titles, *rows = zip(*[titles, *rows])
+            grid.append([f"{column.title}{': here' * bool(figures)}", *(
+                f"{line.here[name] / column.unit:,.{column.digits}f}" if name in line.here else "–" for line in lines)])
+    titles, *rows = grid if described.transposed else zip(*grid)
     return table(titles, rows, markdown)
-
-
-def paper_text(line: Line, name: str, digits: Optional[int]) -> str:
-    """The paper's figure; with so many digits behind the point, if they are given."""
-    figure = line.row.paper.get(name)
-    if figure is None or figure == LOST:
-        return figure or "–"
-    return f"{figure:.{decimals(figure) if digits is None else digits}f}"
-
-
-def here_text(line: Line, name: str, column: Column) -> str:
-    """The value here."""
-    return f"{line.here[name] / column.unit:,.{column.digits}f}" if name in line.here else "–"
-
-
-def decimals(figure: Figure) -> int:
-    """Digits behind the point of a figure of the paper."""
-    return len(str(figure).partition(".")[2])

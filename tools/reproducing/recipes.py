@@ -3,11 +3,12 @@ import os
 import re
 import reprlib
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ademxapp.cli import UsageError
+from ademxapp.data.images import stem
+from ademxapp.files import read_yaml
 from ademxapp.weights.released import BY_FILE
-from ademxapp.yaml_files import read_yaml
 
 LARGEST = 10 ** 9
 NUMBER = (int, float)
@@ -50,16 +51,11 @@ class Step:
 
     def at(self, data: str, output: str, root: str = "output", devices: Optional[Mapping[str, Setting]] = None
            ) -> "Step":
-        """With `data` and `output` in the places of {data} and {output}, and what is in output/ in `root`.
-
-        `devices` stand in place of its own, where it names some.
-        """
+        """With {data} and {output} replaced, what is in output/ in `root`, and `devices`, where it has some."""
         def put(value: Setting) -> Setting:
             if isinstance(value, list):
                 return [put(one) for one in value]
-            if not isinstance(value, str):
-                return value
-            return in_output(value.replace("{data}", data).replace("{output}", output), root)
+            return in_output(fill(value, {"data": data, "output": output}), root) if isinstance(value, str) else value
 
         settings = {flag: put(value) for flag, value in self.settings.items()}
         if devices and set(DEVICES) & set(settings):
@@ -72,7 +68,6 @@ class Recipe:
     """A recipe, written out for items of its `for`."""
 
     path: str
-    title: str
     output: str  # folder of its runs
     steps: Tuple[Step, ...]
     items: Dict[str, dict] = field(default_factory=dict)  # of `for`, by name
@@ -81,18 +76,13 @@ class Recipe:
     keep: str = ""  # the folder, or the file of rows, for what `keep` keeps
     threads: Optional[int] = None
 
-    @property
-    def stem(self) -> str:
-        """Its file's name without ending."""
-        return os.path.splitext(os.path.basename(self.path))[0]
-
 
 def read_recipe(path: str, only: Optional[Sequence[str]] = None, values: Optional[Mapping[str, str]] = None) -> Recipe:
     """A recipe, its steps and needs written out for the items of `for`, or for those that are named in `only`.
 
     `values` stand in place of the recipe's. ValueError if it is none, UsageError if it has no such item or value.
     """
-    path, data = str(path), read_yaml(path)
+    data = read_yaml(path)
     if not isinstance(data, dict) or not {"title", "output", "steps"} <= set(data):
         raise ValueError(f"{path} is no recipe: wanted title, output and steps")
     require_types(data, RECIPE_TYPES, path)
@@ -111,18 +101,21 @@ def read_recipe(path: str, only: Optional[Sequence[str]] = None, values: Optiona
         steps += [read_step(step, filling, name, path) for step in data["steps"]
                   if not isinstance(step, dict) or step.get("when") in (None, *item)]
         needs.update(fill(data.get("needs", {}), filling))
-    for name, how in needs.items():
-        require_types({name: how}, {name: str}, f"{path}: needs")
-        require_places([name], f"{path}: needs")
-    known = {name: data[name] for name in ("title", "output", "time", "keep", "threads") if name in data}
-    return Recipe(path, steps=tuple(step for place, step in enumerate(steps) if step not in steps[:place]),
-                  items=chosen, needs=needs, **known)
+    require_types(needs, str, f"{path}: needs")
+    require_places(needs, f"{path}: needs")
+    return Recipe(path, data["output"], tuple(step for place, step in enumerate(steps) if step not in steps[:place]),
+                  chosen, needs, **{name: data[name] for name in ("time", "keep", "threads") if name in data})
 
 
 def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
     """A step, written out for an item that is called `name`."""
-    if isinstance(data, dict) and list(data) == ["released"]:
-        return released(fill(data["released"], item), name)
+    if isinstance(data, dict) and list(data) == ["released"]:  # the published test of these weights
+        file = fill(data["released"], item)
+        if file not in BY_FILE:
+            raise ValueError(f"released: {reprlib.repr(file)}: wanted one of {', '.join(BY_FILE)}")
+        label, settings = stem(BY_FILE[file].settings["weights"]), BY_FILE[file].settings
+        return Step(f"{label}, test", BY_FILE[file].program, f"{{output}}/{label}/result.json", {
+            **settings, "output": "{output}", "data-root": "{data}" + settings["data-root"][len("data"):]}, item=name)
     if not isinstance(data, dict) or not {"name", "run", "makes"} <= set(data):
         raise ValueError(f"{path}: steps: wanted mappings with name, run and makes")
     where = f"{path}: {reprlib.repr(data['name'])}"
@@ -131,51 +124,37 @@ def read_step(data: Any, item: Mapping[str, Any], name: str, path: str) -> Step:
     except TypeError as error:  # a list for {key} in a key
         raise ValueError(f"{where}: {error}") from None
     require_types(data, STEP_TYPES, where)
-    settings = data.get("with", {})
+    settings, expected = data.get("with", {}), data.get("expect", {})
     single = [one for value in settings.values() for one in (value if isinstance(value, list) else [value])]
-    require_types(dict(enumerate(single)), dict.fromkeys(range(len(single)), (str, bool, *NUMBER)), f"{where}: with")
-    expected = data.get("expect", {})
-    require_types(expected, dict.fromkeys(expected, NUMBER), f"{where}: expect")
+    require_types(dict(enumerate(single)), (str, bool, *NUMBER), f"{where}: with")
+    require_types(expected, NUMBER, f"{where}: expect")
     if any(abs(value) > LARGEST for value in expected.values()):
         raise ValueError(f"{where}: expect: wanted scores of at most {LARGEST}")
-    require_places([*(data.get(key, "") for key in ("name", "run", "makes", "log")), *map(str, settings),
-                    *map(str, single)], where)
+    require_places([data["name"], data["run"], data["makes"], data.get("log", ""), *settings, *single], where)
     rest = {key: data[key] for key in ("log", "expect", "minutes", "picture") if key in data}
     return Step(data["name"], data["run"], data["makes"], settings, item=name, **rest)
 
 
-def released(file: str, name: str) -> Step:
-    """The published test of released weights."""
-    if file not in BY_FILE:
-        raise ValueError(f"released: {reprlib.repr(file)}: wanted one of {', '.join(BY_FILE)}")
-    one = BY_FILE[file]
-    stem = os.path.splitext(os.path.basename(one.settings["weights"]))[0]
-    settings = {**one.settings, "output": "{output}", "data-root": "{data}" + one.settings["data-root"][len("data"):]}
-    return Step(f"{stem}, test", one.program, f"{{output}}/{stem}/result.json", settings, item=name)
-
-
-def require_types(found: Mapping[Any, Any], types: Mapping[Any, Any], where: str) -> None:
-    """ValueError unless a mapping has no keys but those of `types` ({key: type or types}), of their types."""
+def require_types(found: Mapping[Any, Any], types: Any, where: str) -> None:
+    """ValueError unless all values are of `types` or, if that is a mapping, of those that it has of their keys."""
     for key, value in found.items():
-        if key not in types:
-            raise ValueError(f"{where}: {reprlib.repr(key)} is unknown: there are {', '.join(map(str, types))}")
-        if not isinstance(value, types[key]):
-            raise ValueError(f"{where}: {key}: wanted {WORDS.get(types[key], 'a number')}, got {reprlib.repr(value)}")
+        if isinstance(types, dict) and key not in types:
+            raise ValueError(f"{where}: {reprlib.repr(key)} is unknown: there are {', '.join(types)}")
+        wanted = types[key] if isinstance(types, dict) else types
+        if not isinstance(value, wanted):
+            raise ValueError(f"{where}: {key}: wanted {WORDS.get(wanted, 'a number')}, got {reprlib.repr(value)}")
 
 
-def require_places(texts: Sequence[str], where: str) -> None:
-    """ValueError if `texts` have other braces than those of {data} and {output}."""
-    for text in texts:
+def require_places(texts: Iterable[object], where: str) -> None:
+    """ValueError if texts have other braces than those of {data} and {output}."""
+    for text in map(str, texts):
         if set("{}") & set(text.replace("{data}", "").replace("{output}", "")):
             raise ValueError(f"{where}: {reprlib.repr(text)} has braces that are not those of {{data}}, {{output}} or "
                              "keys of `for` or `values`")
 
 
 def fill(value: Any, item: Mapping[str, Any]) -> Any:
-    """`value` (str, list, dict) with {key} replaced by the item's values; text that is nothing else becomes the value.
-
-    What the item does not have, such as {data}, stays.
-    """
+    """`value` with {key} replaced by the item's values, whole where it is nothing else; what the item lacks stays."""
     if isinstance(value, dict):
         return {fill(key, item): fill(inner, item) for key, inner in value.items()}
     if isinstance(value, list):

@@ -4,10 +4,9 @@ from typing import Any
 
 NAME = "mxnet"
 
-_FILES = {"Module": "module", "Predictor": "predictor", "RangeRecorder": "predictor", "Int8Network": "quantise",
-          "launched": "kvstore", "workers": "kvstore",
-          **dict.fromkeys(("ERRORS", "devices", "free_bytes", "input_gradient", "planned_bytes", "require_dtype",
-                           "seed", "versions"), "runtime")}
+_FILES = {**dict.fromkeys(("Module", "launched", "workers"), "module"),
+          **dict.fromkeys(("ERRORS", "Int8Network", "Predictor", "RangeRecorder", "devices", "free_bytes",
+                           "input_gradient", "planned_bytes", "require_dtype", "seed", "versions"), "runtime")}
 
 
 def __getattr__(name: str) -> Any:

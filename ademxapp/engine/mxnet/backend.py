@@ -4,6 +4,7 @@ MXNet 1.9.1 is older than the Pythons, NumPys and NVIDIA wheels that it runs wit
 them is set right in this file and nowhere else. `prepare` does what must happen before anybody imports MXNet,
 `load` imports it, and `check_card` tells whether an NVIDIA card can run it.
 """
+import contextlib
 import ctypes
 import os
 import sys
@@ -20,18 +21,10 @@ INSTALL = "pip install 'ademxapp[cpu]' (in a clone of the project: pip install -
 
 # Folders of NVIDIA's wheels and the libraries in them that MXNet is linked with; each comes after those it needs.
 CUDA_LIBRARIES = (
-    ("cuda_runtime", "libcudart.so.11.0"),
-    ("nvtx", "libnvToolsExt.so.1"),
-    ("cuda_nvrtc", "libnvrtc.so.11.2"),
-    ("cublas", "libcublasLt.so.11"),
-    ("cublas", "libcublas.so.11"),
-    ("cusparse", "libcusparse.so.11"),
-    ("cusolver", "libcusolver.so.11"),
-    ("curand", "libcurand.so.10"),
-    ("cufft", "libcufft.so.10"),
-    ("nccl", "libnccl.so.2"),
-    ("cudnn", "libcudnn.so.8"),
-)
+    ("cuda_runtime", "libcudart.so.11.0"), ("nvtx", "libnvToolsExt.so.1"), ("cuda_nvrtc", "libnvrtc.so.11.2"),
+    ("cublas", "libcublasLt.so.11"), ("cublas", "libcublas.so.11"), ("cusparse", "libcusparse.so.11"),
+    ("cusolver", "libcusolver.so.11"), ("curand", "libcurand.so.10"), ("cufft", "libcufft.so.10"),
+    ("nccl", "libnccl.so.2"), ("cudnn", "libcudnn.so.8"))
 
 # What mxnet-cu112 holds machine code for. There is no PTX, so a card runs the code of its own major version
 # with the same or a smaller minor one (8.9 runs 8.6) and nothing else (9.0 and later have none).
@@ -45,13 +38,7 @@ class BackendError(ImportError):
 
 
 def prepare() -> None:
-    """Ready the process for MXNet, without importing it. Cheap, and may be called again.
-
-    Raises
-    ------
-    BackendError
-        If the Python or the NumPy in use cannot run MXNet 1.9.1.
-    """
+    """Ready the process for MXNet without importing it; BackendError if this Python or NumPy cannot run MXNet 1.9.1."""
     if "numpy" not in sys.modules:  # its threads spin after each product, and keep the engine's from the processors
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.version_info >= (3, 13):
@@ -72,21 +59,14 @@ def prepare() -> None:
 
 
 def load() -> ModuleType:
-    """Import MXNet.
-
-    Returns
-    -------
-    module
-        `mxnet`.
-
-    Raises
-    ------
-    BackendError
-        If MXNet, or something that it needs, is missing.
-    """
+    """Import MXNet; BackendError if it, or something that it needs, is missing."""
     prepare()
     if "mxnet" not in sys.modules:
-        _check_installed()
+        if util.find_spec("mxnet") is None:
+            raise BackendError(f"MXNet is not installed: {INSTALL}")
+        if util.find_spec("distutils") is None:
+            raise BackendError("MXNet needs distutils, which Python {}.{} takes from setuptools: pip install setuptools"
+                               .format(*sys.version_info))
         if installed_build() == CUDA_BUILD:
             _preload_cuda()
     try:
@@ -110,36 +90,22 @@ def __getattr__(name: str) -> Any:
 
 
 def installed_build() -> Optional[str]:
-    """Name of the distribution whose library is on the disk.
+    """Name of the distribution whose library is on the disk: "mxnet", "mxnet-cu112", None if pip does not know it.
 
     Both builds install the folder `mxnet`; where both were installed, the size of the library tells which one is left.
-
-    Returns
-    -------
-    str or None
-        "mxnet", "mxnet-cu112", or None for a library that pip does not know.
     """
-    return next((name for name in (CPU_BUILD, CUDA_BUILD) if _owns_library(name)), None)
+    for name in (CPU_BUILD, CUDA_BUILD):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            for file in metadata.files(name) or ():
+                if file.as_posix() == "mxnet/libmxnet.so" and Path(file.locate()).is_file() and (
+                        file.size in (None, os.path.getsize(file.locate()))):
+                    return name
+    return None
 
 
 def check_card(index: int, build: Optional[str] = None,
                read: Optional[Callable[[], List[Tuple[int, int]]]] = None) -> None:
-    """Make sure that MXNet can run on an NVIDIA card.
-
-    Parameters
-    ----------
-    index : int
-        The card's number, as in ``mx.gpu(index)``.
-    build : str, optional
-        What `installed_build` gives, if not given.
-    read : callable, optional
-        Returns the (major, minor) compute capability of every card; `read_capabilities` if not given.
-
-    Raises
-    ------
-    ValueError
-        If the installed build has no CUDA, there is no such card, or the build has no code for it.
-    """
+    """ValueError unless MXNet can run on the card of ``mx.gpu(index)``: it is there, and the build has code for it."""
     build = build or installed_build()
     if build == CPU_BUILD:
         raise ValueError(f"GPU {index}: the installed build of MXNet ({build}) runs on CPUs only: use --cpus N, "
@@ -147,25 +113,14 @@ def check_card(index: int, build: Optional[str] = None,
     capabilities = (read or read_capabilities)()
     if not 0 <= index < len(capabilities):
         raise ValueError(f"GPU {index}: there is no such card ({len(capabilities)} found): use --cpus N")
-    if build == CUDA_BUILD and not can_run(capabilities[index]):
-        raise ValueError("GPU {}: its compute capability is {}.{}, and {} has code for 5.0 to 8.9 only: "
-                         "use --engine torch, --cpus N or another card".format(index, *capabilities[index], build))
-
-
-def can_run(capability: Tuple[int, int]) -> bool:
-    """Whether `mxnet-cu112` has code for cards of a compute capability, (major, minor)."""
-    major, minor = capability
-    return any(major == built_major and minor >= built_minor for built_major, built_minor in COMPILED_FOR)
+    major, minor = capabilities[index]
+    if build == CUDA_BUILD and not any(major == known and minor >= least for known, least in COMPILED_FOR):
+        raise ValueError(f"GPU {index}: its compute capability is {major}.{minor}, and {build} has code for 5.0 to 8.9 "
+                         "only: use --engine torch, --cpus N or another card")
 
 
 def read_capabilities() -> List[Tuple[int, int]]:
-    """Compute capability of every card that NVIDIA's driver shows to this process.
-
-    Returns
-    -------
-    list of (int, int)
-        (major, minor) by card number; empty without a driver or a card.
-    """
+    """The compute capability, (major, minor), of every card that NVIDIA's driver shows to this process."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -186,24 +141,6 @@ def read_capabilities() -> List[Tuple[int, int]]:
     cards = [ask("cuDeviceGet", index) for index in range(ask("cuDeviceGetCount"))]
     return [(ask("cuDeviceGetAttribute", CAPABILITY_MAJOR, card), ask("cuDeviceGetAttribute", CAPABILITY_MINOR, card))
             for card in cards]
-
-
-def _check_installed() -> None:
-    if util.find_spec("mxnet") is None:
-        raise BackendError(f"MXNet is not installed: {INSTALL}")
-    if util.find_spec("distutils") is None:
-        raise BackendError("MXNet needs distutils, which Python {}.{} takes from setuptools: pip install setuptools"
-                           .format(*sys.version_info))
-
-
-def _owns_library(distribution: str) -> bool:
-    try:
-        files = metadata.files(distribution) or ()
-    except metadata.PackageNotFoundError:
-        return False
-    library = next((file for file in files if file.as_posix() == "mxnet/libmxnet.so"), None)
-    return library is not None and Path(library.locate()).is_file() and (
-        library.size in (None, os.path.getsize(library.locate())))
 
 
 def _preload_cuda() -> None:

@@ -1,21 +1,31 @@
-"""MXNet's devices, random numbers, errors, gradients at the input, its plan of memory, and optimisers for it."""
+"""MXNet's devices, random numbers, errors, gradients at the input, and its plan of memory; and testing.
+
+Testing is the forward pass of a network, in float32, or in fewer bits on CPUs: bfloat16, and INT8 by measured ranges.
+What is bound for testing on CPUs, MXNet 1.9.1 fuses by itself: convolution, BN and ReLU become one operator of oneDNN,
+and so do convolution and sum. Networks in fewer bits are bound and run in the same way, by `Predictor`.
+"""
 import atexit
 import contextlib
+import ctypes
+import importlib
+import json
 import re
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+import warnings
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ademxapp import machine
+from ademxapp import engine, machine
 from ademxapp.engine.mxnet.backend import check_card, mx
 from ademxapp.errors import UsageError
-from ademxapp.machine import can_compute
-from ademxapp.training.schedules import ADAM_BETA2, ADAM_EPSILON, adam_correction
 from ademxapp.weights.parameters import INPUTS, Parameters
 
 ERRORS = (mx.base.MXNetError,)
-MIB = 2 ** 20
-_TOTAL = re.compile(r"^Total (\d+) MB allocated$", re.MULTILINE)
+seed = mx.random.seed
+SHAPES_KEPT = 8
+_FUSION = "MKLDNN_QUANTIZE"  # the fusions that come before INT8
+_TOP = re.compile(r"(\w+_)?linear\d+")
+_CONVOLUTION, _FC = "_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"
 
 
 def _end() -> None:
@@ -39,7 +49,7 @@ def require_dtype(dtype: str, training: bool, cards: bool) -> None:
         raise UsageError(f"--dtype {dtype} is for testing, --phase val or test: training computes in float32")
     if cards:
         raise UsageError(f"--dtype {dtype} is for CPUs: give --cpus 1 and no --gpus")
-    if not can_compute(dtype):
+    if not machine.can_compute(dtype):
         raise UsageError(f"--dtype {dtype} needs processors with AVX-512 (avx512bw): these compute in float32 and int8")
 
 
@@ -49,16 +59,8 @@ def require_uncompiled(compiled: bool) -> None:
         raise UsageError("--compile is for --engine torch: MXNet runs its graphs as it binds them")
 
 
-def seed(number: int) -> None:
-    """Make what MXNet draws from now on (dropout) a function of `number`."""
-    mx.random.seed(number)
-
-
 def devices(gpus: Optional[Sequence[int]] = None, cpus: Optional[int] = None) -> List[mx.Context]:
-    """The devices that are asked for; with neither, the first card where there is one, else one CPU.
-
-    Raises UsageError that names --cpus for a card that is not there, or that MXNet has no code for.
-    """
+    """As of `Engine`; of cards, those that MXNet has code for."""
     if gpus is None:
         gpus = (0,) if cpus is None and mx.context.num_gpus() else ()
     for index in gpus:
@@ -98,39 +100,18 @@ def as_mxnet(arrays: Dict[str, np.ndarray]) -> Dict[str, mx.nd.NDArray]:
             for name, value in arrays.items()}
 
 
-def as_numpy(arrays: Dict[str, mx.nd.NDArray]) -> Dict[str, np.ndarray]:
-    """MXNet's arrays as NumPy's."""
-    return {name: value.asnumpy() for name, value in arrays.items()}
-
-
 def planned_bytes(symbol: mx.sym.Symbol, data_shape: Tuple[int, ...], training: bool = True) -> int:
     """What MXNet plans for the maps between the layers, and for their gradients when `training`.
 
-    Parameters and their gradients are not part of it. The network is bound to memory that is reserved but never
-    written, so that the system does not provide it.
-
-    Parameters
-    ----------
-    symbol : Symbol
-    data_shape : tuple of int
-        (N, 3, H, W) of `data`.
-
-    Returns
-    -------
-    int
-        Bytes, a multiple of 1 MiB (MXNet rounds down).
-
-    Raises
-    ------
-    ValueError
-        If the system does not reserve as much.
+    Whole MiB of `data` of this shape: MXNet rounds down. Parameters and their gradients are not part of it. The network
+    is bound to memory that is reserved but never written, so that the system does not provide it; ValueError if it
+    does not reserve as much.
     """
-    arg_shapes, _, aux_shapes = symbol.infer_shape(data=tuple(data_shape))
-    arguments = {name: mx.nd.empty(shape) for name, shape in zip(symbol.list_arguments(), arg_shapes)}
-    auxiliary = {name: mx.nd.empty(shape) for name, shape in zip(symbol.list_auxiliary_states(), aux_shapes)}
-    trained = [name for name in arguments if name not in INPUTS] if training else []
-    gradients = {name: mx.nd.empty(arguments[name].shape) for name in trained}
-    wanted = {name: "write" if name in gradients else "null" for name in arguments}
+    arguments, _, auxiliary = ([mx.nd.empty(shape) for shape in shapes]
+                               for shapes in symbol.infer_shape(data=tuple(data_shape)))
+    gradients = {name: mx.nd.empty(argument.shape) for name, argument in zip(symbol.list_arguments(), arguments)
+                 if training and name not in INPUTS}
+    wanted = {name: "write" if name in gradients else "null" for name in symbol.list_arguments()}
     try:
         executor = symbol.bind(mx.cpu(), arguments, gradients, wanted, auxiliary)
     except mx.base.MXNetError as error:
@@ -138,61 +119,197 @@ def planned_bytes(symbol: mx.sym.Symbol, data_shape: Tuple[int, ...], training: 
             raise
         raise ValueError(f"the plan for {data_shape} needs more memory than can be reserved here: "
                          "ask for a smaller batch or crop") from error
-    return int(_TOTAL.findall(executor.debug_str())[0]) * MIB
+    return int(re.findall(r"^Total (\d+) MB allocated$", executor.debug_str(), re.MULTILINE)[0]) * 2 ** 20
 
 
-@mx.optimizer.register
-class TorchNesterov(mx.optimizer.Optimizer):
-    """Stochastic gradient descent with Nesterov's momentum as Torch has it: the learning rate outside the momentum.
+class Predictor(engine.Predictor):
+    """A network of one output, with the input `data` and perhaps `softmax_label`, in float32 or bfloat16."""
 
-    With gradient g (rescaled, clipped where asked), weight w, momentum m: g += wd w; m = mu m + g; w -= lr (g + mu m).
-    It derives from MXNet's Optimizer, not from its SGD, whose own update MXNet 1.9.1 would run instead of this one.
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters, devices: Sequence[mx.Context],
+                 dtype: str = "float32", compiled: bool = False) -> None:
+        require_uncompiled(compiled)
+        if dtype == "bfloat16":
+            symbol, parameters = in_bfloat16(symbol, parameters)
+        self._symbol, self._parameters, self._devices = symbol, parameters, list(devices)
+        self._modules: Dict[Tuple[int, ...], mx.mod.Module] = {}
+
+    def begin(self, data: np.ndarray) -> Callable[[], np.ndarray]:
+        """Passes that are begun run one after another; each keeps a copy of its inputs until it has run."""
+        count = len(data)
+        missing = -count % len(self._devices)
+        if missing:
+            data = np.concatenate([data, np.repeat(data[-1:], missing, 0)])
+        module = self._bound(data.shape)
+        module.forward(mx.io.DataBatch([mx.nd.array(data)]), is_train=False)
+        outputs = module.get_outputs()[0].copy()  # the module's own become those of the next pass
+        return lambda: outputs.asnumpy()[:count]
+
+    def _bound(self, shape: Tuple[int, ...]) -> mx.mod.Module:
+        """The module for inputs of a shape (binding takes a second): all of them share one set of parameters."""
+        if shape not in self._modules:
+            if self._modules and np.prod(shape) > np.prod(next(iter(self._modules))):
+                self._modules.clear()  # the first one's memory would stay beside that of the larger one
+            labels = [name for name in self._symbol.list_arguments() if name == "softmax_label"]
+            module = mx.mod.Module(self._symbol, label_names=labels, context=self._devices)
+            shared = next(iter(self._modules.values()), None)
+            with warnings.catch_warnings():  # that there are no labels is meant
+                warnings.filterwarnings("ignore", message="Data provided by label_shapes")
+                module.bind([mx.io.DataDesc("data", shape)], for_training=False, shared_module=shared)
+            if shared is None:
+                module.init_params(None, as_mxnet(self._parameters.args), as_mxnet(self._parameters.auxs))
+            self._modules[shape] = module
+            if len(self._modules) > SHAPES_KEPT:  # never the first: the others were bound to share its parameters
+                del self._modules[list(self._modules)[1]]
+        return self._modules[shape]
+
+
+class RangeRecorder(Predictor):
+    """A `Predictor` that keeps `ranges`, {map: (lowest, highest)}, of the maps that it is asked to watch."""
+
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters, devices: Sequence[mx.Context],
+                 watched: Collection[str]) -> None:
+        super().__init__(symbol, parameters, devices)
+        self._watched = watched
+        self.ranges: Dict[str, Tuple[float, float]] = {}
+
+    def _bound(self, shape: Tuple[int, ...]) -> mx.mod.Module:
+        known, module = shape in self._modules, super()._bound(shape)
+        if not known:
+            module.install_monitor(self)
+        return module
+
+    def install(self, executor: Any) -> None:
+        """What MXNet calls for every executor of a module, as of its `Monitor`."""
+        executor.set_monitor_callback(self._record, monitor_all=True)
+
+    def _record(self, name: Union[str, bytes], handle: Any) -> None:
+        name = name.decode() if isinstance(name, bytes) else name
+        if name not in self._watched:
+            return
+        values = mx.nd.NDArray(ctypes.cast(handle, mx.base.NDArrayHandle), writable=False).asnumpy()
+        lowest, highest = self.ranges.get(name, (0.0, 0.0))
+        self.ranges[name] = min(lowest, float(values.min())), max(highest, float(values.max()))
+
+
+def in_bfloat16(symbol: mx.sym.Symbol, parameters: Parameters) -> Tuple[mx.sym.Symbol, Parameters]:
+    """A network in bfloat16: convolutions, sums and BN; the softmax is float32. Its arrays are MXNet's.
+
+    Input and output remain float32. ValueError for networks that MXNet cannot convert: at two scales (-2s), the
+    Inceptions, rn-cifar110.
+    """
+    amp = importlib.import_module("mxnet.contrib.amp")
+    try:
+        symbol, args, auxs = amp.convert_model(symbol, as_mxnet(parameters.args), as_mxnet(parameters.auxs),
+                                               target_dtype="bfloat16", cast_optional_params=True)
+    except mx.base.MXNetError:
+        raise ValueError("MXNet 1.9.1 cannot convert this network to bfloat16: test it in float32 or int8") from None
+    return symbol, Parameters(args, auxs)
+
+
+class Int8Network:
+    """A network on its way to INT8: first its ranges are measured, then it is quantised.
+
+    Weights have a scale per output channel, maps one for all; maps that are nowhere negative have no sign. BN that
+    follows no convolution (after the sums) becomes a convolution of one weight per channel, which oneDNN does together
+    with the ReLU behind it, into such a map: the next convolution is then a quarter faster. What remains float32: the
+    classifier, fully connected or convolution; what stands between it and the last convolution; the convolutions whose
+    sum goes through a ReLU (ResNets, version 1).
+
+    Ranges are measured on `symbol` with `parameters`, float32, whose outputs are those of the original. `measured` are
+    the maps whose ranges are needed, `left` the layers that remain in float32.
     """
 
-    def __init__(self, momentum: float = 0.9, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.momentum = momentum
+    def __init__(self, symbol: mx.sym.Symbol, parameters: Parameters) -> None:
+        symbol, self.parameters = _scaling_by_convolutions(*_untied(symbol, parameters))
+        self.symbol = symbol.get_backend_symbol(_FUSION)
+        operators = [node for node in json.loads(self.symbol.tojson())["nodes"] if node["op"] != "null"]
+        excluded = [node["name"] for node in operators if not _quantisable(node)]
+        self.left = tuple(name for node in operators if node["name"] in excluded for name in _layers(node))
+        self._quantised, *self._parameters, self._collector = mx.contrib.quantization.quantize_graph(
+            self.symbol, as_mxnet(self.parameters.args), as_mxnet(self.parameters.auxs),
+            excluded_sym_names=excluded, calib_mode="naive", quantized_dtype="auto", quantize_mode="smart",
+            quantize_granularity="channel-wise")
+        self.measured = frozenset(self._collector.include_layer)
 
-    def create_state(self, index: Any, weight: mx.nd.NDArray) -> Optional[mx.nd.NDArray]:
-        """Minus the momentum of one parameter, zeros in its shape; None without momentum."""
-        if self.momentum == 0:
-            return None
-        return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
-
-    def update(self, index: Any, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: Optional[mx.nd.NDArray]) -> None:
-        """Update `weight` and its `state` in place."""
-        self._update_count(index)
-        lr, wd = self._get_lr(index), self._get_wd(index)
-        gradient = {"rescale_grad": self.rescale_grad, "clip_gradient": self.clip_gradient or -1.0}
-        if state is not None:  # holds -m, so that MXNet's fused operators do: of the first, only the state is wanted
-            mx.nd.sgd_mom_update(weight, grad, state, out=mx.nd.empty(weight.shape, weight.context, weight.dtype),
-                                 lr=1.0, wd=wd, momentum=self.momentum, **gradient)
-        mx.nd.sgd_update(weight, grad, out=weight, lr=lr, wd=wd, **gradient)
-        if state is not None:
-            mx.nd.sgd_update(weight, state, out=weight, lr=-lr * self.momentum, wd=0.0)
+    def quantised(self, ranges: Dict[str, Tuple[float, float]]) -> Tuple[mx.sym.Symbol, Parameters]:
+        """The network in INT8, its arrays MXNet's, with `ranges`: {map: (lowest, highest)} of all `measured`."""
+        self._collector.min_max_dict = {name: tuple(ranges[name]) for name in self.measured}
+        symbol, args, auxs = mx.contrib.quantization.calib_graph(
+            self._quantised, *self._parameters, self._collector, calib_mode="naive", quantized_dtype="auto",
+            logger=None)
+        return symbol.get_backend_symbol(_FUSION), Parameters(args, auxs)
 
 
-@mx.optimizer.register
-class StackedAdam(mx.optimizer.Optimizer):
-    """Adam (Kingma and Ba, 2015, algorithm 1), as MXNet has it, but that a parameter's state is one array.
+def _quantisable(node: Dict[str, Any]) -> bool:
+    """Whether a node of the fused graph is computed in INT8."""
+    attrs = node.get("attrs", {})
+    if node["op"] == _CONVOLUTION:  # with a ReLU after the sum, MXNet 1.9.1 computes something else
+        return attrs.get("with_postsum_act") != "true" and not any(map(_TOP.fullmatch, _layers(node)))
+    return node["op"] == "Activation" or node["op"] == "Pooling" and attrs.get("pool_type", "max") == "max"
 
-    With gradient g (rescaled), weight w, means m and v of g and g², of which update t since they were zero:
-    g += wd w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
-    b1 is the momentum.
-    """
 
-    def __init__(self, momentum: float = 0.9, states_from: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.momentum, self.states_from = momentum, states_from
+def _layers(node: Dict[str, Any]) -> List[str]:
+    """Names of the original layers with parameters, or poolings, that a node of the fused graph holds."""
+    if node["op"] in (_CONVOLUTION, _FC):
+        return [inner["name"] for graph in node["subgraphs"] for inner in graph["nodes"]
+                if inner["op"] in ("Convolution", "FullyConnected")]
+    return [node["name"]] if node["op"] in ("BatchNorm", "Pooling") else []
 
-    def create_state(self, index: Any, weight: mx.nd.NDArray) -> mx.nd.NDArray:
-        """m and v of one parameter: (2, …) zeros."""
-        return mx.nd.zeros((2, *weight.shape), weight.context, dtype=weight.dtype)
 
-    def update(self, index: Any, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: mx.nd.NDArray) -> None:
-        """Update `weight` and its `state` in place."""
-        self._update_count(index)
-        rate = self._get_lr(index) * adam_correction(
-            self._index_update_count[index] - self.states_from, self.momentum)
-        mx.nd.adam_update(weight, grad, state[0], state[1], out=weight, lr=rate, wd=self._get_wd(index),
-                          rescale_grad=self.rescale_grad, beta1=self.momentum, beta2=ADAM_BETA2, epsilon=ADAM_EPSILON)
+def _untied(symbol: mx.sym.Symbol, parameters: Parameters) -> Tuple[mx.sym.Symbol, Parameters]:
+    """The same network with parameters of its own for every layer: MXNet cannot convert those that layers share."""
+    graph, args, auxs = json.loads(symbol.tojson()), dict(parameters.args), dict(parameters.auxs)
+    nodes, copies, taken = graph["nodes"], [], set()
+    for node in nodes:
+        for entry in node["inputs"]:
+            name = nodes[entry[0]]["name"]
+            if name in taken:
+                copies.append(dict(nodes[entry[0]], name=f"{node['name']}_{name}"))
+                kind = args if name in args else auxs
+                kind[copies[-1]["name"]] = kind[name].copy()
+                entry[0] = -len(copies)
+            elif name in parameters.all:
+                taken.add(name)
+    if not copies:
+        return symbol, parameters
+    for entry in [*graph["heads"], *(entry for node in nodes for entry in node["inputs"])]:
+        entry[0] = entry[0] + len(copies) if entry[0] >= 0 else -1 - entry[0]  # the copies come first
+    graph.update(nodes=copies + nodes, arg_nodes=[], node_row_ptr=[])
+    graph["arg_nodes"] = [number for number, node in enumerate(graph["nodes"]) if node["op"] == "null"]
+    return mx.sym.load_json(json.dumps(graph)), Parameters(args, auxs)
+
+
+def _scaling_by_convolutions(symbol: mx.sym.Symbol, parameters: Parameters) -> Tuple[mx.sym.Symbol, Parameters]:
+    """The same network with convolutions of one weight per channel for BN between no convolution and one."""
+    graph, args = json.loads(symbol.tojson()), dict(parameters.args)
+    nodes = graph["nodes"]
+    for node in _normalisations(nodes):
+        gamma, beta, mean, var = (nodes[number]["name"] for number, *_ in node["inputs"][1:])
+        weight, bias = (gamma[:-len("gamma")] + part for part in ("weight", "bias"))
+        scale = args.pop(gamma) / np.sqrt(parameters.auxs[var] + float(node["attrs"]["eps"]))
+        args[bias] = args.pop(beta) - parameters.auxs[mean] * scale
+        args[weight] = scale.reshape(-1, 1, 1, 1)
+        nodes[node["inputs"][1][0]]["name"], nodes[node["inputs"][2][0]]["name"] = weight, bias
+        node.update(op="Convolution", inputs=node["inputs"][:3], attrs={
+            "kernel": "(1, 1)", "num_filter": str(len(scale)), "num_group": str(len(scale)), "no_bias": "False"})
+    symbol = mx.sym.load_json(json.dumps(graph))
+    kept = symbol.list_auxiliary_states()
+    return symbol, Parameters(args, {name: value for name, value in parameters.auxs.items() if name in kept})
+
+
+def _normalisations(nodes: List[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
+    """The BN nodes that no convolution stands before, with nobody else at its output, but one (or more) behind."""
+    users: List[List[Dict[str, Any]]] = [[] for _ in nodes]
+    for node in nodes:
+        for number, *_ in node["inputs"]:
+            users[number].append(node)
+    for number, node in enumerate(nodes):
+        if node["op"] != "BatchNorm":
+            continue
+        before = node["inputs"][0][0]
+        folded = nodes[before]["op"] == "Convolution" and len(users[before]) == 1
+        behind = users[number]
+        if [one["op"] for one in behind] == ["Activation"]:
+            behind = users[nodes.index(behind[0])]
+        if not folded and any(one["op"] == "Convolution" for one in behind):
+            yield node

@@ -1,29 +1,103 @@
-"""Training: `ademxapp.engine.Module` on PyTorch."""
-import logging
+"""Training: `ademxapp.engine.training.Module` on PyTorch, and the optimisers, over all parameters at once."""
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ademxapp.engine import Batches, Metric, Symbol
-from ademxapp.engine.torch.graph import Graph, Statistics
-from ademxapp.engine.torch.operators import Pass
-from ademxapp.engine.torch.optimizers import OPTIMIZERS, Optimizer
-from ademxapp.engine.torch.runtime import (
-    Device,
-    as_array,
-    as_tensor,
-    checked_dtype,
-    computing,
-    random_mask,
-    told_in_one_line,
-)
+from ademxapp.engine import Symbol, training
+from ademxapp.engine.torch.graph import Graph, Pass, Statistics
+from ademxapp.engine.torch.runtime import Device, as_array, as_tensor, random_mask, require_dtype, told_in_one_line
 from ademxapp.symbol.recorder import load_json
-from ademxapp.training.distributed import Alone
+from ademxapp.training.shared import ADAM_BETA2, ADAM_EPSILON, Alone, adam_correction
 from ademxapp.weights.parameters import INPUTS, Parameters
 
 DATA, LABEL = INPUTS
+
+
+class Optimizer:
+    """What all have: rates and decays by name, as MXNet has them, and a state of every parameter: here, its momentum.
+
+    `attributes` are those of the parameters in the graph, by name; the rest is as of `ademxapp.engine.training.Module`.
+    Only parameters called `…_weight` and `…_gamma` decay, unless a `__wd_mult__` says otherwise.
+    """
+
+    def __init__(self, weights: Dict[str, Tensor], attributes: Dict[str, Dict[str, str]], learning_rate: float = 0.01,
+                 lr_scheduler: Optional[Callable[[int], float]] = None, momentum: float = 0.0, wd: float = 0.0,
+                 rescale_grad: float = 1.0, begin_num_update: int = 0) -> None:
+        self.learning_rate, self.updates = learning_rate, begin_num_update
+        self._weights, self._schedule, self._rescale = list(weights.values()), lr_scheduler, rescale_grad
+        self.momentum = momentum
+        self.states = {name: torch.zeros_like(weight) for name, weight in weights.items()} if momentum else {}
+        of = [attributes.get(name, {}) for name in weights]
+        self._rates = [float(each.get("__lr_mult__", 1)) for each in of]
+        decays = [1.0 if name.endswith(("_weight", "_gamma")) else 0.0 for name in weights]
+        self._decays = [wd * float(each.get("__wd_mult__", decay)) for each, decay in zip(of, decays)]
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Change the weights and the momenta."""
+        self.updates += 1
+        if self._schedule:
+            self.learning_rate = self._schedule(self.updates)
+        descents = torch._foreach_mul(list(gradients), self._rescale)
+        torch._foreach_add_(descents, torch._foreach_mul(self._weights, self._decays))
+        self._apply(list(descents), [self.learning_rate * rate for rate in self._rates])
+
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
+        raise NotImplementedError
+
+
+class Sgd(Optimizer):
+    """MXNet's: m = mu m - lr g; w += m."""
+
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
+        torch._foreach_mul_(descents, rates)
+        if self.momentum:
+            states = list(self.states.values())
+            torch._foreach_mul_(states, self.momentum)
+            torch._foreach_sub_(states, descents)
+            torch._foreach_add_(self._weights, states)
+        else:
+            torch._foreach_sub_(self._weights, descents)
+
+
+class TorchNesterov(Optimizer):
+    """Torch's: m = mu m + g; w -= lr (g + mu m). The states hold -m, as MXNet's engine has them."""
+
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
+        if self.momentum:
+            states = list(self.states.values())
+            torch._foreach_mul_(states, self.momentum)
+            torch._foreach_sub_(states, descents)
+            torch._foreach_sub_(descents, states, alpha=self.momentum)
+        torch._foreach_mul_(descents, rates)
+        torch._foreach_sub_(self._weights, descents)
+
+
+class StackedAdam(Optimizer):
+    """MXNet's Adam; states are (2, …), means of gradient and square, that were 0 after `states_from` updates."""
+
+    def __init__(self, weights: Dict[str, Tensor], *args: Any, states_from: int = 0, **kwargs: Any) -> None:
+        super().__init__(weights, *args, **kwargs)
+        self._states_from = states_from
+        self.states = {name: torch.zeros((2, *weight.shape), device=weight.device) for name, weight in weights.items()}
+
+    def _apply(self, descents: List[Tensor], rates: List[float]) -> None:
+        means, squares = ([state[part] for state in self.states.values()] for part in (0, 1))
+        for states, beta, values in zip((means, squares), (self.momentum, ADAM_BETA2),
+                                        (descents, torch._foreach_mul(descents, descents))):
+            torch._foreach_mul_(states, beta)
+            torch._foreach_add_(states, values, alpha=1 - beta)
+        lengths = torch._foreach_sqrt(squares)
+        torch._foreach_add_(lengths, ADAM_EPSILON)
+        steps = torch._foreach_div(means, lengths)
+        correction = adam_correction(self.updates - self._states_from, self.momentum)
+        torch._foreach_mul_(steps, [rate * correction for rate in rates])
+        torch._foreach_sub_(self._weights, steps)
+
+
+OPTIMIZERS = {"sgd": Sgd, "torchnesterov": TorchNesterov, "stackedadam": StackedAdam}
 
 
 class Replica:
@@ -46,81 +120,48 @@ class Replica:
                 for grad, weight in zip(grads, self.weights.values())]
 
 
-class Module:
-    """A network that is trained on one device or several, which divide every batch among them.
+class Module(training.Module):
+    """A network of one output, with the inputs `data` and `softmax_label`.
 
-    Parameters
-    ----------
-    symbol : Symbol
-        One output; inputs `data` and `softmax_label`.
-    average_auxs : bool
-        BN's statistics are trained, and are the mean of all devices'; else those of the first.
-    dtype : {"float32", "bfloat16"}
-        What convolutions and products are computed in.
-    compiled : bool
-        By `torch.compile`.
+    Convolutions and products are computed in `dtype`, sums, BN and losses in float32; `compiled` is by `torch.compile`.
     """
 
-    def __init__(self, symbol: Symbol, devices: Sequence[Device], average_auxs: bool, logger: logging.Logger,
+    def __init__(self, symbol: Symbol, devices: Sequence[Device], average_auxs: bool,
                  workers: Optional[Alone] = None, dtype: str = "float32", compiled: bool = False) -> None:
-        self._symbol, self._devices, self._average_auxs = load_json(symbol.tojson()), list(devices), average_auxs
-        self._workers, self._dtype = workers or Alone(), checked_dtype(dtype)
+        super().__init__(load_json(symbol.tojson()), devices, average_auxs, workers)
+        self._dtype = require_dtype(dtype)
         self._train, self._test = Graph(symbol.tojson()), Graph(symbol.tojson(), training=False)
         self._run = torch.compile(self._train, fullgraph=True, dynamic=False) if compiled else self._train
         self._replicas: List[Replica] = []
         self._gradients: List[Tensor] = []
         self._optimizer: Optimizer  # once there is one
-        self.restored_states: Optional[Dict[str, np.ndarray]] = None
-        self.restored_statistics: Dict[str, np.ndarray] = {}
 
     @property
     def learning_rate(self) -> float:
-        """Of the last update."""
         return self._optimizer.learning_rate
 
     def bind(self, data_shape: Tuple[int, ...], label_shape: Tuple[int, ...]) -> None:
-        """Make ready for whole batches of these shapes; ValueError where they cannot be divided, or are too small."""
+        """ValueError where batches cannot be divided, or are too small."""
         if data_shape[0] % len(self._devices):
             raise ValueError(f"batches of {data_shape[0]} cannot be divided among {len(self._devices)} devices")
         inside = self._symbol.get_internals()
-        shard = (data_shape[0] // len(self._devices), *data_shape[1:])
-        shapes = dict(zip(inside.list_outputs(), inside.infer_shape(data=shard)[1]))
-        self._shape = shard
+        self._shape = (data_shape[0] // len(self._devices), *data_shape[1:])
+        shapes = dict(zip(inside.list_outputs(), inside.infer_shape(data=self._shape)[1]))
         self._dropouts = {name: (rate, shapes[f"{name}_output"]) for name, rate in self._train.dropouts.items() if rate}
 
     def init_params(self, parameters: Parameters) -> None:
-        """Start from these. Devices of one place share the weights."""
-        states = set(self._symbol.list_auxiliary_states())
-        names = [name for name in self._symbol.list_arguments() if name not in INPUTS]
-        missing = [name for name in [*names, *states] if name not in parameters.all]
+        """Devices of one place share the weights."""
+        states = self._symbol.list_auxiliary_states()
+        missing = [name for name in [*self._weights, *states] if name not in parameters.all]
         if missing:
             raise ValueError(f"the parameters lack {missing[0]}, which the network has")
-        shared: Dict[torch.device, Dict[str, Tensor]] = {}
-        self._replicas = []
-        for device in (device.torch for device in self._devices):
-            if device not in shared:
-                shared[device] = {name: as_tensor(parameters.all[name], device).requires_grad_() for name in names}
-            self._replicas.append(Replica(device, shared[device], {
-                name: as_tensor(parameters.all[name], device) for name in self._symbol.list_auxiliary_states()}))
-
-    def init_optimizer(self, optimizer: str, optimizer_params: Dict[str, Any], kvstore: str = "device") -> None:
-        """Make ready for updates; takes over `restored_states` and `restored_statistics`, where given."""
-        first = self._replicas[0]
-        self._optimizer = OPTIMIZERS[optimizer](first.weights, self._symbol.attr_dict(), **optimizer_params)
-        if self.restored_states:
-            missing = sorted(set(first.weights) - set(self.restored_states))
-            if missing:
-                raise ValueError(f"the snapshot has no optimiser state of {missing[0]}: start without --resume")
-            for name, state in self._optimizer.states.items():
-                state.copy_(torch.tensor(self.restored_states[name]))
-        for place, replica in enumerate(self._replicas, self._workers.rank * len(self._replicas)):
-            for name, value in replica.statistics.items():
-                if f"{name}:{place}" in self.restored_statistics:
-                    value.copy_(torch.tensor(self.restored_statistics[f"{name}:{place}"]))
-        self.restored_states, self.restored_statistics = None, {}
+        places = [device.torch for device in self._devices]
+        shared = {place: {name: as_tensor(parameters.all[name], place).requires_grad_() for name in self._weights}
+                  for place in set(places)}
+        self._replicas = [Replica(place, shared[place], {
+            name: as_tensor(parameters.all[name], place) for name in states}) for place in places]
 
     def forward(self, data: np.ndarray, label: Optional[np.ndarray] = None, is_train: bool = True) -> None:
-        """Run the network on a batch."""
         draw = int(torch.randint(2 ** 62, ())) if is_train and self._dropouts else 0
         size = len(data) // len(self._replicas)
         for place, replica in enumerate(self._replicas):
@@ -132,11 +173,10 @@ class Module:
                      for name, (rate, shape) in self._dropouts.items()} if is_train else {}
             how = Pass(is_train, replica.device, masks)
             with told_in_one_line(self._shape, str(self._devices[place])), torch.set_grad_enabled(is_train), \
-                    computing(replica.device, self._dtype):
+                    torch.autocast(replica.device.type, self._dtype, enabled=self._dtype != torch.float32):
                 (replica.output,), replica.seen = (self._run if is_train else self._test)(values, how)
 
     def backward(self) -> None:
-        """Compute the gradients of the batch's loss, added up over the devices and the workers."""
         for place, replica in enumerate(self._replicas):
             with told_in_one_line(self._shape, str(self._devices[place])):
                 grads = replica.backward()
@@ -148,7 +188,6 @@ class Module:
             self._workers.store.add_up(self._gradients)
 
     def update(self) -> None:
-        """One step of the optimiser."""
         self._optimizer.step(self._gradients)
         self._gradients = []
         first = self._replicas[0].weights
@@ -157,65 +196,26 @@ class Module:
                 if replica.weights is not first:
                     torch._foreach_copy_(list(replica.weights.values()), list(first.values()))
 
-    def get_outputs(self) -> List[np.ndarray]:
-        """The network's outputs of the last forward pass, of all devices."""
-        return [np.concatenate([as_array(replica.output) for replica in self._replicas])]
-
-    def get_params(self) -> Parameters:
-        """A copy of the parameters as they are now; all workers ask together."""
-        first, auxs = self._replicas[0], {}
-        for name in first.statistics:
-            copies = [as_array(replica.statistics[name]) for replica in self._replicas]
-            value = copies[0]
-            if self._average_auxs and len(copies) > 1:
-                value = sum(copies[1:], copies[0]) / np.float32(len(copies))
-            if self._average_auxs and self._workers.count > 1:
-                value = (self._workers.total(f"mean:{name}", value) / self._workers.count).astype(np.float32)
-            auxs[name] = value
-        return Parameters({name: as_array(weight) for name, weight in first.weights.items()}, auxs)
-
     def optimizer_states(self) -> Dict[str, np.ndarray]:
-        """A copy of the optimiser's state of every parameter, as `restored_states` takes them."""
         return {name: as_array(state) for name, state in self._optimizer.states.items()}
 
-    def device_statistics(self) -> Dict[str, np.ndarray]:
-        """BN's statistics of every device, {<name>:<device>: array}; none of a single one, or if they are fixed.
+    def _start_optimizer(self, optimizer: str, optimizer_params: Dict[str, Any], kvstore: str,
+                         states: Dict[str, np.ndarray]) -> None:
+        self._optimizer = OPTIMIZERS[optimizer](self._replicas[0].weights, self._symbol.attr_dict(), **optimizer_params)
+        if states:
+            for name, state in self._optimizer.states.items():
+                state.copy_(torch.tensor(states[name]))
 
-        The devices of worker 0 come first, then those of worker 1, and so on; all workers ask together.
-        """
-        if not self._average_auxs or len(self._replicas) * self._workers.count == 1:
-            return {}
-        found = {}
-        for name, value in self._replicas[0].statistics.items():
-            copies = np.stack([as_array(replica.statistics[name]) for replica in self._replicas])
-            for device, copy in enumerate(self._workers.gather(f"all:{name}", copies).reshape(-1, *value.shape)):
-                found[f"{name}:{device}"] = copy
-        return found
+    def _outputs(self) -> List[np.ndarray]:
+        return [as_array(replica.output) for replica in self._replicas]
 
-    def fit(self, batches: Batches, metric: Metric, parameters: Parameters, optimizer: str,
-            optimizer_params: Dict[str, Any], kvstore: str, begin_epoch: int, num_epoch: int,
-            after_batch: Callable[[int, int, Optional[np.ndarray]], None],
-            after_epoch: Callable[[int, Parameters], None]) -> None:
-        """Train from `parameters`, as `ademxapp.engine.Module.fit` says, in the order of MXNet's own."""
-        self.bind(batches.data_shape, batches.label_shape)
-        self.init_params(parameters)
-        self.init_optimizer(optimizer, optimizer_params, kvstore)
-        for epoch in range(begin_epoch, num_epoch):
-            coming = iter(batches)
-            batch, number = next(coming, None), 0
-            while batch is not None:
-                label, index = batch.label.copy(), batch.index  # the arrays are the next batch's once that is asked for
-                self.forward(batch.data, label)
-                self.backward()
-                self.update()
-                batch = next(coming, None)  # while a card computes
-                for rows, replica in zip(np.split(label, len(self._replicas)), self._replicas):
-                    metric.update(rows, as_array(replica.output))
-                after_batch(epoch, number, index)
-                number += 1
-            result = self.get_params()
-            for replica in self._replicas:
-                for name, value in replica.statistics.items():
-                    value.copy_(torch.tensor(result.auxs[name]))
-            after_epoch(epoch, result)
-            batches.reset()
+    def _arguments(self) -> Dict[str, np.ndarray]:
+        return {name: as_array(weight) for name, weight in self._replicas[0].weights.items()}
+
+    def _statistics(self) -> Dict[str, List[np.ndarray]]:
+        return {name: [as_array(replica.statistics[name]) for replica in self._replicas]
+                for name in self._symbol.list_auxiliary_states()}
+
+    def _set_statistics(self, device: int, statistics: Dict[str, np.ndarray]) -> None:
+        for name, value in statistics.items():
+            self._replicas[device].statistics[name].copy_(torch.tensor(value))

@@ -11,21 +11,16 @@ from hashlib import blake2b
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor, distributed
 
 from ademxapp import machine
-from ademxapp.errors import UsageError
-from ademxapp.stopping import heeded
-from ademxapp.training.distributed import Alone
-
-INSTALL = "pip install 'ademxapp[torch]' (in a clone of the project: pip install -e '.[torch]')"
-try:
-    import torch
-    from torch import Tensor, distributed
-except ImportError as error:
-    raise ImportError(f"PyTorch cannot be imported ({error}): {INSTALL}") from None
+from ademxapp.errors import UsageError, answered_by
+from ademxapp.training.shared import Alone
 
 ERRORS = (torch.OutOfMemoryError,) if hasattr(torch, "OutOfMemoryError") else (torch.cuda.OutOfMemoryError,)
 WAIT = timedelta(days=7)  # for another worker, before PyTorch gives up; --stall-minutes ends it earlier
+seed = torch.manual_seed
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -50,16 +45,8 @@ def versions() -> Dict[str, str]:
     return {"torch": torch.__version__}
 
 
-def seed(number: int) -> None:
-    """Make the dropout from now on a function of `number`."""
-    torch.manual_seed(number)
-
-
 def devices(gpus: Optional[Sequence[int]] = None, cpus: Optional[int] = None) -> List[Device]:
-    """The devices that are asked for; with neither, the first card where there is one, else one CPU.
-
-    Raises UsageError that names --cpus for a card that is not there.
-    """
+    """As of `Engine`."""
     count = torch.cuda.device_count()
     if gpus is None:
         gpus = (0,) if cpus is None and count else ()
@@ -80,22 +67,12 @@ def free_bytes(devices: Sequence[Device]) -> Optional[int]:
                for card in cards)
 
 
-def checked_dtype(name: str) -> torch.dtype:
-    """PyTorch's type of the name; UsageError for one that this engine cannot compute in."""
-    if name not in DTYPES:
-        raise UsageError(f"--dtype {name}: the PyTorch engine computes in {' or '.join(DTYPES)}; --engine mxnet has "
-                         f"{name} on CPUs")
-    return DTYPES[name]
-
-
-def require_dtype(dtype: str, training: bool, cards: bool) -> None:
-    """UsageError unless this engine can compute in the type: it can train and test in what it has, anywhere."""
-    checked_dtype(dtype)
-
-
-def computing(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
-    """Within, convolutions and products are computed in `dtype` on the device; sums, BN and losses in float32."""
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+def require_dtype(dtype: str, training: bool = False, cards: bool = False) -> torch.dtype:
+    """PyTorch's type of the name; UsageError for one that this engine has not: it trains and tests in all, anywhere."""
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype}: the PyTorch engine computes in {' or '.join(DTYPES)}; --engine mxnet has "
+                         f"{dtype} on CPUs")
+    return DTYPES[dtype]
 
 
 def as_tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -141,18 +118,12 @@ class Workers(Alone):
 
     def __init__(self) -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
-        before = {number: signal.signal(number, signal.SIG_DFL) for number in heeded()}  # no Python runs while it waits
-        try:
-            with _together():
-                distributed.init_process_group(backend, timeout=WAIT)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with _together(), answered_by(signal.SIG_DFL):  # no Python runs while it waits
+            distributed.init_process_group(backend, timeout=WAIT)
         self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
         self.store = self
 
     def gather(self, name: str, values: np.ndarray) -> np.ndarray:
-        """All workers' `values` (count, …), which have one shape and dtype under one `name`."""
         values = np.ascontiguousarray(values)
         mine = torch.tensor(np.frombuffer(values.tobytes(), np.uint8))
         everyones = [torch.empty_like(mine) for _ in range(self.count)]
@@ -187,14 +158,8 @@ def _together() -> Iterator[None]:
 
 
 def launched(kvstore: str) -> bool:
-    """Whether this process is one of several that tools/launch.py, or PyTorch's launcher, has started.
-
-    UsageError where `kvstore` asks for MXNet's servers.
-    """
+    """As of `Engine`; PyTorch's launcher counts as tools/launch.py does, and `kvstore` cannot be MXNet's servers."""
     if kvstore == "dist_sync":
         raise UsageError("--kvstore dist_sync: the parameter servers are --engine mxnet's; with --engine torch, "
                          "tools/launch.py starts workers that need no --kvstore")
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-workers = Workers
