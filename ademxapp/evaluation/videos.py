@@ -70,11 +70,11 @@ def _each_frame(video: Video, place: str, predict: Callable[[np.ndarray], np.nda
     results = overlapped(video, lambda frame: frame, lambda frame: (*frame, predict(frame[1])), finish)
     total, count = np.zeros(1), 0
     with contextlib.closing(results), open(unfinished, "w", encoding="utf-8", buffering=1) as table:
-        print("frame", "seconds", *columns, sep="\t", file=table)
+        table.write("\t".join(("frame", "seconds", *columns)) + "\n")
         for seconds, values, cells, frame in tqdm(results, total=video.frames or None, unit="frame", desc=what,
                                                   disable=None):
             write(frame)
-            print(count, f"{seconds:.3f}", *cells, sep="\t", file=table)
+            table.write("\t".join((str(count), f"{seconds:.3f}", *cells)) + "\n")
             total, count = total + values, count + 1
     os.replace(unfinished, path)
     return count, total / count
