@@ -332,7 +332,7 @@ def test_the_cards_measurements_are_rehearsed(tmp_path, monkeypatch, capsys):
     assert [row.get("images") for row in rows] == [1, 2, 1, 2, 2] and rows[4]["error"] == "no kernel"
     assert all(row["images_per_s"] > 0 for row in rows[:4]) and rows[3]["read"]
     assert [row["network"] for row in found["left"]] == [names[3]]  # compiling takes more time than is left
-    monkeypatch.setattr(card, "apart_from_cpu", lambda *_: {"gradient": 0.01})
+    monkeypatch.setattr("ademxapp.engine.torch.check.apart_from_cpu", lambda *_: {"gradient": 0.01})
     capsys.readouterr()
     with pytest.raises(ValueError, match="the card's numbers are not the CPU's"):
         bench.main(["card", "--rehearse", "--minutes", "0", "--records", "none"])

@@ -20,19 +20,18 @@ from ademxapp import engine
 from ademxapp.cli import number
 from ademxapp.data.loader import Loader
 from ademxapp.data.records import read_records
-from ademxapp.engine import Device, Symbol
-from ademxapp.engine.training import Module
+from ademxapp.engine import Device
 from ademxapp.files import write_json
 from ademxapp.flags import flag
 from ademxapp.machine import processors
 from ademxapp.paper import read_table
 from ademxapp.symbol import SymbolOptions, classification_symbol, network, segmentation_symbol
-from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
+from ademxapp.weights.parameters import parameter_shapes, start_afresh
 from iclass.datasets import TrainImages
 
 FIXED = SymbolOptions(bn_use_global_stats=True)
 TUNED = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
-CHECKED, LIMIT, STEPS, GENTLE = (2, 3, 64, 64), 1e-3, 10, 0.5
+LIMIT = 1e-3  # apart from the CPU
 CLASSES, TUNED_CROP, READ_CROP = 1000, 504, 224
 READING_TIMES = 5  # as many seconds as without reading, which comes in bursts
 COMPILING_SECONDS = 120  # a network that is compiled is not begun with less time left
@@ -73,13 +72,16 @@ def run(gpus: int = flag("the card", 0, type=number(int, 0), metavar="N"),
         ) -> int:
     """Check, measure, and write what was found as JSON; ValueError where the card's numbers are not the CPU's."""
     import torch
+
+    from ademxapp.engine.torch.check import apart_from_cpu
     end, runs, scale = time.monotonic() + 60 * minutes, engine.load("torch"), REHEARSAL if rehearse else FULL
     device, = runs.devices(cpus=1) if rehearse else runs.devices([gpus])
     has_records = os.path.exists(f"{records}.rec")
     left = jobs(has_records)
     found: Dict[str, Any] = {
         "card": "CPU" if rehearse else torch.cuda.get_device_name(gpus), "rehearsed": rehearse, **runs.versions(),
-        "cuda": torch.version.cuda, "processors": processors(), "apart": apart_from_cpu(device, scale), "rows": []}
+        "cuda": torch.version.cuda, "processors": processors(), "apart": apart_from_cpu(device, scale.width),
+        "rows": []}
     found["reading"] = reading(records, scale) if has_records else f"not measured: there is no {records}.rec"
 
     def tell(news: str) -> None:
@@ -136,40 +138,6 @@ def outcome(job: Job, device: Device, scale: Scale, records: str) -> Dict[str, A
         images //= 2
 
 
-def apart_from_cpu(card: Device, scale: Scale) -> Dict[str, float]:
-    """How far probabilities, a gradient and ten updates of A1 on the card are from the CPU's here, without TF32.
-
-    Weights are GENTLE times a training's first ones, with which ten updates multiply rounding: two of the CPU's own
-    ways end 2e-2 apart at a quarter of the width; with these, 3e-6 at a tenth.
-    """
-    import torch
-    symbol = segmentation_symbol(f"check_rna-a1{scale.width}_cls21_s8", FIXED, loss="softmax")
-    parameters = start_afresh(parameter_shapes(symbol, data=CHECKED), 0)
-    for name, value in parameters.args.items():
-        value *= np.float32(GENTLE if name.endswith("_weight") else 1)
-    kept = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    cpu, gpu = (_trained(symbol, parameters, device) for device in (*engine.load("torch").devices(cpus=1), card))
-    torch.backends.cudnn.allow_tf32 = kept
-    return {what: float(np.linalg.norm(gpu[what] - value) / np.linalg.norm(value)) for what, value in cpu.items()}
-
-
-def _trained(symbol: Symbol, parameters: Parameters, device: Device) -> Dict[str, np.ndarray]:
-    from ademxapp.symbol.recorder import load_json
-    text = symbol.tojson().replace('"p": "0.3"', '"p": "0.0"').replace('"p": "0.5"', '"p": "0.0"')
-    rng = np.random.default_rng(0)
-    data, label = rng.normal(size=CHECKED).astype(np.float32), rng.integers(0, 21, (2, 64)).astype(np.float32)
-    module = _module(load_json(text), device, parameters, data, label, Job("tuning", "rna-a1"))
-    _step(module, data, label)
-    found = {"probabilities": module.get_outputs()[0],
-             "gradient": np.concatenate([value.ravel() for value in module.optimizer_states().values()])}
-    for _ in range(STEPS - 1):
-        _step(module, data, label)
-    after = module.get_params().args
-    found["change"] = np.concatenate([(after[name] - value).ravel() for name, value in parameters.args.items()])
-    return found
-
-
 def reading(records: str, scale: Scale) -> Dict[str, float]:
     """Images per second that all processors read for training, with nothing else to do, and how many they are of."""
     with _read(records, scale.images["training"]) as batches:
@@ -208,26 +176,21 @@ def measured(job: Job, images: int, device: Device, scale: Scale, records: str) 
         predict = engine.load("torch").Predictor(symbol, parameters, [device], job.dtype, job.compiled)
         return {"images_per_s": images * _per_second(lambda: predict(data), scale.seconds)}
     label = np.zeros((images, (side // 8) ** 2) if tuning else (images,), np.float32)
-    module = _module(symbol, device, parameters, data, label, job)
-    with _read(records, images) if job.read else nullcontext(repeat((data, label))) as batches:
-        rate = images * _per_second(lambda: (_step(module, *next(batches)), on_card and torch.cuda.synchronize(
-            device.device_id)), READING_TIMES * scale.seconds if job.read else scale.seconds)
-    memory = {"memory": torch.cuda.max_memory_allocated(device.device_id) / 2 ** 30} if on_card else {}
-    return {"images_per_s": rate, **memory}
-
-
-def _module(symbol: Symbol, device: Device, start: Parameters, data: np.ndarray, label: np.ndarray, job: Job) -> Module:
     module = engine.load("torch").Module(symbol, [device], job.kind == "training", None, job.dtype, job.compiled)
     module.bind(data.shape, label.shape)
-    module.init_params(start)
+    module.init_params(parameters)
     module.init_optimizer("sgd", {"learning_rate": 1e-4, "momentum": 0.9, "wd": 5e-4})
-    return module
+    with _read(records, images) if job.read else nullcontext(repeat((data, label))) as batches:
+        def step() -> None:
+            module.forward(*next(batches))
+            module.backward()
+            module.update()
+            if on_card:
+                torch.cuda.synchronize(device.device_id)
 
-
-def _step(module: Module, data: np.ndarray, label: np.ndarray) -> None:
-    module.forward(data, label)
-    module.backward()
-    module.update()
+        rate = images * _per_second(step, READING_TIMES * scale.seconds if job.read else scale.seconds)
+    memory = {"memory": torch.cuda.max_memory_allocated(device.device_id) / 2 ** 30} if on_card else {}
+    return {"images_per_s": rate, **memory}
 
 
 def _per_second(call: Callable[[], object], seconds: float) -> float:

@@ -16,7 +16,7 @@ from ademxapp import driver
 from ademxapp.cli import LOG, UsageError, number, require_data, table
 from ademxapp.engine import Device
 from ademxapp.errors import usage_errors
-from ademxapp.files import Values, digest, kept, write_json
+from ademxapp.files import Values, digest, kept, replacing, write_json
 from ademxapp.flags import Settings, flag
 from ademxapp.inspection.paths import PathGradients, measure, read_off, spread_lengths
 from ademxapp.settings import Data, Devices
@@ -174,3 +174,30 @@ def kind_of(record: Values) -> str:
     if not record["weights"]:
         return "untrained"
     return "trained, {} of {} epochs".format(*record["epochs"]) if all(record["epochs"]) else "trained"
+
+
+def draw_paths(records: Sequence[Values], path: str) -> None:
+    """Draw norms, linear and logarithmic, and expected contributions by path length (Figure 4); a column a network."""
+    from matplotlib.figure import Figure  # here: it takes a second to import
+
+    columns = list(dict.fromkeys((record["label"], record["crop"]) for record in records))
+    figure = Figure(figsize=(1 + 2.9 * len(columns), 7.6), tight_layout=True)
+    axes = figure.subplots(3, len(columns), squeeze=False)
+    for record in records:
+        found, lengths = read_off(record["norms"], record["lengths"], record["units"]), record["lengths"]
+        linear, logarithmic, shares = axes[:, columns.index((record["label"], record["crop"]))]
+        colour = "tab:blue" if record["weights"] else "tab:orange"
+        for panel in (linear, logarithmic):
+            panel.plot(lengths, found["means"], color=colour, linewidth=1.2, label=kind_of(record))
+            panel.fill_between(lengths, found["lowest"], found["highest"], color=colour, alpha=0.25, linewidth=0)
+        logarithmic.set_yscale("log")
+        shares.plot(range(record["units"] + 1), found["expected_contributions"], color=colour, linewidth=1.2)
+        linear.set_title(f"{record['label'].split('_')[0]}\n{record['network']}, {record['crop']} pixels", fontsize=10)
+        linear.legend(fontsize="small", frameon=False)
+        shares.set_xlabel("path length k, mappings")
+    for row, text in zip(axes, ("norm per image", "norm per image", "share, times number of paths")):
+        row[0].set_ylabel(text)
+        for panel in row:
+            panel.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=80, format="png")

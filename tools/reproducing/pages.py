@@ -12,15 +12,14 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ademxapp.cli import UsageError, table
-from ademxapp.files import Values, read_json, read_text, replacing, write_text
+from ademxapp.files import Values, read_json, read_text, write_text
 from ademxapp.flags import Settings, flag
-from ademxapp.inspection.paths import read_off
 from ademxapp.paper import class_column, read_table
 from ademxapp.training.progress import read_reports
 from issegm.scoring import most_frequent_class_scores
 
 from ..benchmarks.comparison import as_text
-from ..reporting.paths import kind_of, summary_table
+from ..reporting.paths import draw_paths, summary_table
 from . import measurements, miniature, paper_tables
 from .recipes import read_recipe
 from .steps import TRAININGS, kept_name, read_kept
@@ -258,31 +257,8 @@ def figure4() -> str:
 
 
 def draw_figure4(path: str) -> None:
-    """Draw Figure 4: norms, linear and logarithmic, and expected contributions by path length; a column a network."""
-    from matplotlib.figure import Figure  # here: it takes a second to import
-
-    records = read_json(FIGURE4)["networks"]
-    columns = list(dict.fromkeys((record["label"], record["crop"]) for record in records))
-    figure = Figure(figsize=(1 + 2.9 * len(columns), 7.6), tight_layout=True)
-    axes = figure.subplots(3, len(columns), squeeze=False)
-    for record in records:
-        found, lengths = read_off(record["norms"], record["lengths"], record["units"]), record["lengths"]
-        linear, logarithmic, shares = axes[:, columns.index((record["label"], record["crop"]))]
-        colour = "tab:blue" if record["weights"] else "tab:orange"
-        for panel in (linear, logarithmic):
-            panel.plot(lengths, found["means"], color=colour, linewidth=1.2, label=kind_of(record))
-            panel.fill_between(lengths, found["lowest"], found["highest"], color=colour, alpha=0.25, linewidth=0)
-        logarithmic.set_yscale("log")
-        shares.plot(range(record["units"] + 1), found["expected_contributions"], color=colour, linewidth=1.2)
-        linear.set_title(f"{record['label'].split('_')[0]}\n{record['network']}, {record['crop']} pixels", fontsize=10)
-        linear.legend(fontsize="small", frameon=False)
-        shares.set_xlabel("path length k, mappings")
-    for row, text in zip(axes, ("norm per image", "norm per image", "share, times number of paths")):
-        row[0].set_ylabel(text)
-        for panel in row:
-            panel.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=80, format="png")
+    """Draw what is kept of Figure 4."""
+    draw_paths(read_json(FIGURE4)["networks"], path)
 
 
 BLOCKS: Dict[str, Callable[..., str]] = {
