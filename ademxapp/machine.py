@@ -3,9 +3,11 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Collection, Iterator, List, Optional
+from typing import Collection, Iterator, List, Mapping, Optional
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+NAMES = {"python": "Python", "mxnet": "MXNet", "torch": "PyTorch", "numpy": "NumPy"}
 
 
 def processors() -> int:
@@ -114,3 +116,12 @@ def processor_field(name: str) -> str:
     """A field of the first processor in /proc/cpuinfo, such as its "model name"; empty where there is none."""
     found = (line.partition(":") for line in _lines(PROC / "cpuinfo"))
     return next((value.strip() for key, _, value in found if key.strip() == name), "")
+
+
+def described(versions: Mapping[str, str]) -> str:
+    """What measurements are of, in words: processors, memory, and the `versions`."""
+    instructions = ", ".join(flag for flag in INSTRUCTIONS if flag in processor_flags())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
+    named = ", ".join(f"{NAMES[name]} {version}" for name, version in versions.items() if name in NAMES)
+    return (f"{processors()} processors ({processor_field('model name')}; {instructions}), {memory:.0f} GiB, Linux, "
+            f"{named}")

@@ -8,7 +8,6 @@
 
 And what becomes of probabilities: their averages over views, the errors, and files of predictions.
 """
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
@@ -24,6 +23,7 @@ from ademxapp.deploy.onnx_model import OnnxModel
 from ademxapp.engine import Predictor, load
 from ademxapp.files import write_text
 from ademxapp.network import Network, require_finite
+from ademxapp.symbol.recorder import read_graph
 from ademxapp.weights.description import CLASSIFICATION
 from iclass.datasets import ClassificationDataset, TestImages, Views, described_record
 
@@ -97,10 +97,10 @@ class Classifier(Network):
         """The `Predictor` of the maps that are averaged before the classifier."""
         if self.symbol is None or self.parameters is None:
             raise ValueError(f"{self.weights} has no features: load the .params file that it was made of")
-        nodes = json.loads(self.symbol.tojson())["nodes"]
+        nodes, _ = read_graph(self.symbol.tojson())
         for node in reversed(nodes):
-            if node["op"] == "Pooling" and node.get("attrs", {}).get("global_pool") == "True":
-                maps = self.symbol.get_internals()[f"{nodes[node['inputs'][0][0]]['name']}_output"]
+            if node["op"] == "Pooling" and node["attrs"].get("global_pool"):
+                maps = self.symbol.get_internals()[f"{nodes[node['inputs'][0]]['name']}_output"]
                 return load(self.engine).Predictor(maps, self.parameters, self.devices)
         raise ValueError("this network averages no maps before its classifier: it has no features of this kind")
 

@@ -22,7 +22,7 @@ def test_a_check_tells_what_is_stale_and_changes_nothing(tmp_path, monkeypatch, 
     monkeypatch.chdir(ROOT)
     page = tmp_path / "page.md"
     stale = ("IoU <!-- value: score first-run/camvid_rna-a1-w0.125_cls11_s8_ep-0055 mean_iou -->99.99<!-- end --> %, "
-             "poles <!-- value: class-score trials/train640 pole -->99.9<!-- end -->, "
+             'poles <!-- value: score trials/train640 "IoU of pole" 1 -->99.9<!-- end -->, '
              "[gone](gone.md)\n\n<!-- table: types dtypes --><!-- end -->\n")
     page.write_text(stale)
     assert reproduce.main(["pages", "--check", str(page)]) == 1

@@ -7,21 +7,7 @@
     python tools/bench.py training
     python tools/bench.py all
 
-networks: images per second in testing, at each network's test crop in batches of ten as in the paper's Table 1 (fewer
-where ten do not fit into the memory), and the ratio to ResNet-101, whose batches are run in turns with the network's.
-reading: images per second of processor time that training's samples take, beside a straightforward way with Pillow and
-NumPy that makes the same crops; both in turns, on one core.
-training: images per second of a training with its reports, checks and snapshots, beside a bare loop over the batches.
-step: images per second of training steps of Model A1, beside PyTorch's; with online bootstrapping, beside softmax.
-dtypes: images per second of Model A1 in testing, in float32, bfloat16 and INT8, beside PyTorch's in float32.
-scores: labels from score maps, beside Pillow's resizing of every class in a pool of processes.
-lists: time and memory to read a list, and records, as long as ILSVRC's, and to the first batch of them.
-graph: the PyTorch engine's graph of Model A1, beside the same network as a plain PyTorch module.
-card: Model A1 on a card held to the CPU's numbers, then images per second and memory of the networks of Tables 1 and 2.
-all: every measurement, kept in docs/results/speed, from which `python tools/reproduce.py pages` fills the pages.
-
-A measurement is a function in tools/benchmarks, whose parameters' defaults are its flags, and which returns
-comparisons.
+A measurement is a function in tools/benchmarks whose parameters' defaults are its flags; it returns comparisons.
 """
 if __name__ == "__main__":  # run as a script: import from the repository, and report errors in one line
     import pathlib
@@ -34,7 +20,7 @@ import json
 import sys
 from dataclasses import Field, make_dataclass
 from importlib import import_module
-from inspect import signature
+from inspect import getdoc, signature
 from typing import Optional, Sequence
 
 from ademxapp.cli import TABLES, Formatter, emit, make_parser
@@ -45,17 +31,17 @@ from .benchmarks.comparison import as_text
 # Modules of tools/benchmarks with a function of the command's name; they need different engines, and are imported only
 # where their command is the one given.
 MEASUREMENTS = {
-    "networks": ("testing", "images per second of networks in testing"),
+    "networks": ("testing", "images per second of networks in testing, beside ResNet-101's"),
     "reading": ("reading", "images per second of reading for training, on one core"),
     "lists": ("reading", "time and memory of lists of ILSVRC's length, to the first batch"),
     "scores": ("testing", "score maps to labels, beside Pillow"),
     "training": ("training", "images per second of training, with and without all that surrounds it"),
     "dtypes": ("beside_torch", "images per second of testing in float32, bfloat16 and INT8, beside PyTorch's"),
     "graph": ("beside_torch", "the PyTorch engine's graph beside a plain PyTorch module"),
-    "step": ("training", "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
+    "step": ("beside_torch", "images per second of training steps, beside PyTorch's, and with online bootstrapping"),
 }
-RUNS = {"all": ("comparison", "everything, kept for the pages"),
-        "card": ("card", "the PyTorch engine on a card: checks, speed, memory")}
+RUNS = {"all": ("comparison", "everything, kept for the pages (tools/reproduce.py pages fills them)"),
+        "card": ("card", "the PyTorch engine on a card: held to the CPU's numbers, speed, memory")}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -71,8 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             flags = [(one.name, one.annotation, one.default) for one in signature(called).parameters.values()
                      if isinstance(one.default, Field)]
             make_dataclass("Flags", flags, bases=(Settings,), frozen=True).add_to(command)
-            if name == "card":
-                command.description = module.__doc__
+            command.description = module.__doc__ if name == "card" else getdoc(called)
             if name in MEASUREMENTS:
                 command.add_argument("--format", choices=TABLES, default="table", help="of what is printed")
                 command.add_argument("--output", metavar="FILE", help="write there instead of printing")

@@ -17,9 +17,9 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ademxapp.cli import make_parser
+from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import read_json, write_text
 from ademxapp.training.progress import clock
-from issegm.scoring import most_frequent_class_scores
 
 from . import reproduce
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from ademxapp.data.transforms import choose_filter, scaled_size
 from ademxapp.evaluation import dense
+from ademxapp.evaluation.confusion import Confusion, most_frequent_class_scores
 from ademxapp.evaluation.pictures import contact_sheet, correct_picture
 from ademxapp.processes import overlapped
 from iclass.classifier import best_classes, mean_of_passes, top_errors, view_means
-from issegm.scoring import Confusion, most_frequent_class_scores
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -7,7 +7,7 @@ import pytest
 from ademxapp.data import transforms
 from ademxapp.data.transforms import scaled_size
 from ademxapp.evaluation import dense
-from issegm.scoring import Confusion
+from ademxapp.evaluation.confusion import Confusion
 from tools.benchmarks.testing import pillow_plane, plain_labels, score_map_like
 
 CASES = {  # classes, (h, w) of the image, the longer side as scaled

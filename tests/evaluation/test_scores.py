@@ -11,8 +11,9 @@ from PIL import Image
 
 from ademxapp.data.images import write_png
 from ademxapp.data.lists import Sample
+from ademxapp.evaluation.confusion import Confusion, InstanceCounts
 from issegm.datasets import DATASETS, read_pair
-from issegm.scoring import Confusion, InstanceCounts, Scores, read_instances, score_lines
+from issegm.scoring import Scores, read_instances, score_lines
 
 CITYSCAPES = DATASETS["cityscapes"]
 LABEL = "gtFine/train/aachen/aachen_00000{}_000019_gtFine_labelIds.png"

@@ -49,7 +49,7 @@ def test_what_was_measured_is_written_and_what_is_missing_named(folder, capsys, 
     table = pages.figure4()
     assert f"| {trained['network']} | tiny | trained, 2 of 5 epochs | – | 8 |" in table
     assert "| tiny | untrained | – | 8 |" in table
-    pages.draw_figure4("pages/figure4.png")
+    pages.FIGURES["figure4"]("pages/figure4.png")
     assert (folder / "pages/figure4.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -1,30 +1,36 @@
-"""Model A1 in turns with the same network as a plain PyTorch module: in several types, and the PyTorch engine's graph.
+"""Model A1 beside PyTorch: training steps of both engines, testing in several types, and the PyTorch engine's graph.
 
-MXNet, which computes in bfloat16 and INT8, is imported where it is needed: the graph is measured without it.
+Types and the graph are beside a plain PyTorch module. MXNet and PyTorch are imported where they are needed: training
+steps of both in one process end in a corrupted heap on some processors, so that each engine has a process of its own.
 """
 import copy
+import functools
 import time
 import timeit
 from functools import partial
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ademxapp import engine
+from ademxapp import IGNORE_LABEL, engine
 from ademxapp.cli import UsageError, number
 from ademxapp.flags import flag
 from ademxapp.inspection.costs import layers, random_parameters
-from ademxapp.machine import can_compute, processor_flags
-from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol
+from ademxapp.machine import can_compute, processor_flags, processors
+from ademxapp.processes import Processes
+from ademxapp.symbol import SymbolOptions, classification_symbol, segmentation_symbol, whole_cells
+from ademxapp.training.shared import NESTEROV
+from ademxapp.weights.description import SEGMENTATION, TASKS
 from ademxapp.weights.formats import to_torch
 from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afresh
 
 from .comparison import Comparison, in_turns
 
-NETWORK = "a1"
-CLASSES, STRIDE, HEAD = 21, 8, "2conv"
+NETWORK, CLASSES, STRIDE, HEAD = "a1", 21, 8, "2conv"
 GRAPH_ASKED = 0.97
+TORCH_ASKED, OHEM_ASKED = 0.9, 0.91  # OHEM: at most 1.1 times as long
+LR, IGNORED = 1e-7, 0.1  # a rate that no starting point diverges with; share of the cells
 ASKED = {"float32": 1.1, "bfloat16": 1.7, "int8": 4.0}
 NEEDED = {"float32": set(), "bfloat16": {"avx512_vnni", "avx512_bf16"}, "int8": {"avx512_vnni", "avx512_bf16"}}
 CLASSIFIED = 1000
@@ -51,11 +57,63 @@ def torch_network(parameters: Parameters, width: float, classes: int, segments: 
     return net
 
 
+def step(task: Optional[str] = flag("what is trained (both)", choices=TASKS),
+         width: float = flag("of Model A1", 0.25, type=number(float, 0.001)),
+         crop: int = flag("side of the images", 240, type=number(int, 8), metavar="PIXELS"),
+         batch: int = flag("images in a batch", 4, type=number(int, 1)),
+         seconds: float = flag("to measure each task", 60, type=number(float, 0))) -> List[Comparison]:
+    """Training steps of Model A1, beside the PyTorch engine's; with online bootstrapping, beside softmax."""
+    threads, found = f"PyTorch {import_torch().__version__}, {processors()} threads each, not compiled", []
+    for name in [task] if task else TASKS:
+        with Processes(take_step, 1, "processes", 0) as mxnet, Processes(take_step, 1, "processes", 0) as torch:
+            ways = [(mxnet, "mxnet", "softmax"), (torch, "torch", "softmax"), (mxnet, "mxnet", "ohem")]
+            ours, theirs, *ohem = in_turns([
+                partial(processes, f"a step on {one}", one, name, loss, width, crop, batch)
+                for processes, one, loss in ways[:3 if name == SEGMENTATION else 2]], batch, seconds, time.monotonic)
+        what = f"training step, {name}, A1 of width {width:g}, {batch}x{crop}x{crop}"
+        found.append(Comparison(f"{what}, softmax", "the PyTorch engine", ours, theirs, TORCH_ASKED, threads))
+        found += [Comparison(f"{what}, online bootstrapping", "softmax", one, ours, OHEM_ASKED,
+                             "asked: at most 1.1 times as long") for one in ohem]
+    return found
+
+
+def take_step(*setting: Any) -> None:
+    """A step of `stepper`, in a process of its engine."""
+    stepper(*setting)()
+
+
+@functools.lru_cache(maxsize=None)
+def stepper(name: str, task: str, loss: str, width: float, crop: int, batch: int) -> Callable[[], None]:
+    """What takes a training step of Model A1 on an engine, as the programs do."""
+    runs, label, rng = engine.load(name), f"bench_rna-{NETWORK}-w{width:g}_cls{CLASSES}", np.random.default_rng(0)
+    if task == SEGMENTATION:
+        options = SymbolOptions(bn_use_global_stats=True, lr_type="alex")
+        symbol = segmentation_symbol(f"{label}_s{STRIDE}", options, HEAD, loss)
+        labels = rng.integers(0, CLASSES, (batch, (whole_cells(crop, STRIDE) // STRIDE) ** 2)).astype(np.float32)
+        labels[rng.random(labels.shape) < IGNORED] = IGNORE_LABEL
+    else:
+        symbol, labels = classification_symbol(label), rng.integers(0, CLASSES, batch).astype(np.float32)
+    images = rng.normal(size=(batch, 3, crop, crop)).astype(np.float32)
+    module = runs.Module(symbol, runs.devices(cpus=1), average_auxs=task != SEGMENTATION)
+    module.bind(images.shape, labels.shape)
+    module.init_params(start_afresh(parameter_shapes(symbol, data=images.shape), 0))
+    module.init_optimizer("sgd" if task == SEGMENTATION else NESTEROV, {
+        "learning_rate": LR, "momentum": 0.9, "wd": 5e-4, "rescale_grad": 1 if task == SEGMENTATION else 1 / batch})
+
+    def run() -> None:
+        module.forward(images, labels)
+        module.backward()
+        module.update()
+        module.get_params()  # waits for all of it, on either engine
+
+    return run
+
+
 def graph(width: float = flag("of Model A1", 0.25, type=number(float, 0.001)),
           crop: int = flag("side of the images", 160, type=number(int, 8), metavar="PIXELS"),
           batch: int = flag("images in a batch", 2, type=number(int, 1)),
           seconds: float = flag("to measure each of both", 60, type=number(float, 0))) -> List[Comparison]:
-    """Measure with the processors' time, on the CPU; dropout is off in both."""
+    """The PyTorch engine's graph of Model A1, beside the same network as a plain PyTorch module, by processor time."""
     torch = import_torch()
     from ademxapp.engine.torch.graph import Graph, Pass
     symbol = segmentation_symbol(f"bench_rna-{NETWORK}-w{width:g}_cls{CLASSES}_s{STRIDE}",
@@ -88,7 +146,7 @@ def dtypes(width: float = flag("of Model A1", 1, type=number(float, 0.001)),
            crop: int = flag("side of the images", 224, type=number(int, 32), metavar="PIXELS"),
            batch: int = flag("images in a batch", 2, type=number(int, 1)),
            seconds: float = flag("to measure", 60, type=number(float, 0))) -> List[Comparison]:
-    """Measure all ways by the clock on the wall, for a network uses all processors."""
+    """Images per second of Model A1 in testing, in float32, bfloat16 and INT8, beside PyTorch's in float32."""
     engine.load("mxnet")  # before PyTorch: the network is to be built for it
     torch = import_torch()
     symbol = classification_symbol(f"bench_rna-a1-w{width:g}_cls{CLASSIFIED}", SymbolOptions(bn_use_global_stats=True))

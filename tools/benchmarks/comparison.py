@@ -1,7 +1,6 @@
 """Two ways of doing the same, measured in turns; and all measurements, one after the other, kept for the pages."""
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -9,19 +8,15 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import numpy
-
-from ademxapp.cli import UsageError, table
-from ademxapp.engine import ENGINES, load
+from ademxapp.cli import UsageError, library_versions, table
 from ademxapp.files import write_json
 from ademxapp.flags import flag
-from ademxapp.machine import processor_field, processor_flags, processors
+from ademxapp.machine import described
 from ademxapp.training.progress import clock
 
 COLUMNS = ("what", "against", "per second", "against: per second", "ratio", "lowest … highest", "asked", "met")
 FOLDER, PROGRAM = "docs/results/speed", "tools/bench.py"
 ARGUMENTS = {"networks": ["--batch", "1", "--rounds", "2"]}  # batches of ten take most of an hour
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def as_text(records: Sequence[dict], markdown: bool) -> str:
 
 def run(names: List[str], only: Optional[str] = flag("measure only these again", metavar="NAME,…"),
         output: str = flag("where it is kept (default: %(default)s)", FOLDER, metavar="DIR")) -> int:
-    """Run the measurements `names`, or those of them in `only`; exit status 1 if one failed, whose old file is gone."""
+    """All measurements, or those in --only, kept for the pages; exit status 1 if one failed, whose old file is gone."""
     chosen, failed = only.split(",") if only else names, []
     unknown = [name for name in chosen if name not in names]
     if unknown:
@@ -92,15 +87,6 @@ def run(names: List[str], only: Optional[str] = flag("measure only these again",
             if os.path.exists(path):
                 os.remove(path)
         else:
-            write_json(path, {"machine": machine(), "seconds": round(time.monotonic() - start),
+            write_json(path, {"machine": described(library_versions()), "seconds": round(time.monotonic() - start),
                               "found": json.loads(done.stdout)})
     return int(bool(failed))
-
-
-def machine() -> str:
-    """What the figures are of, in words: processors, memory, system, versions."""
-    instructions = ", ".join(flag for flag in INSTRUCTIONS if flag in processor_flags())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
-    engine = ", ".join(f"{ENGINES[name]} {version}" for name, version in load().versions().items())
-    return (f"{processors()} processors ({processor_field('model name')}; {instructions}), {memory:.0f} GiB, Linux, "
-            f"Python {platform.python_version()}, {engine}, NumPy {numpy.__version__}")

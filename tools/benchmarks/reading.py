@@ -58,7 +58,9 @@ def reading(task: Optional[str] = flag("what is read (both)", choices=sorted(ASK
                                 "images are resized", "cityscapes", choices=sorted(DATASETS)),
             crop: Optional[int] = flag("side of the crops (224; 504)", type=number(int, 8), metavar="PIXELS"),
             seconds: float = flag("to measure each task", 30, type=number(float, 0))) -> List[Comparison]:
-    """Measure the tasks, and hold the crops against the reference's."""
+    """Images per second of processor time that training's samples take, beside a straightforward way with Pillow and
+    NumPy that makes the same crops; both in turns, on one core.
+    """
     if (list is None) != (root is None) or (list and task is None):
         raise UsageError("--list, --root and --task go together")
     threads = cv2.getNumThreads()
@@ -197,7 +199,9 @@ def grey_of(pixels: np.ndarray) -> np.ndarray:
 
 def lists(lines: int = flag("of the list", LINES, type=number(int, BATCH)),
           turns: int = flag("of each measurement", 3, type=number(int, 1))) -> List[Comparison]:
-    """Measure reading and first batches, of a list and of records, each in its own process; remarks have memory."""
+    """Time and memory to read a list, and records, as long as ILSVRC's, and to the first batch of them, each in its own
+    process.
+    """
     comparisons = []
     with tempfile.TemporaryDirectory() as folder:
         write_list(folder, lines)

@@ -40,7 +40,9 @@ def networks(names: Sequence[str] = flag("networks, or labels (those of Table 1)
              rounds: int = flag("batches, of which the fastest counts", 3, type=number(int, 1)),
              gpus: Optional[int] = flag("the card to run on, instead of the CPU", type=number(int, 0), metavar="N")
              ) -> List[Comparison]:
-    """A comparison of each network with the reference; its remark tells the batch."""
+    """Images per second in testing, at each network's test crop in batches of ten as in Table 1, fewer where ten do
+    not fit into the memory, in turns with a reference.
+    """
     try:
         card = None if gpus is None else load().devices([gpus])[0]
     except UsageError as error:
@@ -72,7 +74,7 @@ def networks(names: Sequence[str] = flag("networks, or labels (those of Table 1)
 
 def scores(seconds: float = flag("to measure each of three comparisons", 15, type=number(float, 0))
            ) -> List[Comparison]:
-    """Measure each kind of score map, and compare what came out."""
+    """Labels from score maps, beside Pillow's resizing of every class in a pool of processes."""
     with Processes(pillow_plane, PROCESSES, "processes", niceness=0) as plane, ThreadPoolExecutor(PROCESSES) as threads:
         def planes(score_map: ScoreMap) -> Iterator[np.ndarray]:
             return threads.map(partial(plane, "a class"), score_map.scores, repeat(score_map.cell),

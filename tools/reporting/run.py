@@ -18,6 +18,7 @@ from ademxapp.data.images import decode_rgb
 from ademxapp.data.lists import Sample
 from ademxapp.driver import find_samples, read_result
 from ademxapp.errors import one_line
+from ademxapp.evaluation.confusion import Confusion
 from ademxapp.evaluation.pictures import class_colours, correct_picture
 from ademxapp.files import replacing, write_text
 from ademxapp.flags import Settings, flag
@@ -30,7 +31,6 @@ from iclass.datasets import dataset_record as classification_record
 from iclass.ilsvrc import ClassificationSettings
 from issegm.datasets import SegmentationDataset, read_pair
 from issegm.datasets import dataset_record as segmentation_record
-from issegm.scoring import Confusion
 from issegm.settings import SegmentationSettings
 from issegm.testing import label_path, of_shard, read_labels
 

@@ -51,16 +51,10 @@ class Network:
         return "–" if value is None else f"{value / shown.unit:,.{shown.digits}f}{several}"
 
 
-def width_of(network: str) -> Tuple[str, str]:
-    """A network's name without its width, and its ending that tells it, such as "-w0.125"."""
-    name, width, times = network.rpartition("-w")
-    return (name, width + times) if width else (network, "")
-
-
 def key_of(text: str) -> Key:
     """The network of a label, and the head that its tag begins with."""
     label = parse_label(text)
-    return width_of(label.network)[0], label.tag.partition("-")[0] if label.stride else None
+    return label.network.partition("-w")[0], label.tag.partition("-")[0] if label.stride else None
 
 
 def method_of(name: str) -> str:
@@ -91,11 +85,11 @@ def networks_of(number: str, path: str = RECIPE) -> List[Network]:
             scores.setdefault(key_of(test["label"]), {}).setdefault(name, []).append(test[name])
     speeds, kept_speeds = {}, os.path.join(os.path.dirname(recipe.keep), "speed.json")
     if number == "1" and os.path.exists(kept_speeds):
-        speeds = {width_of(item["what"])[0]: {"speed_ratio": item["ratio"]} for item in read_json(kept_speeds)}
+        speeds = {item["what"].partition("-w")[0]: {"speed_ratio": item["ratio"]} for item in read_json(kept_speeds)}
     rows = {(row.network, row.head): row for row in reversed(paper.read_table(f"table{number}").rows)}
     order, inputs, found = list(rows)[::-1], counted_inputs(number, recipe, step.settings), []
     for name, head in sorted(inputs, key=lambda key: order.index(key) if key in order else len(order)):
-        ours = replace(label, network=name + width_of(label.network)[1], tag=None)
+        ours = replace(label, network=name + "".join(label.network.partition("-w")[1:]), tag=None)
         counts = counted(str(ours), *inputs[name, head])
         method = method_of(name) + (f", {head[0]} conv.{', pooling' * (name == 'rna-a')}" if head else "")
         costs = {**{key: counts[key] for key in ("parameters", COSTS[number])}, **speeds.get(name, {})}

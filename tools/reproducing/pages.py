@@ -12,11 +12,11 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ademxapp.cli import UsageError, table
+from ademxapp.evaluation.confusion import most_frequent_class_scores
 from ademxapp.files import Values, read_json, read_text, write_text
 from ademxapp.flags import Settings, flag
-from ademxapp.paper import class_column, read_table
+from ademxapp.paper import read_table
 from ademxapp.training.progress import read_reports
-from issegm.scoring import most_frequent_class_scores
 
 from ..benchmarks.comparison import as_text
 from ..reporting.paths import draw_paths, summary_table
@@ -110,15 +110,10 @@ def text(name: str) -> str:
 
 
 def score(name: str, key: str, digits: str = "2") -> str:
-    """A score of a result, in percent; top1 and top5 are accuracies."""
-    found = result(name)
+    """A score of a result, in percent; top1 and top5 are accuracies, "IoU of CLASS" those of classes."""
+    found = paper_tables.scores_in(result(name))
     value = 100 - found[f"{key}_error"] if key in ("top1", "top5") else found[key]
     return f"{value:.{digits}f}"
-
-
-def class_score(name: str, class_name: str) -> str:
-    """The IoU of a class in a test, in percent."""
-    return f"{paper_tables.scores_in(result(name))[class_column(class_name)]:.1f}"
 
 
 def mean_loss(name: str, epoch: str) -> str:
@@ -227,8 +222,12 @@ def speed_ratio(name: str, what: str) -> str:
 
 
 def machines() -> str:
-    """What the speeds are of."""
-    return "; ".join(dict.fromkeys(found["machine"] for found in measured()))
+    """What the speeds are of, with the names of the measurements."""
+    names: Dict[str, List[str]] = {}
+    for name in MEASUREMENTS:
+        for found in measured([name]):
+            names.setdefault(found["machine"], []).append(name)
+    return "; ".join(f"{machine} ({', '.join(ones)})" for machine, ones in names.items())
 
 
 def memory_spread() -> str:
@@ -256,21 +255,16 @@ def figure4() -> str:
     return summary_table(read_json(FIGURE4)["networks"], markdown=True)
 
 
-def draw_figure4(path: str) -> None:
-    """Draw what is kept of Figure 4."""
-    draw_paths(read_json(FIGURE4)["networks"], path)
-
-
 BLOCKS: Dict[str, Callable[..., str]] = {
-    "commands": commands, "text": text, "score": score, "class-score": class_score, "mean-loss": mean_loss,
-    "row-score": row_score, "minutes": minutes, "constant": constant, "classes": classes, "classes-of": classes_of,
-    "ceiling": ceiling, "comparison": comparison, "search": search, "types": types, "speed": speed,
-    "speed-ratio": speed_ratio, "machines": machines, "memory-spread": memory_spread, "mebibytes": mebibytes,
-    "paper": paper_tables.page, "full-scale": measurements.full_scale,
-    "miniature": miniature.block, "miniature-claims": miniature.claims, "miniature-times": miniature.times,
-    "miniature-score": mini_score, "figure4": figure4}
+    "commands": commands, "text": text, "score": score, "mean-loss": mean_loss, "row-score": row_score,
+    "minutes": minutes, "constant": constant, "classes": classes, "classes-of": classes_of, "ceiling": ceiling,
+    "comparison": comparison, "search": search, "types": types, "speed": speed, "speed-ratio": speed_ratio,
+    "machines": machines, "memory-spread": memory_spread, "mebibytes": mebibytes, "paper": paper_tables.page,
+    "full-scale": measurements.full_scale, "miniature": miniature.block, "miniature-claims": miniature.claims,
+    "miniature-times": miniature.times, "miniature-score": mini_score, "figure4": figure4}
 FIGURES: Dict[str, Callable[..., None]] = {
-    "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves, "figure4": draw_figure4}
+    "miniature-costs": miniature.draw_costs, "miniature-curves": miniature.draw_curves,
+    "figure4": lambda path: draw_paths(read_json(FIGURE4)["networks"], path)}
 
 
 @dataclass(frozen=True)
