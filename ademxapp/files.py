@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import socket
 import uuid
@@ -136,11 +135,6 @@ def digest(path: str, kind: str = "sha256") -> str:
         for block in iter(lambda: source.read(1 << 20), b""):
             found.update(block)
     return found.hexdigest()
-
-
-def without_copy_number(stem: str) -> str:
-    """A file's name, without its extension, without the `(1)` that browsers put behind one that was there already."""
-    return re.sub(r" ?\(\d+\)$", "", stem)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,8 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 DIGITS = 7  # of a class: batches hold them as float32, which has all numbers up to 2^24
 _LOOKED_AT = 1000  # lines that tell a list's task
 # Where a text has none of these, its fields are what stands between the tabs, and no path needs a second look.
-_ODD = (b'"', b"\\", b"..", b" \t", b"\t ", b" \n", b"\n ", b"\n\n", b"\t\t", b"\n\t", b"\t\n", b"\n/", b"\t/")
+_ODD = (b'"', b"\\", b"..", b" \t", b"\t ", b" \n", b"\n ", b"\n\n", b"\t\t", b"\n\t", b"\t\n", b"\n/", b"\t/",
+        b":/")
 _ODD_START = (b" ", b"/", b"\n", b"\t")
 _AFTER_IMAGE = re.compile(rf"(?<=\.)({'|'.join(name[1:] for name in IMAGE_EXTENSIONS)}) +", re.IGNORECASE)
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")

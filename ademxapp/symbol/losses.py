@@ -48,7 +48,7 @@ def ohem_softmax(scores: Symbol, ignore_label: int = IGNORE_LABEL, thresh: float
     kept = _hardest(sym, true_prob, valid, thresh, min_kept)
     if margin > 0:
         second = sym.reshape(sym.slice_axis(sym.topk(prob, axis=1, k=2, ret_typ="value"),
-                                                  axis=1, begin=1, end=2), shape=(0, -1))
+                                            axis=1, begin=1, end=2), shape=(0, -1))
         kept = _hardest(sym, true_prob - second, kept, margin, min_kept)
     if class_weights:
         scores = _weighted(sym, scores, label, class_weights)

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Tuple
 
-from ademxapp.files import without_copy_number
-
 POOL_STYLES = (None, "caffe", "full")
 Features = Callable[[Any, Any, int], Any]  # of a Scope and a Symbol: a Symbol
 _LABEL = re.compile(
@@ -64,6 +62,11 @@ def _file_stem(text: str) -> str:
             name = name[:-len(extension)]
     name = without_copy_number(name)
     return name[:-len("-symbol")] if name.endswith("-symbol") else name
+
+
+def without_copy_number(stem: str) -> str:
+    """A file's name, without its extension, without the `(1)` that browsers put behind one that was there already."""
+    return re.sub(r" ?\(\d+\)$", "", stem)
 
 
 @dataclass(frozen=True)

@@ -192,8 +192,13 @@ def read_graph(text: str) -> Tuple[List[Dict[str, Any]], List[int]]:
     content = json.loads(text)
     for node in content["nodes"]:
         node["inputs"] = [place for place, *_ in node["inputs"]]
-        node["attrs"] = values_of({**node.get("param", {}), **node.get("attr", {}), **node.get("attrs", {})})
+        node["attrs"] = values_of(_attributes(node))
     return content["nodes"], [place for place, *_ in content["heads"]]
+
+
+def _attributes(entry: Dict[str, Any]) -> Dict[str, str]:
+    """A node's, under the names that they have had in MXNet's versions."""
+    return {**entry.get("param", {}), **entry.get("attr", {}), **entry.get("attrs", {})}
 
 
 def load_json(text: str) -> Symbol:
@@ -202,9 +207,8 @@ def load_json(text: str) -> Symbol:
         graph = json.loads(text)
         nodes: List[Node] = []
         for entry in graph["nodes"]:
-            attrs = {**entry.get("param", {}), **entry.get("attr", {}), **entry.get("attrs", {})}
             inputs = [(nodes[index], output, *(rest or [0])[:1]) for index, output, *rest in entry["inputs"]]
-            nodes.append(Node(entry["op"], entry["name"], attrs, inputs))
+            nodes.append(Node(entry["op"], entry["name"], _attributes(entry), inputs))
         return Symbol([(nodes[index], output) for index, output, *_ in graph["heads"]])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"this is no graph of MXNet's ({type(error).__name__}: {error}): wanted the text of a "

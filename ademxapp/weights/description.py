@@ -14,7 +14,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ademxapp.data.dataset_file import as_annotated
 from ademxapp.errors import one_line
-from ademxapp.files import digest, read_json, without_copy_number, write_text
+from ademxapp.files import digest, read_json, write_text
+from ademxapp.symbol.options import without_copy_number
 
 TASKS = CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
 _NUMBER, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protocol buffers' wire types; bytes of those of a fixed size

@@ -122,7 +122,8 @@ def test_a_long_list_takes_little_memory(tmp_path):
     (b"0\t3.5\ta.jpg\n", "x.lst:1: class '3.5'"), (b"0\t1\t2\ta.jpg\n", r"x.lst:1: 4 fields, .*; got '0.t1.t2.ta.jpg'"),
     (b"index,class,image\n0,1,a.jpg\n", "x.lst:1: 1 fields, wanted index<TAB>class<TAB>image; got 'index,class,image'"),
     ("0\t1\ta.jpg\n".encode("utf-16-le"), "x.lst is no list: it has zero bytes, as UTF-16 .* save it as UTF-8"),
-    (b"0\t1\tC:\\data\\a.jpg\n", "'C:/data/a.jpg' leaves the data root")])
+    (b"0\t1\tC:\\data\\a.jpg\n", "'C:/data/a.jpg' leaves the data root"),
+    (b"0\t1\tC:/data/a.jpg\n", "'C:/data/a.jpg' leaves the data root")])
 def test_what_is_not_clear_in_a_list_is_told(tmp_path, text, words):
     (tmp_path / "x.lst").write_bytes(text)
     with pytest.raises(ValueError, match=words):
