@@ -30,9 +30,9 @@ class SegmentationTraining(DriverSettings):
     base_lr: float = changed(Training, "base_lr", 0.0016)
     weight_decay: float = changed(Training, "weight_decay", 5e-4)
     check_step: int = changed(Training, "check_step", 4)
-    origin_size: int = flag("training: the longer side is resized to this times a factor of "
-                                      "--scale-rate-range (default: the dataset's largest side)", None,
-                                      Decides.TRAINING, type=number(int, 1), metavar="PIXELS")
+    origin_size: int = flag("training: the longer side is resized to this times a factor of --scale-rate-range "
+                            "(default: the dataset's largest side)", None, Decides.TRAINING, type=number(int, 1),
+                            metavar="PIXELS")
     scale_rate_range: Tuple[float, float] = flag("of the scales in training", (0.7, 1.3), Decides.TRAINING,
                                                  type=numbers(float, 0.05, count=2), metavar="LOW,HIGH")
     colour_jitter: Optional[float] = flag("training: brightness, contrast and saturation each change by a factor in "

@@ -4,10 +4,10 @@ Fine-tune a classification network of the same features on CamVid, then test it:
 
     python tools/prepare.py camvid --root $ADEMXAPP_DATA/camvid
     python issegm/voc.py --phase train --model camvid_rna-a1-w0.125_cls11_s8 --data-root $ADEMXAPP_DATA/camvid \\
-        --weights models/imagenette128_rna-a1-w0.125_cls10_ep-0050.params --crop-size 256 --origin-size 768 \\
-        --batch-images 8 --lr-type linear --base-lr 0.01 --to-epoch 46
+        --weights models/imagenette128_rna-a1-w0.125_cls10_ep-0050.params --crop-size 256 --origin-size 640 \\
+        --batch-images 8 --optimizer adam --base-lr 0.0005 --lr-type linear --lr-warmup 1 --to-epoch 76
     python issegm/voc.py --phase val --weights output/camvid_rna-a1-w0.125_cls11_s8_ep-0076.params \\
-        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 768
+        --data-root $ADEMXAPP_DATA/camvid --split val --test-scales 640
 
 The released Model A1 on PASCAL VOC:
 

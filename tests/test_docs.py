@@ -1,5 +1,6 @@
 """The figures in the pages are those of the files that the runs wrote."""
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_the_earlier_first_runs_figures():
     assert f"mean IoU of {found['camvid']['mean_iou']:.2f} % at one scale, with nothing of poles" in notes
     iou = json.loads((RESULTS / "first-run" / "camvid_rna-a1-w0.125_cls11_s8_ep-0055.json").read_text())["class_iou"]
     assert f"found {iou[2]:.0f} % of the poles and {iou[6]:.0f} % of the signs" in notes
+
+
+@pytest.mark.parametrize("path", sorted(str(path.relative_to(ROOT)) for pattern in (
+    "*.md", "docs/*.md", "i*/*.py", "tools/*.py") for path in ROOT.glob(pattern)))
+def test_examples_test_the_checkpoint_that_they_train(path):
+    text = (ROOT / path).read_text(encoding="utf-8").replace("\\", " ")
+    epochs = dict(re.findall(r"--model (\S+) (?:(?!python )[^`#])*?--to-epoch (\d+)", text))
+    for label, epoch in re.findall(r"output/([a-z][\w.-]*?)_ep-(\d{4})", text):
+        assert int(epoch) == int(epochs.get(label, epoch)), f"{label} is trained for {epochs[label]} epochs"
 
 
 def test_no_file_has_the_place_of_a_machine():
