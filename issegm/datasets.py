@@ -56,7 +56,7 @@ class SegmentationDataset:
         if not self.label_ids:
             object.__setattr__(self, "label_ids", tuple(range(len(self.class_names))))
         ids, colours = (*self.label_ids, *self.ignored_ids), self.colours or ()
-        twice = [value for value in ids if ids.count(value) > 1]
+        twice = [value for value in ids[:257] if ids.count(value) > 1]  # of more, two must be the same
         members = [name for group in self.categories.values() for name in group]
         for good, name, wrong in (
                 (self.class_names, "class_names", "none"),

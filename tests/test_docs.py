@@ -1,6 +1,7 @@
 """The figures in the pages are those of the files that the runs wrote."""
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import ROOT
 
 from ademxapp.files import read_json
 from tools import reproduce
+from tools.reproducing import pages
 from tools.reproducing.recipes import read_recipe
 from tools.reproducing.steps import kept_name
 
@@ -38,6 +40,14 @@ def test_a_check_tells_what_is_stale_and_changes_nothing(tmp_path, monkeypatch, 
     page.write_text("<!-- table: tipes --><!-- end --> (/home/x)")
     with pytest.raises(ValueError, match="there is no table tipes: there are commands, "):
         reproduce.main(["pages", str(page)])
+
+
+@pytest.mark.parametrize("block", ["classes-of", "comparison", "types"])
+def test_a_result_that_is_not_kept_is_named(block, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(pages, "read_recipe", lambda path: replace(read_recipe(path), keep="nowhere"))
+    with pytest.raises(FileNotFoundError, match="nowhere/camvid_"):
+        pages.BLOCKS[block]("testing")
 
 
 @pytest.mark.parametrize("name", ["first-run", "earlier-run", "testing", "dtypes"])

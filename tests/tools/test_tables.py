@@ -12,11 +12,13 @@ from random_weights import random_weights
 from worlds import write_trees
 
 from ademxapp import paper
+from ademxapp.cli import make_parser
 from ademxapp.files import kept
 from ademxapp.paper import LOST, Row, read_table
 from ademxapp.weights.released import BY_FILE, RELEASED
 from issegm.datasets import DATASETS
 from tools import reproduce
+from tools.msctest import AveragingSettings
 from tools.reproducing import measurements, paper_tables
 from tools.reproducing.recipes import read_recipe
 from tools.reproducing.steps import made_by, record_of
@@ -223,6 +225,17 @@ def test_a_test_set_needs_its_server_and_what_it_answers_fills_the_table(entered
     assert f"scored by the benchmark's server (`{entered}_answer.json`)" in row["how"][0]
     os.utime(f"{entered}_answer.json", (1, 1))  # of an entry before this one
     assert not rows_of("table3")["Ours"]["here"]
+
+
+def test_a_test_of_several_networks_counts_that_was_made_by_hand(clone):
+    step = read_recipe("recipes/ade20k-test.yaml").steps[-1].at("data", "output/ade20k")
+    for path in step.settings["weights"]:
+        write(path, "x")
+    made = AveragingSettings.from_args(make_parser("", AveragingSettings).parse_args(step.words()[1:])).arguments()
+    entry = f"{os.path.dirname(step.makes)}.zip"
+    for flipped, needed in ((True, entry), (False, "data/ade20k")):
+        write(step.makes, json.dumps({"arguments": {**made, "test_flipping": flipped}}))
+        assert next(iter(rows_of("table6")["Ours (Models A and C)"]["needs"])) == needed
 
 
 @pytest.mark.parametrize("answer, message", [

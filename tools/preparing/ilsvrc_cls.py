@@ -18,6 +18,7 @@ from typing import Callable, Dict, List, Optional
 
 from ademxapp.cli import UsageError, existing_file
 from ademxapp.data.class_folders import class_folders
+from ademxapp.data.images import stem
 from ademxapp.flags import flag
 from iclass.datasets import DATASETS, DEVKIT, kit_synsets
 
@@ -79,7 +80,7 @@ def listed_classes(path: str) -> Dict[str, int]:
         if len(fields) != 2 or class_id is None or class_id >= len(IDS):
             raise ValueError(f"{origin}: {line!r}, wanted the name of an image and its class, a synset such as "
                              f"{KNOWN.folders[0]} or a number in 0 to {len(IDS) - 1}")
-        classes[os.path.splitext(os.path.basename(fields[0]))[0]] = class_id
+        classes[stem(fields[0])] = class_id
     return classes
 
 

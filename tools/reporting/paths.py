@@ -1,7 +1,6 @@
 """Gradients along paths: how large one arrives at the input along paths of every length (paper section 6.3, Fig. 4)."""
 import functools
 import hashlib
-import json
 import logging
 import os
 import sys
@@ -14,9 +13,10 @@ from tqdm import tqdm
 
 from ademxapp import driver
 from ademxapp.cli import LOG, UsageError, number, require_data, table
+from ademxapp.data.images import stem
 from ademxapp.engine import Device
 from ademxapp.errors import usage_errors
-from ademxapp.files import Values, digest, kept, replacing, write_json
+from ademxapp.files import Values, digest, kept, read_json, replacing, write_json
 from ademxapp.flags import Settings, flag
 from ademxapp.inspection.paths import PathGradients, measure, read_off, spread_lengths
 from ademxapp.settings import Data, Devices
@@ -101,12 +101,12 @@ def subject(text: str, weights: Optional[str], crop: Optional[int], statistics: 
         name = f"{label_stem(text)}_untrained"
         return Subject(label, name, None, crop or settings.train_crop, statistics or "batch", None)
     states = sorted(Path(os.path.dirname(weights), f"{label_stem(weights)}_snapshot").glob("[!.]*/state.json"))
-    training = json.loads(states[-1].read_text(encoding="utf-8")).get("arguments", {}) if states else {}
+    training = read_json(str(states[-1])).get("arguments", {}) if states else {}
     crop = crop or training.get("crop_size")
     if not crop:
         print(f"{weights}: no snapshot beside it tells the crops of its training: its images have "
               f"{settings.train_crop} pixels here, unless --crop-size says otherwise", file=sys.stderr)
-    name = os.path.splitext(os.path.basename(weights))[0]
+    name = stem(weights)
     return Subject(label, name, weights, crop or settings.train_crop, statistics or "moving",
                    (label_epoch(weights), training.get("to_epoch")))
 

@@ -337,4 +337,4 @@ def training_page(training: str, out: str) -> Dict[str, Any]:
             "classes": table(["epoch", *(name.replace("_", " ") for name in scores)], [
                 (f"after epoch {row['epoch']}", *(row.get(name) for name in scores)) for row in validations]),
             "heading": "Validations", "confusion": [], "unit": "", "images": [], "note": "", "orders": [],
-            "pictures": [], "curves": "curves.png"}
+            "curves": "curves.png"}

@@ -22,7 +22,7 @@ from ..benchmarks.comparison import as_text
 from ..reporting.paths import draw_paths, summary_table
 from . import measurements, miniature, paper_tables
 from .recipes import read_recipe
-from .steps import TRAININGS, kept_name, read_kept
+from .steps import TRAININGS, kept_name
 
 BLOCK = re.compile(r"(<!-- (table|value|figure): ([^>]*) -->)(.*?)(<!-- end -->)", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
@@ -94,7 +94,8 @@ def result(name: str) -> Values:
 def results_of(recipe: str) -> List[Tuple[str, Values]]:
     """(step's name, result) of the tests of a recipe."""
     found = read_recipe(f"recipes/{recipe}.yaml")
-    return [(step.name, read_kept(found, kept_name(step))) for step in found.steps if step.is_test]
+    return [(step.name, read_json(os.path.join(found.keep, f"{kept_name(step)}.json")))
+            for step in found.steps if step.is_test]
 
 
 def commands(recipe: str, only: str = "") -> str:

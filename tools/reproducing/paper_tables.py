@@ -16,11 +16,14 @@ from issegm.datasets import dataset_record
 from issegm.settings import SegmentationSettings
 
 from .. import report
+from ..msctest import AveragingSettings
 from ..submit import ENTRIES
 from .measurements import card_of, counts_of, speeds_of
 from .recipes import Step, in_output, read_recipe
 from .steps import DONE, Data, record_of, state_of
 
+PROGRAMS = {"iclass/ilsvrc.py": ClassificationSettings, "issegm/voc.py": SegmentationSettings,
+            "tools/msctest.py": AveragingSettings}  # that test
 FILLED = ("model", "dataset", "test_scales", "batch_images", "head")  # by the drivers, where they are not given
 
 
@@ -70,7 +73,7 @@ def is_made(step: Step, output: str) -> bool:
     if os.path.exists(record_of(step, output)):
         return True
     words = step.words()
-    kind = SegmentationSettings if words[0] == "issegm/voc.py" else ClassificationSettings
+    kind = PROGRAMS[words[0]]
     asked = kind.from_args(make_parser("", kind).parse_args(words[1:])).arguments()
     found = read_result(step.makes)["arguments"]
     return all((found.get(name) or None) == (value or None) for name, value in asked.items()
