@@ -87,6 +87,12 @@ def read_json(path: str) -> Any:
     return json.loads(read_text(path))
 
 
+def append_json(path: str, value: Any) -> None:
+    """Add a value to a file that has one in each line."""
+    with open(path, "a", encoding="utf-8") as out:
+        out.write(json.dumps(value) + "\n")
+
+
 def read_yaml(path: str) -> Any:
     """What a YAML file of users holds: mappings, lists, texts, numbers, true, false and null; dates are texts.
 

@@ -3,11 +3,10 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import Collection, Iterator, List, Mapping, Optional
+from typing import Collection, Iterator, List, Optional
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
-NAMES = {"python": "Python", "mxnet": "MXNet", "torch": "PyTorch", "numpy": "NumPy"}
 
 
 def processors() -> int:
@@ -118,10 +117,8 @@ def processor_field(name: str) -> str:
     return next((value.strip() for key, _, value in found if key.strip() == name), "")
 
 
-def described(versions: Mapping[str, str]) -> str:
-    """What measurements are of, in words: processors, memory, and the `versions`."""
+def described() -> str:
+    """The machine that measurements are of, in words."""
     instructions = ", ".join(flag for flag in INSTRUCTIONS if flag in processor_flags())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
-    named = ", ".join(f"{NAMES[name]} {version}" for name, version in versions.items() if name in NAMES)
-    return (f"{processors()} processors ({processor_field('model name')}; {instructions}), {memory:.0f} GiB, Linux, "
-            f"{named}")
+    return f"{processors()} processors ({processor_field('model name')}; {instructions}), {memory:.0f} GiB, Linux"

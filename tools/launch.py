@@ -39,12 +39,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib import util
 from types import FrameType
 from typing import BinaryIO, Dict, List, Optional, Sequence, TextIO
 
 from ademxapp.cli import UsageError, make_parser, number
-from ademxapp.engine import ENGINES
+from ademxapp.engine import usual
 from ademxapp.engine.mxnet import backend
 from ademxapp.errors import SIGNALS, answered_by, leave_terminal
 
@@ -97,7 +96,7 @@ def engine_of(command: Sequence[str]) -> str:
     """The engine that a worker's command asks for, or gets where it does not ask."""
     asked = [word.partition("=")[2] or following for word, following in zip(command, [*command[1:], ""])
              if word.partition("=")[0] == "--engine"]
-    return asked[-1] if asked else next(filter(util.find_spec, ENGINES), "mxnet")
+    return asked[-1] if asked else usual() or "mxnet"
 
 
 def address(text: str) -> str:

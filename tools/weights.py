@@ -154,8 +154,8 @@ def kept_record(path: str) -> Dict[str, Any]:
         known = describe(path)
     except ValueError as error:
         return {**record, "problem": one_line(error)}
-    with contextlib.suppress(OSError, ValueError), open(description_path(path), encoding="utf-8") as source:
-        beside = {} if known.note else json.load(source)
+    with contextlib.suppress(OSError, ValueError):
+        beside = {} if known.note else read_json(description_path(path))
         record["scores"] = [(words, beside[name]) for name, words in SCORES.items() if name in beside]
         record.update((name, beside[name]) for name in RECORDED if name in beside)
     return {**record, **known.values(), "stride": known.stride if known.task == SEGMENTATION else None,

@@ -244,7 +244,7 @@ def _class_fields(line: str) -> List[str]:
 
 def _paired(line: str, root: str) -> List[str]:
     """Image and label of a line, or the image alone; ValueError if that is not clear."""
-    whole = "\t" in line or os.path.lexists(os.path.join(root, line))  # a name with spaces or commas
+    whole = "\t" in line or not re.search("[ ,;]", line) or os.path.lexists(os.path.join(root, line))
     fields = line.split("\t") if whole else _pair_fields(line)
     if len(fields) not in (1, 2):
         raise ValueError(f"{len(fields)} fields, wanted image<TAB>label; got {line[:80]!r}")

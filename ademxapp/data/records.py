@@ -28,6 +28,7 @@ HEADER = struct.Struct("<IfQQ")  # flag, class, number, bytes of the image (im2r
 _FRAME = struct.Struct("<4sI")  # magic; kind of part in 3 bits, its length in 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _NO_INDEX = re.compile(rb"^(?!\d{1,18}\t\d{1,18}\n|\Z)", re.MULTILINE)  # a line that is not of two numbers
+_NUMBER = re.compile(rb"-1|\d{1,18}")
 _PLACE = 16  # hexadecimal digits of the contents' place
 
 
@@ -144,13 +145,10 @@ def _columns(text: bytes, task: str, damaged: str) -> Tuple[np.ndarray, Optional
         fields = line.split(b"\t")
         if len(fields) not in TASKS[task]:
             raise ValueError(f"{damaged}; pack the list again")
-        try:
-            values.append(int(fields[0]))
-            if columns == 2:
-                values.append(int(fields[1]))
-        except (ValueError, OverflowError):
-            what = ("place", "class")[len(values) % columns]
-            raise ValueError(f"{damaged}: a {what} is no number; pack the list again") from None
+        for what, field in zip(("place", "class")[:columns], fields):
+            if not _NUMBER.fullmatch(field):
+                raise ValueError(f"{damaged}: a {what} is no number; pack the list again")
+            values.append(int(field))
     places, *class_ids = np.array(values).reshape(-1, columns).T
     return places, class_ids[0] if class_ids else None
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ademxapp import IGNORE_LABEL
 from ademxapp.data.painting import DRAW, background
-from ademxapp.files import replacing, write_json
+from ademxapp.files import read_json, replacing, write_json
 
 # In alphabetical order, so that a folder-per-class tree yields the same class indices.
 CLASSES = ("background", "ball", "crate", "house", "star", "tree")
@@ -181,8 +181,8 @@ def _write_set(root: str, name: str, stamp: Dict[str, Any], files: Mapping[Any, 
     The stamp holds what the files depend on; it is removed before the first file changes and written after the last.
     """
     place, known = os.path.join(root, f"{name}.json"), False
-    with contextlib.suppress(FileNotFoundError, ValueError), open(place, encoding="utf-8") as source:
-        known = json.load(source) == json.loads(json.dumps(stamp))
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        known = read_json(place) == json.loads(json.dumps(stamp))
     todo = [paths for paths in files if not (known and all(os.path.exists(os.path.join(root, path)) for path in paths))]
     if not todo:
         return

@@ -9,13 +9,13 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ademxapp.data import transforms
+from ademxapp.deploy.onnx_model import DATA, OUTPUT
 from ademxapp.engine import Symbol
 from ademxapp.symbol.recorder import read_graph
 from ademxapp.weights.description import Description
 from ademxapp.weights.parameters import Parameters
 
 OPSET, IR_VERSION = 13, 7  # of ONNX 1.8
-DATA, OUTPUT = "data", "softmax_output"  # names of the file's input and output
 LAST = np.iinfo(np.int64).max  # as the end of a slice: that of the axis
 
 

@@ -18,6 +18,7 @@ from ademxapp.symbol import whole_cells
 from ademxapp.weights.description import Description, read_properties
 from ademxapp.weights.parameters import Parameters, parameter_shapes, require_exact
 
+DATA, OUTPUT = "data", "softmax_output"  # names of the file's input and output
 PIXEL_TYPES = ("uint8", "float32")
 INSTALL = "pip install 'ademxapp[onnx]' (in a clone of the project: pip install -e '.[onnx]')"
 TOLERANCE = 1e-5  # of probabilities
@@ -62,7 +63,7 @@ class OnnxModel(engine.Predictor):
         at_once = self._input.shape[0] if isinstance(self._input.shape[0], int) else len(data)
         try:
             outputs = np.concatenate([
-                self._session.run(["softmax_output"], {"data": np.ascontiguousarray(data[start:start + at_once])})[0]
+                self._session.run([OUTPUT], {DATA: np.ascontiguousarray(data[start:start + at_once])})[0]
                 for start in range(0, len(data), at_once)])
         except Exception as error:
             raise ValueError(f"{self.path} cannot be run: {_reason(error)}") from None

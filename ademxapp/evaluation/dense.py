@@ -27,7 +27,7 @@ from ademxapp.machine import MainMemory, processors
 from ademxapp.processes import Processes
 from ademxapp.symbol import whole_cells
 
-CHUNK_VALUES = 4_000_000  # scores at image size of all maps that are made at a time
+CHUNK_VALUES = 4_000_000  # scores at image size of each map that are made at a time
 TILE_ROWS, TILE_VALUES = 32, 2 ** 19  # pixels; scores at image size that a processor's cache holds
 PILLOWS_CUBIC = -0.5  # free parameter of the cubic kernel
 SUPPORT = {Resampling.BILINEAR: 1, Resampling.BICUBIC: 2, Resampling.LANCZOS: 3}  # of its kernels, to either side

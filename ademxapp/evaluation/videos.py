@@ -1,7 +1,7 @@
 """Predictions for videos: an overlay video with the classes' names, and a table with a row for each frame."""
 import contextlib
 import os
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -39,8 +39,8 @@ def segment_video(video: Video, place: str, labels_of: Callable[[np.ndarray], np
         frame = captioned_grid([labels_over(image, labels, colours)], [caption], 1, legend, foot)
         return seconds, shares, [f"{100 * share:.2f}" for share in shares], frame
 
-    with VideoWriter(f"{place}_overlay", video.rate) as overlay:
-        return _each_frame(video, place, labels_of, finish, class_names, "segmenting", overlay.write)
+    overlay = VideoWriter(f"{place}_overlay", video.rate)
+    return _each_frame(video, place, labels_of, finish, class_names, "segmenting", overlay)
 
 
 def classify_video(video: Video, place: str, probabilities_of: Callable[[np.ndarray], np.ndarray],
@@ -54,26 +54,28 @@ def classify_video(video: Video, place: str, probabilities_of: Callable[[np.ndar
         best = int(np.argmax(found))
         return seconds, found, [class_names[best], f"{100 * found[best]:.2f}"], None
 
-    return _each_frame(video, place, probabilities_of, finish, ("class", "percent"), "classifying", lambda frame: None)
+    return _each_frame(video, place, probabilities_of, finish, ("class", "percent"), "classifying")
 
 
 def _each_frame(video: Video, place: str, predict: Callable[[np.ndarray], np.ndarray], finish: Callable[[Any], Any],
-                columns: Sequence[str], what: str, write: Callable[[Any], None]) -> Tuple[int, np.ndarray]:
-    """`write` every frame, in order, and a row of the table; the number of frames, and the means of their values.
+                columns: Sequence[str], what: str, overlay: Optional[VideoWriter] = None) -> Tuple[int, np.ndarray]:
+    """Write every frame, in order, and a row of the table; the number of frames, and the means of their values.
 
-    `finish((seconds, pixels, predict(pixels)))` gives seconds, values, cells of the row, and what to write. The table
-    is `*.unfinished.tsv` until it is whole, so that it stays where it is interrupted.
+    `finish((seconds, pixels, predict(pixels)))` gives seconds, values, cells of the row, and the overlay's frame. The
+    table is `*.unfinished.tsv` until all is whole, so that it stays where it is interrupted.
     """
     path, = video_outputs(place, False)
     unfinished = f"{os.path.splitext(path)[0]}.unfinished.tsv"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     results = overlapped(video, lambda frame: frame, lambda frame: (*frame, predict(frame[1])), finish)
     total, count = np.zeros(1), 0
-    with contextlib.closing(results), open(unfinished, "w", encoding="utf-8", buffering=1) as table:
+    with contextlib.closing(results), overlay or contextlib.nullcontext(), \
+            open(unfinished, "w", encoding="utf-8", buffering=1) as table:
         table.write("\t".join(("frame", "seconds", *columns)) + "\n")
         for seconds, values, cells, frame in tqdm(results, total=video.frames or None, unit="frame", desc=what,
                                                   disable=None):
-            write(frame)
+            if overlay:
+                overlay.write(frame)
             table.write("\t".join((str(count), f"{seconds:.3f}", *cells)) + "\n")
             total, count = total + values, count + 1
     os.replace(unfinished, path)

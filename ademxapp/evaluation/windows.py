@@ -67,14 +67,13 @@ class WindowChoice:
 
     `asked` is a side that the user wants, in pixels, rounded up to whole cells; without it windows are chosen only for
     inputs whose planned memory does not fit into what is free when a size is new: by then other networks have what they
-    need. Without a `symbol` there is no plan. `runs` names the engine, by default this process's; `say` takes the text
-    that tells of a choice. `chosen`: {(H, W) of inputs: side of their windows}, of those that do not fit.
+    need. Without a `symbol` there is no plan. `runs` names the engine, by default this process's. `chosen`: {(H, W)
+    of inputs: side of their windows}, of those that do not fit.
     """
 
     def __init__(self, symbol: Optional[Symbol], contexts: Sequence[Device], batch: int, stride: int,
-                 asked: Optional[int] = None, runs: Optional[str] = None, say: Callable[[str], None] = LOG.info
-                 ) -> None:
-        self._symbol, self._stride, self._say = symbol, stride, say
+                 asked: Optional[int] = None, runs: Optional[str] = None) -> None:
+        self._symbol, self._stride = symbol, stride
         self._asked = whole_cells(asked or 0, stride)
         self._devices, on_cards = contexts, bool(contexts) and contexts[0].device_type == "gpu"
         self._batch = -(-batch // len(contexts)) if on_cards else batch  # the memory of the CPU is that of all devices
@@ -108,8 +107,8 @@ class WindowChoice:
             return 0
         self.chosen[size] = side
         words = f"{needed // MIB:,} MiB" if needed < BEYOND else "more than there can be"
-        self._say(f"inputs of {size[1]}x{size[0]} pixels need {words}, {free // MIB:,} MiB are free: they are "
-                  f"predicted in overlapping windows of {side} pixels (--window chooses others)")
+        LOG.info(f"inputs of {size[1]}x{size[0]} pixels need {words}, {free // MIB:,} MiB are free: they are "
+                 f"predicted in overlapping windows of {side} pixels (--window chooses others)")
         return side
 
     def _needed(self, symbol: Symbol, size: Tuple[int, int]) -> int:

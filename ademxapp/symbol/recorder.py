@@ -239,6 +239,8 @@ def _record(operator: str, *symbols: Symbol, name: Optional[str] = None, attr: O
             **values: Any) -> Symbol:
     """A node of an operator; inputs that are parameters and not given become variables named after it."""
     parts: Any = range(len(symbols)) if operator in ANY_NUMBER else INPUTS.get(operator, ("data",))
+    if len(symbols) > len(parts):
+        raise ValueError(f"{operator} has {len(symbols)} inputs, and INPUTS of {__name__} knows {', '.join(parts)}")
     given: Dict[Any, Symbol] = dict(zip(parts, symbols))
     given.update({key: values.pop(key) for key in list(values) if isinstance(values[key], Symbol)})
     attrs = {key: str(value) for key, value in values.items()}

@@ -1,6 +1,5 @@
 """The training loop: an engine's `Module.fit` with reports, checkpoints, validation and snapshots."""
 import hashlib
-import json
 import math
 import os
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 import numpy as np
 
 from ademxapp.errors import SIGNALS, Stopped, StopRequests, answered_by, stop_at_once
+from ademxapp.files import append_json
 from ademxapp.training.progress import Board, Progress, TrainingMetric, Watch, clock, cut_reports, reports_after
 from ademxapp.training.shared import ADAM, Alone, Watchdog
 from ademxapp.training.snapshots import Background, Snapshot, save_snapshot
@@ -32,7 +32,7 @@ class Plan:
     """How a run goes: as its settings say, and what follows from them for its task and images."""
 
     settings: "DriverSettings"
-    optimizer: str  # this and its parameters as `ademxapp.engine.Module` takes them
+    optimizer: str  # this and its parameters as `ademxapp.engine.training.Module` takes them
     optimizer_params: Dict[str, Any]
     fixed_statistics: bool = False  # BN's moving statistics are not trained
     state: Dict[str, Any] = field(default_factory=dict)  # what snapshots say besides where the run is
@@ -72,14 +72,13 @@ def fit(plan: Plan, engine: "Engine", symbol: "Symbol", loader: "Loader", parame
         if workers.rank == 0:
             run.resume_validations(parameters)
         try:
-            if settings.from_epoch < settings.stop_epoch:
-                module.fit(loader, metric, parameters, plan.optimizer, run.optimizer_params, settings.kvstore,
-                           settings.from_epoch, settings.stop_epoch, run.after_batch, run.after_epoch)
+            module.fit(loader, metric, parameters, plan.optimizer, run.optimizer_params, settings.kvstore,
+                       settings.from_epoch, settings.stop_epoch, run.after_batch, run.after_epoch)
         finally:
             loader.close()
             if run.progress:
                 run.progress.close()
-    return module.get_params()
+    return run.result
 
 
 class _Run:
@@ -103,6 +102,7 @@ class _Run:
         self.optimizer_params = {**plan.optimizer_params, "begin_num_update": done}
         if plan.optimizer == ADAM:  # which corrects its means by the updates since its states were zero
             self.optimizer_params["states_from"] = self._states_from
+        self.result: Parameters  # after the last epoch
         self.progress: Optional[Progress] = None  # of a worker that writes
         if workers.rank == 0:
             self.progress = Progress(plan.path, log, metric, done, self._settings.stop_epoch, loader, workers.count)
@@ -144,6 +144,7 @@ class _Run:
     def after_epoch(self, epoch: int, result: Parameters) -> None:
         """As `Module.fit` calls it."""
         self._watchdog.beat()
+        self.result = result
         self._seed_batch(epoch + 1, 0)
         _require_finite(result, f"after epoch {epoch + 1}")
         self._save(result, epoch + 1, 0)
@@ -212,8 +213,7 @@ class _Run:
             save_parameters(best_path, parameters)
             write_description(best_path, {**row, **self._plan.about})
         self._validations.append(row)
-        with open(f"{self._plan.path}_val.jsonl", "a", encoding="utf-8") as out:
-            out.write(json.dumps(row) + "\n")
+        append_json(f"{self._plan.path}_val.jsonl", row)
         if self._board:
             self._board.validation(row)
         self._log.info("validation after epoch %d: %s, in %s; %s", epoch, ", ".join(

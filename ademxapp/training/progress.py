@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from ademxapp.files import replacing, write_text
+from ademxapp.files import append_json, replacing, write_text
 from ademxapp.training.shared import Alone
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ class Progress:
         self.restart_clock()
         self._metric.reset()
         self._reports.append(report)
-        with open(f"{self._path}.jsonl", "a", encoding="utf-8") as out:
-            out.write(json.dumps(report) + "\n")
+        append_json(f"{self._path}.jsonl", report)
         loss, accuracy = _text(report["loss"]), _text(report["accuracy"])
         extra = "".join(f"  {name.replace('_', ' ')} {_text(report[name])}" for name in ("kept", "top_class_share")
                         if name in report)

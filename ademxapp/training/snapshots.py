@@ -123,7 +123,8 @@ def remove_unfinished(path: str) -> None:
 
 
 def _files(path: str, kind: "re.Pattern[str]") -> List[str]:
-    return [file for file in sorted(glob.glob(f"{glob.escape(path)}*")) if kind.fullmatch(file[len(path):])]
+    ends = (os.path.basename(one)[len(os.path.basename(path)):] for one in glob.glob(f"{glob.escape(path)}*"))
+    return [path + end for end in sorted(ends) if kind.fullmatch(end)]
 
 
 def _snapshots(path: str) -> List[str]:

@@ -15,7 +15,6 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 from ademxapp.data.dataset_file import as_annotated
 from ademxapp.errors import one_line
 from ademxapp.files import digest, read_json, write_text
-from ademxapp.symbol.options import without_copy_number
 
 TASKS = CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
 _NUMBER, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # protocol buffers' wire types; bytes of those of a fixed size
@@ -116,6 +115,7 @@ def _checked(values: Mapping[str, Any]) -> Description:
 
 def kept_description(weights: str) -> Tuple[Optional[Description], str]:
     """The description beside a file of weights, or None; and what is to be told of one that is not used."""
+    from ademxapp.symbol.options import without_copy_number  # here: reading workers need no networks
     beside, (stem, extension) = description_path(weights), os.path.splitext(weights)
     places = (beside, description_path(without_copy_number(stem) + extension))
     place = next(filter(os.path.isfile, places), None)

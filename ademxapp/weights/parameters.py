@@ -15,15 +15,13 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Pattern, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Pattern, Sequence, Tuple
 
 import numpy as np
 
+from ademxapp.engine import Symbol
 from ademxapp.files import replacing, write_text
 from ademxapp.weights.description import write_description
-
-if TYPE_CHECKING:
-    from ademxapp.engine import Symbol
 
 Shape = Tuple[int, ...]
 Shapes = Tuple[Mapping[str, Shape], Mapping[str, Shape]]  # of arguments and of auxiliary states, by name
@@ -63,7 +61,7 @@ class Transfer:
                 f"left aside: {', '.join(self.left) or 'none'}")
 
 
-def parameter_shapes(symbol: "Symbol", **inputs: Shape) -> Shapes:
+def parameter_shapes(symbol: Symbol, **inputs: Shape) -> Shapes:
     """Shapes of a symbol's (arguments, auxiliary states) for such inputs; ValueError where they are too small."""
     try:
         arg_shapes, _, aux_shapes = symbol.infer_shape(**inputs)
@@ -88,7 +86,7 @@ def save_parameters(path: str, parameters: Parameters) -> None:
                         **{f"aux:{name}": value for name, value in parameters.auxs.items()}})
 
 
-def save_checkpoint(folder: str, label: str, epoch: int, symbol: "Symbol", parameters: Parameters,
+def save_checkpoint(folder: str, label: str, epoch: int, symbol: Symbol, parameters: Parameters,
                     about: Optional[Dict[str, Any]] = None) -> str:
     """Write `<label>_ep-NNNN.params`, with `about` beside it, and `<label>_ep-symbol.json`; the path of the former."""
     write_text(os.path.join(folder, f"{label}_ep-symbol.json"), symbol.tojson())

@@ -130,6 +130,12 @@ def test_what_is_not_clear_in_a_list_is_told(tmp_path, text, words):
         read_classification_list(str(tmp_path / "x.lst"), "root", 5)
 
 
+def test_a_clean_list_of_images_is_read_without_looking_for_them(tmp_path, monkeypatch):
+    (tmp_path / "x.lst").write_text("".join(f"val/{i}.jpg\n" for i in range(9)))
+    monkeypatch.delattr(os.path, "lexists")
+    assert len(read_segmentation_list(str(tmp_path / "x.lst"), "root")) == 9
+
+
 def test_a_line_that_can_be_divided_in_two_places_is_told(tmp_path):
     (tmp_path / "x.lst").write_text("a.jpg b.jpg c.png\n")
     with pytest.raises(ValueError, match="x.lst:1: 'a.jpg b.jpg c.png' may be divided at each of 2 spaces, wanted"):

@@ -17,7 +17,7 @@ from ademxapp.backend import mx
 from ademxapp.cli import UsageError
 from ademxapp.data.images import decode_rgb
 from ademxapp.data.loader import Loader
-from ademxapp.data.records import MAGIC, RecordFile, frame, read_records
+from ademxapp.data.records import MAGIC, RecordFile, contents_record, frame, read_contents, read_records
 from ademxapp.settings import Data
 from ademxapp.symbol import network
 from iclass.datasets import TestImages, TrainImages
@@ -162,6 +162,16 @@ def test_a_record_file_cut_short_anywhere_is_told(copy):
         copy.with_suffix(".rec").write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"x\.rec.*(cut short|no record|damaged)"):
             read_records(copy, CLASSES)
+
+
+@pytest.mark.parametrize("class_id", ["1 ", "+1", "1_0", "", "x"])
+def test_a_damaged_class_is_no_other_class(tmp_path, class_id):
+    for value in ("10", class_id):
+        (tmp_path / "x.rec").write_bytes(frame(contents_record({"task": "classification"}, [(0, (value, "a.jpg"))], 0)))
+        if value == "10":
+            assert read_contents(RecordFile(str(tmp_path / "x.rec")))[1][0].class_id == 10
+    with pytest.raises(ValueError, match=r"x\.rec: its contents are damaged: a class is no number; pack the list"):
+        read_contents(RecordFile(str(tmp_path / "x.rec")))
 
 
 @pytest.mark.parametrize("change, words", [

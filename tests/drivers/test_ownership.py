@@ -181,8 +181,9 @@ def test_files_of_a_run_are_told_by_their_whole_names(tmp_path):
                  "a_b_ep-0001.params"):
         (tmp_path / name).touch()
     assert weights_of_run(str(tmp_path / "a")) == [str(tmp_path / "a_best.params"), str(tmp_path / "a_ep-0001.params")]
+    assert list(map(os.path.basename, weights_of_run(f"{tmp_path}//a"))) == ["a_best.params", "a_ep-0001.params"]
     (tmp_path / "a_snapshot").mkdir()
-    remove_run(str(tmp_path / "a"))
+    remove_run(f"{tmp_path}//a")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_b.jsonl", "a_b_ep-0001.params", "a_snapshot"]
 
 

@@ -79,6 +79,14 @@ def test_what_is_done_at_an_interruption_can_be_played(clip, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_overlay.mp4", "clip_frames.tsv"}
 
 
+def test_a_table_has_its_name_when_the_overlay_has_its_own(clip, tmp_path):
+    (tmp_path / "out" / "clip_overlay.mp4").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        segment_video(Video(clip), str(tmp_path / "out" / "clip"), labels_of, NAMES, voc_palette())
+    assert (tmp_path / "out" / "clip_frames.unfinished.tsv").exists()
+    assert not (tmp_path / "out" / "clip_frames.tsv").exists()
+
+
 def test_a_classified_video_has_a_table_of_the_best_classes(clip, tmp_path):
     count, means = classify_video(Video(clip), str(tmp_path / "clip"), lambda image: np.float32(
         [0.75, 0.25, 0] if image.mean() < 100 else [0.1, 0.2, 0.7]), NAMES)

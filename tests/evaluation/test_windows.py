@@ -87,7 +87,7 @@ def test_free_memory_is_measured_when_a_size_is_new(monkeypatch):
     symbol = segmentation_symbol("demo_rna-b1-w0.02_cls6_s8", options, "1conv", "softmax")
     monkeypatch.setattr(machine, "free_bytes", lambda: free[0])
     monkeypatch.setattr(load(), "planned_bytes", lambda symbol, shape, *_: 1000 * shape[2] * shape[3])
-    first, second = (windows.WindowChoice(symbol, [mx.cpu()], 1, 8, say=str) for _ in range(2))
+    first, second = (windows.WindowChoice(symbol, [mx.cpu()], 1, 8) for _ in range(2))
     free[0] = 2 * (4 * sum(windows.parameter_counts(symbol, (1, 3, 96, 96))) + 1000 * 96 * 96)
     assert first((96, 96)) == 0
     free[0] = 1000

@@ -117,6 +117,8 @@ def test_what_has_no_shape_says_why():
         conv.infer_shape(data=(1, 3, 9, 9), conv_weight=(2, 4, 7, 7))
     with pytest.raises(AttributeError, match="no attribute 'Deconvolution'"):
         recorder.Deconvolution(data)
+    with pytest.raises(ValueError, match="relu has 2 inputs, and INPUTS of .*recorder knows data"):
+        recorder.relu(data, data, name="one")
 
 
 def test_graphs_are_built_without_mxnet():

@@ -28,8 +28,7 @@ from ademxapp.weights.parameters import Parameters, parameter_shapes, start_afre
 from .comparison import Comparison, in_turns
 
 NETWORK, CLASSES, STRIDE, HEAD = "a1", 21, 8, "2conv"
-GRAPH_ASKED = 0.97
-TORCH_ASKED, OHEM_ASKED = 0.9, 0.91  # OHEM: at most 1.1 times as long
+GRAPH_ASKED, TORCH_ASKED, OHEM_ASKED = 0.97, 0.9, 0.91  # OHEM: at most 1.1 times as long
 LR, IGNORED = 1e-7, 0.1  # a rate that no starting point diverges with; share of the cells
 ASKED = {"float32": 1.1, "bfloat16": 1.7, "int8": 4.0}
 NEEDED = {"float32": set(), "bfloat16": {"avx512_vnni", "avx512_bf16"}, "int8": {"avx512_vnni", "avx512_bf16"}}

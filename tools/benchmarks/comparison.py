@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ademxapp.cli import UsageError, library_versions, table
+from ademxapp.engine import ENGINES
 from ademxapp.files import write_json
 from ademxapp.flags import flag
 from ademxapp.machine import described
@@ -16,6 +17,7 @@ from ademxapp.training.progress import clock
 
 COLUMNS = ("what", "against", "per second", "against: per second", "ratio", "lowest … highest", "asked", "met")
 FOLDER, PROGRAM = "docs/results/speed", "tools/bench.py"
+NAMES = {"python": "Python", **ENGINES, "numpy": "NumPy"}
 ARGUMENTS = {"networks": ["--batch", "1", "--rounds", "2"]}  # batches of ten take most of an hour
 
 
@@ -87,6 +89,7 @@ def run(names: List[str], only: Optional[str] = flag("measure only these again",
             if os.path.exists(path):
                 os.remove(path)
         else:
-            write_json(path, {"machine": described(library_versions()), "seconds": round(time.monotonic() - start),
-                              "found": json.loads(done.stdout)})
+            versions = [f"{NAMES[name]} {version}" for name, version in library_versions().items() if name in NAMES]
+            write_json(path, {"machine": ", ".join([described(), *versions]), "found": json.loads(done.stdout),
+                              "seconds": round(time.monotonic() - start)})
     return int(bool(failed))

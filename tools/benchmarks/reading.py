@@ -48,6 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LINES, CLASSES, IMAGES = 1_281_167, 1000, 100  # of lists
 WORKERS, BATCH, SEED = 8, 256, 0
 SIDE = 8  # pixels of the images in records
+PEAK = "self/status", "VmHWM"  # of memory; resource's figure would be that of the process that started this one
 LIST_SECONDS, LIST_MIB, BATCH_SECONDS, PROCESSES_MIB = 3.0, 250, 5.0, 2048
 
 
@@ -230,11 +231,11 @@ def promised(what: str, most: float, seconds: Sequence[float], remark: str) -> C
 
 def first_batch(source: str, folder: str, kind: str) -> None:
     """Read the list or the records, and a batch of them; print seconds and MiB: what processes share counts once."""
-    before, start = peak_mib(), time.perf_counter()
+    before, start = kibibytes(*PEAK), time.perf_counter()
     path = os.path.join(folder, "train")
     samples = (read_classification_list(f"{path}.lst", folder, CLASSES) if source == "list"
                else read_records(path, CLASSES))
-    found = {"list_seconds": time.perf_counter() - start, "list_mib": peak_mib() - before}
+    found = {"list_seconds": time.perf_counter() - start, "list_mib": (kibibytes(*PEAK) - before) / 1024}
     start = time.perf_counter()
     dataset = TrainImages(samples, 224, network("rna-a1").input)
     with Loader(dataset, BATCH, shuffle=True, drop_last=True, seed=SEED, workers=WORKERS, kind=kind) as loader:
@@ -243,11 +244,6 @@ def first_batch(source: str, folder: str, kind: str) -> None:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         found["all_mib"] = sum(kibibytes(f"{pid}/smaps_rollup", "Pss") for pid in ("self", *children)) / 1024
     print(json.dumps(found))
-
-
-def peak_mib() -> float:
-    """The most memory that this process has had."""  # resource's figure would be that of the process that started it
-    return kibibytes("self/status", "VmHWM") / 1024
 
 
 def kibibytes(path: str, name: str) -> int:

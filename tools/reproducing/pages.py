@@ -207,14 +207,15 @@ def main_score(found: Values) -> Tuple[str, float]:
     return ("top-1", 100 - found["top1_error"]) if "top1_error" in found else ("mean IoU", found["mean_iou"])
 
 
-def measured(names: Sequence[str] = ()) -> List[Values]:
+def measured(names: Sequence[str]) -> Dict[str, Values]:
     """What is kept of measurements, as far as they were made."""
-    return [found for found in map(measurements.kept_speeds, names or MEASUREMENTS) if found]
+    found = ((name, measurements.kept_speeds(name)) for name in names or MEASUREMENTS)
+    return {name: kept for name, kept in found if kept}
 
 
 def speed(*names: str) -> str:
     """The comparisons of measurements, with their remarks."""
-    return as_text([item for found in measured(names) for item in found["found"]], True)
+    return as_text([item for found in measured(names).values() for item in found["found"]], True)
 
 
 def speed_ratio(name: str, what: str) -> str:
@@ -224,11 +225,9 @@ def speed_ratio(name: str, what: str) -> str:
 
 def machines() -> str:
     """What the speeds are of, with the names of the measurements."""
-    names: Dict[str, List[str]] = {}
-    for name in MEASUREMENTS:
-        for found in measured([name]):
-            names.setdefault(found["machine"], []).append(name)
-    return "; ".join(f"{machine} ({', '.join(ones)})" for machine, ones in names.items())
+    found = {name: kept["machine"] for name, kept in measured(()).items()}
+    return "; ".join(f"{machine} ({', '.join(name for name in found if found[name] == machine)})"
+                     for machine in dict.fromkeys(found.values()))
 
 
 def memory_spread() -> str:

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ademxapp import engine
 from ademxapp.engine import Symbol
-from ademxapp.engine.torch.runtime import Device, as_array, as_tensor, require_dtype
+from ademxapp.engine.torch.runtime import Device, as_array, as_tensor, computing, require_dtype
 from ademxapp.errors import UsageError
 from ademxapp.symbol.recorder import load_json, read_graph
 from ademxapp.weights.parameters import INPUTS, Parameters
@@ -281,7 +281,7 @@ class Predictor(engine.Predictor):
         outputs: List[Tensor] = []
         with torch.inference_mode():
             for part, (device, values) in zip(parts, self._values.items()):
-                with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
+                with computing(device, self._dtype):
                     outputs += self._run({**values, INPUTS[0]: as_tensor(part, device)}, Pass(False, device))[0]
             return np.concatenate([as_array(output) for output in outputs])
 

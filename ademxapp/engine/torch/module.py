@@ -1,5 +1,6 @@
 """Training: `ademxapp.engine.training.Module` on PyTorch, and the optimisers, over all parameters at once."""
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+import contextlib
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from ademxapp.engine import Symbol, training
 from ademxapp.engine.torch.graph import Graph, Pass, Statistics
-from ademxapp.engine.torch.runtime import Device, as_array, as_tensor, random_mask, require_dtype, told_in_one_line
+from ademxapp.engine.torch.runtime import ERRORS, Device, as_array, as_tensor, computing, random_mask, require_dtype
 from ademxapp.symbol.recorder import load_json
 from ademxapp.training.shared import ADAM_BETA2, ADAM_EPSILON, Alone, adam_correction
 from ademxapp.weights.parameters import INPUTS, Parameters
@@ -120,6 +121,18 @@ class Replica:
                 for grad, weight in zip(grads, self.weights.values())]
 
 
+@contextlib.contextmanager
+def told_in_one_line(shape: Sequence[int], device: str) -> Iterator[None]:
+    """Within, a card's lack of memory becomes a ValueError that says what to do."""
+    try:
+        yield
+    except ERRORS:
+        batch, _, *sides = shape
+        raise ValueError(f"{device} has too little memory for a batch of {batch} images of "
+                         f"{'x'.join(map(str, reversed(sides)))} pixels: a smaller --batch-images or --crop-size, or "
+                         "--backward-do-mirror, needs less") from None
+
+
 class Module(training.Module):
     """A network of one output, with the inputs `data` and `softmax_label`.
 
@@ -173,7 +186,7 @@ class Module(training.Module):
                      for name, (rate, shape) in self._dropouts.items()} if is_train else {}
             how = Pass(is_train, replica.device, masks)
             with told_in_one_line(self._shape, str(self._devices[place])), torch.set_grad_enabled(is_train), \
-                    torch.autocast(replica.device.type, self._dtype, enabled=self._dtype != torch.float32):
+                    computing(replica.device, self._dtype):
                 (replica.output,), replica.seen = (self._run if is_train else self._test)(values, how)
 
     def backward(self) -> None:

@@ -75,6 +75,11 @@ def require_dtype(dtype: str, training: bool = False, cards: bool = False) -> to
     return DTYPES[dtype]
 
 
+def computing(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Within, convolutions and products are computed in `dtype`; sums, BN and losses in float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
 def as_tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """A copy on the device, float32; of maps and kernels, on cards, with the channels last in the memory.
 
@@ -95,18 +100,6 @@ def random_mask(key: Sequence, shape: Sequence[int], rate: float, device: torch.
     digest = blake2b(repr(tuple(key)).encode(), digest_size=7).digest()
     generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "little"))
     return torch.empty(tuple(shape), dtype=torch.bool, device=device).bernoulli_(1 - rate, generator=generator)
-
-
-@contextlib.contextmanager
-def told_in_one_line(shape: Sequence[int], device: str) -> Iterator[None]:
-    """Within, a card's lack of memory becomes a ValueError that says what to do."""
-    try:
-        yield
-    except ERRORS:
-        batch, _, *sides = shape
-        raise ValueError(f"{device} has too little memory for a batch of {batch} images of "
-                         f"{'x'.join(map(str, reversed(sides)))} pixels: a smaller --batch-images or --crop-size, or "
-                         "--backward-do-mirror, needs less") from None
 
 
 class Workers(Alone):
