@@ -28,10 +28,8 @@ from ademxapp.files import write_text
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 DIGITS = 7  # of a class: batches hold them as float32, which has all numbers up to 2^24
 _LOOKED_AT = 1000  # lines that tell a list's task
-# Where a text has none of these, its fields are what stands between the tabs, and no path needs a second look.
-_ODD = (b'"', b"\\", b"..", b" \t", b"\t ", b" \n", b"\n ", b"\n\n", b"\t\t", b"\n\t", b"\t\n", b"\n/", b"\t/",
-        b":/")
-_ODD_START = (b" ", b"/", b"\n", b"\t")
+# Where a text has none of these, an image's path is what stands behind the second tab, and needs no second look.
+_ODD = (b'"', b"\\", b"..", b"\t ", b" \n", b"\t\n", b"\t/", b":/")
 _AFTER_IMAGE = re.compile(rf"(?<=\.)({'|'.join(name[1:] for name in IMAGE_EXTENSIONS)}) +", re.IGNORECASE)
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")
 _DRIVE = re.compile(r"[A-Za-z]:/")
@@ -126,7 +124,7 @@ def read_classification_list(path: str, root: str, classes: Optional[int] = None
     """
     text = plain_text(path)
     try:
-        if not text or text.startswith(_ODD_START) or any(mark in text for mark in _ODD):
+        if not text or any(mark in text for mark in _ODD):
             raise ValueError
         class_ids = _class_ids(text, classes)  # of a list as this program writes it: no line is looked at on its own
         lines = np.arange(1, len(class_ids) + 1, dtype=np.int32)
