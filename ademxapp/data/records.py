@@ -6,8 +6,6 @@ image), then the image's file, then the label's. The last record, which the inde
 packed and how (a line of JSON), a line per sample with its place and its line of the list, and the contents' own place.
 A file of MXNet's `im2rec` is read as well: its records have the same header, and no names.
 """
-import array
-import io
 import json
 import os
 import re
@@ -28,7 +26,6 @@ HEADER = struct.Struct("<IfQQ")  # flag, class, number, bytes of the image (im2r
 _FRAME = struct.Struct("<4sI")  # magic; kind of part in 3 bits, its length in 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _NO_INDEX = re.compile(rb"^(?!\d{1,18}\t\d{1,18}\n|\Z)", re.MULTILINE)  # a line that is not of two numbers
-_NUMBER = re.compile(rb"-1|\d{1,18}")
 _PLACE = 16  # hexadecimal digits of the contents' place
 
 
@@ -138,18 +135,20 @@ def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Samples]]:
 
 def _columns(text: bytes, task: str, damaged: str) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """Places and, or None, classes of the contents' lines; ValueError that begins with the words `damaged`."""
-    columns, values = 2 if task == "classification" else 1, array.array("q")
-    if task not in TASKS:
+    columns, data = 2 if task == "classification" else 1, np.frombuffer(text, np.uint8)
+    tabs, ends = np.flatnonzero(data == ord("\t")), np.flatnonzero(data == ord("\n"))
+    starts = np.append(0, ends + 1)[:-1]
+    first = np.searchsorted(tabs, starts)
+    if task not in TASKS or not set(np.unique(np.diff(first, append=len(tabs)) + 1)) <= set(TASKS[task]):
         raise ValueError(f"{damaged}; pack the list again")
-    for line in io.BytesIO(text):
-        fields = line.split(b"\t")
-        if len(fields) not in TASKS[task]:
-            raise ValueError(f"{damaged}; pack the list again")
-        for what, field in zip(("place", "class")[:columns], fields):
-            if not _NUMBER.fullmatch(field):
-                raise ValueError(f"{damaged}: a {what} is no number; pack the list again")
-            values.append(int(field))
-    places, *class_ids = np.array(values).reshape(-1, columns).T
+    numbers = np.zeros(len(data), np.int8)  # 1 at the bytes of a line's numbers, and the tabs behind them
+    numbers[starts], numbers[tabs[first + columns - 1] + 1] = 1, -1
+    kept = data[np.cumsum(numbers, dtype=np.int8, out=numbers).view(bool)].tobytes()
+    plain = kept.replace(b"\t-1\t", b"\t1\t")
+    digits = np.diff(np.flatnonzero(np.frombuffer(plain, np.uint8) == ord("\t")), prepend=-1) - 1  # of each number
+    if plain.translate(None, b"0123456789\t") or not ((0 < digits) & (digits < 19)).all():
+        raise ValueError(f"{damaged}: a place or a class is no number; pack the list again")
+    places, *class_ids = np.fromstring(kept, np.int64, sep="\t").reshape(-1, columns).T
     return places, class_ids[0] if class_ids else None
 
 

@@ -170,7 +170,7 @@ def test_a_damaged_class_is_no_other_class(tmp_path, class_id):
         (tmp_path / "x.rec").write_bytes(frame(contents_record({"task": "classification"}, [(0, (value, "a.jpg"))], 0)))
         if value == "10":
             assert read_contents(RecordFile(str(tmp_path / "x.rec")))[1][0].class_id == 10
-    with pytest.raises(ValueError, match=r"x\.rec: its contents are damaged: a class is no number; pack the list"):
+    with pytest.raises(ValueError, match=r"x\.rec: its contents are damaged: a place or a class is no number; pack"):
         read_contents(RecordFile(str(tmp_path / "x.rec")))
 
 
