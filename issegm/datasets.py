@@ -231,6 +231,8 @@ class TrainCrops(Dataset):
         rows, y0, y1 = self._visible(top, file.size[0], rate)
         columns, x0, x1 = self._visible(left, file.size[1], rate)
         size = (rows.stop - rows.start, columns.stop - columns.start)
+        if min(size) == self.crop:
+            return resize_part(file, (x0, y0, x1, y1), size, self.interpolation)
         canvas = np.full((self.crop, self.crop, 3), (np.asarray(self.mean) * 255).astype(np.uint8))
         if min(size) > 0:
             canvas[rows, columns] = resize_part(file, (x0, y0, x1, y1), size, self.interpolation)

@@ -26,6 +26,7 @@ HEADER = struct.Struct("<IfQQ")  # flag, class, number, bytes of the image (im2r
 _FRAME = struct.Struct("<4sI")  # magic; kind of part in 3 bits, its length in 29
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _NO_INDEX = re.compile(rb"^(?!\d{1,18}\t\d{1,18}\n|\Z)", re.MULTILINE)  # a line that is not of two numbers
+_BLOCK = 2 ** 22  # bytes of the contents that are looked through at a time
 _PLACE = 16  # hexadecimal digits of the contents' place
 
 
@@ -135,11 +136,24 @@ def read_contents(file: RecordFile) -> Optional[Tuple[Dict[str, Any], Samples]]:
 
 def _columns(text: bytes, task: str, damaged: str) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """Places and, or None, classes of the contents' lines; ValueError that begins with the words `damaged`."""
-    columns, data = 2 if task == "classification" else 1, np.frombuffer(text, np.uint8)
+    columns, start = 2 if task == "classification" else 1, 0
+    found = [np.zeros((0, columns), np.int64)]
+    if task not in TASKS:
+        raise ValueError(f"{damaged}; pack the list again")
+    while start < len(text):  # in blocks, for less memory
+        end = text.find(b"\n", start + _BLOCK) + 1 or len(text)
+        found.append(_numbers(np.frombuffer(text, np.uint8)[start:end], TASKS[task], columns, damaged))
+        start = end
+    places, *class_ids = np.concatenate(found).T
+    return places, class_ids[0] if class_ids else None
+
+
+def _numbers(data: np.ndarray, fields: Sequence[int], columns: int, damaged: str) -> np.ndarray:
+    """The numbers in the first columns of lines (bytes), each of one of so many fields: (lines, columns) int64."""
     tabs, ends = np.flatnonzero(data == ord("\t")), np.flatnonzero(data == ord("\n"))
     starts = np.append(0, ends + 1)[:-1]
     first = np.searchsorted(tabs, starts)
-    if task not in TASKS or not set(np.unique(np.diff(first, append=len(tabs)) + 1)) <= set(TASKS[task]):
+    if not set(np.unique(np.diff(first, append=len(tabs)) + 1)) <= set(fields):
         raise ValueError(f"{damaged}; pack the list again")
     numbers = np.zeros(len(data), np.int8)  # 1 at the bytes of a line's numbers, and the tabs behind them
     numbers[starts], numbers[tabs[first + columns - 1] + 1] = 1, -1
@@ -148,8 +162,7 @@ def _columns(text: bytes, task: str, damaged: str) -> Tuple[np.ndarray, Optional
     digits = np.diff(np.flatnonzero(np.frombuffer(plain, np.uint8) == ord("\t")), prepend=-1) - 1  # of each number
     if plain.translate(None, b"0123456789\t") or not ((0 < digits) & (digits < 19)).all():
         raise ValueError(f"{damaged}: a place or a class is no number; pack the list again")
-    places, *class_ids = np.fromstring(kept, np.int64, sep="\t").reshape(-1, columns).T
-    return places, class_ids[0] if class_ids else None
+    return np.fromstring(kept, np.int64, sep="\t").reshape(-1, columns)
 
 
 def index_text(places: Iterable[int]) -> str:
