@@ -21,6 +21,7 @@ from ademxapp.training.shared import Alone
 ERRORS = (torch.OutOfMemoryError,) if hasattr(torch, "OutOfMemoryError") else (torch.cuda.OutOfMemoryError,)
 WAIT = timedelta(days=7)  # for another worker, before PyTorch gives up; --stall-minutes ends it earlier
 seed = torch.manual_seed
+bytearray(2 ** 25 - 2 ** 14)  # freed at once: from then on glibc keeps what maps leave, for the next ones
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
