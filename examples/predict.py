@@ -35,5 +35,7 @@ def classify(weights: str, paths: list) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     task = segment if describe(sys.argv[1]).task == "segmentation" else classify
     task(sys.argv[1], sys.argv[2:])

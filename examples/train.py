@@ -56,4 +56,6 @@ def main(name: str, root: str, epochs: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -87,3 +87,10 @@ def test_the_notebook(world):
             exec("".join(cell["source"]), space)
     assert space["labels"].shape == space["better"].shape == (60, 80)
     assert space["scores"].shape == (11, 60, 80)
+
+
+@pytest.mark.parametrize("name", ["predict", "features", "train"])
+def test_without_arguments_an_example_says_what_it_is(name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+    with pytest.raises(SystemExit, match=f"python examples/{name}.py "):
+        runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")

@@ -89,7 +89,7 @@ def add_scores(graph: Writer, graph_json: str, parameters: Dict[str, np.ndarray]
     for place in sorted(needed):
         op, name, attrs, inputs = (nodes[place][key] for key in ("op", "name", "attrs", "inputs"))
         if op == "null":
-            values[place] = data if name == "data" else graph.constant(name, parameters[name], np.float32)
+            values[place] = data if name == DATA else graph.constant(name, parameters[name], np.float32)
         elif op in _RULES:
             values[place] = _RULES[op](graph._replace(
                 name=name, attrs=attrs, inputs=[values[other] for other in inputs]))

@@ -16,9 +16,9 @@ from ademxapp.files import replacing
 from ademxapp.machine import processors
 from ademxapp.symbol import whole_cells
 from ademxapp.weights.description import Description, read_properties
-from ademxapp.weights.parameters import Parameters, parameter_shapes, require_exact
+from ademxapp.weights.parameters import INPUTS, Parameters, parameter_shapes, require_exact
 
-DATA, OUTPUT = "data", "softmax_output"  # names of the file's input and output
+DATA, OUTPUT = INPUTS[0], "softmax_output"  # names of the file's input and output
 PIXEL_TYPES = ("uint8", "float32")
 INSTALL = "pip install 'ademxapp[onnx]' (in a clone of the project: pip install -e '.[onnx]')"
 TOLERANCE = 1e-5  # of probabilities
